@@ -1,0 +1,1 @@
+//! Preflight for Linux sched_ext BPF schedulers.

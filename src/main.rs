@@ -1,0 +1,2 @@
+//! The `scx-lint` command.
+fn main() {}
