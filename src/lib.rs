@@ -1,1 +1,5 @@
 //! Preflight for Linux sched_ext BPF schedulers.
+
+pub mod btf;
+pub mod elf;
+pub mod insn;

@@ -1,0 +1,344 @@
+//! Bytes to sections, symbols and relocations of a 64-bit relocatable ELF, by the ELF gABI.
+//!
+//! Knows nothing of BPF but the machine number. What is refused here is what libbpf refuses in
+//! `bpf_object__elf_init` and the structural part of `bpf_object__elf_collect` (libbpf 1.7): such
+//! an input is no BPF object at all, so it is an [`Error`] and never a finding.
+
+mod error;
+mod sniff;
+
+use std::borrow::Cow;
+
+use object::elf;
+use object::read::elf::{FileHeader as _, Rel as _, SectionHeader as _, Sym as _};
+use object::{Endianness, ReadRef as _};
+
+pub use error::Error;
+
+/// Section type of clang's address-significance table; libbpf skips it.
+const SHT_LLVM_ADDRSIG: u32 = 0x6fff_4c03;
+
+/// Index of a section in the section header table; 0 is the reserved null section.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SectionIdx(pub u32);
+
+/// Byte order of the file, from `e_ident[EI_DATA]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ByteOrder {
+    /// `ELFDATA2LSB`, what x86-64 and arm64 hosts load.
+    Little,
+    /// `ELFDATA2MSB`, e.g. s390x.
+    Big,
+}
+
+/// What a section holds, as far as the loader tells sections apart by type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SectionKind {
+    /// `SHT_PROGBITS`.
+    ProgBits,
+    /// `SHT_NOBITS`: has a size and no bytes in the file.
+    NoBits,
+    /// `SHT_REL`.
+    Rel,
+    /// `SHT_SYMTAB`.
+    SymTab,
+    /// `SHT_STRTAB`.
+    StrTab,
+    /// Any other `sh_type`.
+    Other(u32),
+}
+
+/// One section header with its name and bytes.
+#[derive(Debug, Clone)]
+pub struct Section<'d> {
+    /// Position in the section header table.
+    pub index: SectionIdx,
+    /// Name out of the section name table; bytes that are not UTF-8 are replaced.
+    pub name: Cow<'d, str>,
+    /// `sh_type`.
+    pub kind: SectionKind,
+    /// `SHF_EXECINSTR` is set.
+    pub executable: bool,
+    /// `sh_size`, bytes.
+    pub size: u64,
+    /// The section's bytes; empty for `NOBITS`, and `None` where they lie outside the file.
+    pub data: Option<&'d [u8]>,
+    /// `sh_info`: for a relocation section the section it applies to.
+    pub info: u32,
+    /// `sh_link`: for a symbol table the section with its strings.
+    pub link: u32,
+    /// `sh_entsize`, bytes.
+    pub entry_size: u64,
+}
+
+impl Section<'_> {
+    /// libbpf never looks at these (`ignore_elf_section`): string tables, DWARF, relocations of
+    /// DWARF and BTF, and an empty `.text`.
+    pub fn is_ignored(&self) -> bool {
+        let debug = |name: &str| name.starts_with(".debug_");
+        let rel = self.name.strip_prefix(".rel");
+        self.kind == SectionKind::StrTab
+            || self.kind == SectionKind::Other(SHT_LLVM_ADDRSIG)
+            || (self.kind == SectionKind::ProgBits && self.size == 0 && self.name == ".text")
+            || debug(&self.name)
+            || rel.is_some_and(|of| debug(of) || of == ".BTF" || of == ".BTF.ext")
+    }
+}
+
+/// `STB_*` binding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Binding {
+    /// `STB_LOCAL`.
+    Local,
+    /// `STB_GLOBAL`.
+    Global,
+    /// `STB_WEAK`.
+    Weak,
+    /// Any other value.
+    Other(u8),
+}
+
+impl Binding {
+    /// Global and weak are equal to libbpf almost everywhere.
+    pub fn is_external(self) -> bool {
+        matches!(self, Self::Global | Self::Weak)
+    }
+}
+
+/// `STT_*` type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SymbolKind {
+    /// `STT_NOTYPE`.
+    NoType,
+    /// `STT_OBJECT`.
+    Object,
+    /// `STT_FUNC`.
+    Func,
+    /// `STT_SECTION`.
+    Section,
+    /// Any other value.
+    Other(u8),
+}
+
+/// One entry of the symbol table.
+#[derive(Debug, Clone)]
+pub struct Symbol<'d> {
+    /// Name; `None` where `st_name` lies outside the string table.
+    pub name: Option<Cow<'d, str>>,
+    /// `st_name` is 0: an anonymous symbol, as of most `STT_SECTION` ones.
+    pub unnamed: bool,
+    /// `st_value`: byte offset inside the section.
+    pub value: u64,
+    /// `st_size`, bytes.
+    pub size: u64,
+    /// `STT_*`.
+    pub kind: SymbolKind,
+    /// `STB_*`.
+    pub binding: Binding,
+    /// Visibility is `STV_HIDDEN` or `STV_INTERNAL`.
+    pub hidden: bool,
+    /// Raw `st_shndx`; 0 is undefined, 0xff00 and above are special.
+    pub section: u32,
+}
+
+impl Symbol<'_> {
+    /// An extern as libbpf sees it (`sym_is_extern`).
+    pub fn is_extern(&self) -> bool {
+        self.section == 0 && self.binding.is_external() && self.kind == SymbolKind::NoType
+    }
+
+    /// The name, or what libbpf prints in its place.
+    pub fn name_or_unknown(&self) -> &str {
+        self.name.as_deref().unwrap_or("<?>")
+    }
+}
+
+/// One `SHT_REL` entry. Its type is not kept: libbpf decides by instruction and symbol.
+#[derive(Debug, Clone, Copy)]
+pub struct Relocation {
+    /// `r_offset`: byte offset inside the section it applies to.
+    pub offset: u64,
+    /// Index into the symbol table.
+    pub symbol: u32,
+}
+
+/// A 64-bit relocatable ELF for BPF (or for no machine, as old LLVM wrote it).
+#[derive(Debug)]
+pub struct Elf<'d> {
+    /// Byte order of everything in the file.
+    pub byte_order: ByteOrder,
+    /// All sections, the null section included, so that indices fit.
+    pub sections: Vec<Section<'d>>,
+    /// The symbol table.
+    pub symbols: Vec<Symbol<'d>>,
+    endian: Endianness,
+}
+
+impl<'d> Elf<'d> {
+    /// Reads the headers, section names and the symbol table of `data`.
+    ///
+    /// # Errors
+    /// Whatever libbpf answers with "not a BPF object"; see [`Error`].
+    pub fn parse(data: &'d [u8]) -> Result<Self, Error> {
+        sniff::expect_elf(data)?;
+        let header = elf::FileHeader64::<Endianness>::parse(data)
+            .map_err(|_| Error::Truncated { what: "the ELF header", at: 0 })?;
+        let endian = header
+            .endian()
+            .map_err(|_| Error::UnknownByteOrder { value: data.get(5).copied().unwrap_or_default() })?;
+        let machine = header.e_machine(endian);
+        let file_type = header.e_type(endian);
+        if machine != elf::EM_NONE && machine != elf::EM_BPF {
+            return Err(Error::HostElf { machine: machine.0, file_type: file_type.0 });
+        }
+        if file_type != elf::ET_REL {
+            return Err(Error::NotRelocatable { file_type: file_type.0 });
+        }
+        let headers = header
+            .section_headers(endian, data)
+            .map_err(|_| Error::Truncated { what: "the section header table", at: header.e_shoff(endian) })?;
+        let names = Self::string_section(header.shstrndx(endian, data).unwrap_or(0), headers, endian, data)
+            .ok_or(Error::Truncated { what: "the section name table", at: header.e_shoff(endian) })?;
+
+        let mut sections = Vec::with_capacity(headers.len());
+        for (index, section) in headers.iter().enumerate() {
+            sections.push(Self::section(index as u32, section, names, endian, data)?);
+        }
+        let symbols = Self::symbols(&sections, headers, endian, data)?;
+        let byte_order = match endian {
+            Endianness::Little => ByteOrder::Little,
+            Endianness::Big => ByteOrder::Big,
+        };
+        Ok(Self { byte_order, sections, symbols, endian })
+    }
+
+    /// The bytes of a string table; `None` where the index, type or range is bad.
+    fn string_section(
+        index: u32,
+        headers: &'d [elf::SectionHeader64<Endianness>],
+        endian: Endianness,
+        data: &'d [u8],
+    ) -> Option<&'d [u8]> {
+        let header = headers.get(index as usize)?;
+        (index != 0 && header.sh_type(endian) == elf::SHT_STRTAB)
+            .then(|| header.data(endian, data).ok())
+            .flatten()
+    }
+
+    fn section(
+        index: u32,
+        header: &elf::SectionHeader64<Endianness>,
+        names: &'d [u8],
+        endian: Endianness,
+        data: &'d [u8],
+    ) -> Result<Section<'d>, Error> {
+        let name_off = header.sh_name(endian);
+        let name = string(names, name_off).ok_or(Error::SectionName { section: index, offset: name_off })?;
+        let kind = match header.sh_type(endian) {
+            elf::SHT_PROGBITS => SectionKind::ProgBits,
+            elf::SHT_NOBITS => SectionKind::NoBits,
+            elf::SHT_REL => SectionKind::Rel,
+            elf::SHT_SYMTAB => SectionKind::SymTab,
+            elf::SHT_STRTAB => SectionKind::StrTab,
+            other => SectionKind::Other(other.0),
+        };
+        let (offset, size) = (header.sh_offset(endian), header.sh_size(endian));
+        let bytes = match kind {
+            SectionKind::NoBits => Some(&[][..]),
+            _ => data.read_bytes_at(offset, size).ok(),
+        };
+        Ok(Section {
+            index: SectionIdx(index),
+            name,
+            kind,
+            executable: header.sh_flags(endian).0 & elf::SHF_EXECINSTR.0 != 0,
+            size,
+            data: bytes,
+            info: header.sh_info(endian),
+            link: header.sh_link(endian),
+            entry_size: header.sh_entsize(endian),
+        })
+    }
+
+    fn symbols(
+        sections: &[Section<'d>],
+        headers: &'d [elf::SectionHeader64<Endianness>],
+        endian: Endianness,
+        data: &'d [u8],
+    ) -> Result<Vec<Symbol<'d>>, Error> {
+        let mut tables = sections.iter().filter(|s| s.kind == SectionKind::SymTab);
+        let table = tables.next().ok_or(Error::NoSymbolTable)?;
+        if tables.next().is_some() {
+            return Err(Error::SeveralSymbolTables);
+        }
+        if table.link == 0 || table.link as usize >= sections.len() {
+            return Err(Error::SymbolStrings { link: table.link });
+        }
+        // A table that is there and that lacks its strings is read all the same: libbpf only
+        // misses the names of the symbols it asks for.
+        let strings = Self::string_section(table.link, headers, endian, data).unwrap_or_default();
+        let bytes =
+            table.data.ok_or(Error::SectionData { section: table.index.0, name: table.name.to_string() })?;
+        if table.entry_size != size_of::<elf::Sym64<Endianness>>() as u64 {
+            return Err(Error::SymbolSize { size: table.entry_size });
+        }
+        let count = bytes.len() / size_of::<elf::Sym64<Endianness>>();
+        let (raw, _) = object::pod::slice_from_bytes::<elf::Sym64<Endianness>>(bytes, count)
+            .map_err(|()| Error::Truncated { what: "the symbol table", at: 0 })?;
+        Ok(raw
+            .iter()
+            .map(|sym| Symbol {
+                name: string(strings, sym.st_name(endian)),
+                unnamed: sym.st_name(endian) == 0,
+                value: sym.st_value(endian),
+                size: sym.st_size(endian),
+                kind: match sym.st_type() {
+                    elf::STT_NOTYPE => SymbolKind::NoType,
+                    elf::STT_OBJECT => SymbolKind::Object,
+                    elf::STT_FUNC => SymbolKind::Func,
+                    elf::STT_SECTION => SymbolKind::Section,
+                    other => SymbolKind::Other(other.0),
+                },
+                binding: match sym.st_bind() {
+                    elf::STB_LOCAL => Binding::Local,
+                    elf::STB_GLOBAL => Binding::Global,
+                    elf::STB_WEAK => Binding::Weak,
+                    other => Binding::Other(other.0),
+                },
+                hidden: matches!(sym.st_visibility(), elf::STV_HIDDEN | elf::STV_INTERNAL),
+                section: u32::from(sym.st_shndx(endian).0),
+            })
+            .collect())
+    }
+
+    /// The section at `index`, as symbols and `sh_info` name it.
+    pub fn section_at(&self, index: u32) -> Option<&Section<'d>> {
+        self.sections.get(index as usize)
+    }
+
+    /// The entries of a `SHT_REL` section, in file order; none where its bytes are missing.
+    pub fn relocations(&self, section: &Section<'d>) -> impl Iterator<Item = Relocation> + use<'d> {
+        let endian = self.endian;
+        let bytes = section.data.unwrap_or_default();
+        let count = bytes.len() / size_of::<elf::Rel64<Endianness>>();
+        let raw = object::pod::slice_from_bytes::<elf::Rel64<Endianness>>(bytes, count)
+            .map_or(&[][..], |(raw, _)| raw);
+        raw.iter().map(move |rel| Relocation { offset: rel.r_offset(endian), symbol: rel.r_sym(endian) })
+    }
+
+    /// Reads a 4-byte word of the file's byte order out of section bytes.
+    pub fn u32_at(&self, bytes: &[u8], offset: usize) -> Option<u32> {
+        let raw = bytes.get(offset..)?.first_chunk()?;
+        Some(match self.byte_order {
+            ByteOrder::Little => u32::from_le_bytes(*raw),
+            ByteOrder::Big => u32::from_be_bytes(*raw),
+        })
+    }
+}
+
+/// The NUL-terminated string at `offset`; `None` outside the table or without a terminator.
+fn string(table: &[u8], offset: u32) -> Option<Cow<'_, str>> {
+    let rest = table.get(offset as usize..)?;
+    let len = rest.iter().position(|&b| b == 0)?;
+    Some(String::from_utf8_lossy(&rest[..len]))
+}

@@ -1,0 +1,354 @@
+//! What a check says: findings, what it cannot tell, and where in the object it looked.
+//!
+//! Locations stay symbolic (function `enqueue`, instruction 12) until a report makes them
+//! concrete with [`crate::object::Object::source_line`].
+
+use std::fmt;
+
+use crate::checks::Rule;
+use crate::object::{FuncIdx, InsnIdx, MapIdx, Object, OpsIdx};
+
+/// When the problem would bite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Phase {
+    /// `bpf_object__open`: libbpf reads the file.
+    Open,
+    /// `bpf_object__load`: maps are created, programs verified.
+    Load,
+    /// Attach: the struct_ops value is updated and linked, the scheduler enabled.
+    Attach,
+    /// While the scheduler runs: it would be ejected.
+    Run,
+}
+
+impl Phase {
+    /// All phases, in the order in which an object goes through them.
+    pub const ALL: [Self; 4] = [Self::Open, Self::Load, Self::Attach, Self::Run];
+
+    /// The word used in JSON and in texts.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Load => "load",
+            Self::Attach => "attach",
+            Self::Run => "run",
+        }
+    }
+}
+
+/// How loud a finding is; the user may change it for every rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Level {
+    /// Not reported.
+    Allow,
+    /// Worth knowing; never fails a run.
+    Note,
+    /// Probably a mistake, though the kernel takes it.
+    Warning,
+    /// libbpf or the kernel refuses the object, or ejects the scheduler.
+    Error,
+}
+
+impl Level {
+    /// The word used in JSON and in texts.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// A positive error number, of the kernel or one of libbpf's own (4000 and above).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Errno(pub i32);
+
+macro_rules! errnos {
+    ($($name:ident = $value:literal),+ $(,)?) => {
+        #[allow(missing_docs)]
+        impl Errno {
+            $(pub const $name: Self = Self($value);)+
+
+            /// The symbolic name, as `EINVAL` or `LIBBPF_ERRNO__RELOC`.
+            pub fn name(self) -> Option<&'static str> {
+                match self.0 {
+                    $($value => Some(stringify!($name)),)+
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+errnos! {
+    EPERM = 1, ENOENT = 2, ESRCH = 3, E2BIG = 7, ENOMEM = 12, EACCES = 13, EFAULT = 14, EBUSY = 16, EINVAL = 22,
+    ERANGE = 34, EOPNOTSUPP = 95, ENOTSUPP = 524,
+    LIBBPF_ERRNO__LIBELF = 4000, LIBBPF_ERRNO__FORMAT = 4001, LIBBPF_ERRNO__KVERSION = 4002,
+    LIBBPF_ERRNO__ENDIAN = 4003, LIBBPF_ERRNO__INTERNAL = 4004, LIBBPF_ERRNO__RELOC = 4005,
+}
+
+impl fmt::Display for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.write_str(name),
+            None => write!(f, "errno {}", self.0),
+        }
+    }
+}
+
+/// What a finding is about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Subject {
+    /// Which kind of thing.
+    pub kind: SubjectKind,
+    /// Its name in the object; for a member `ops.member`.
+    pub name: String,
+}
+
+/// Kinds of [`Subject`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SubjectKind {
+    /// The object as a whole.
+    Object,
+    /// A struct_ops map (an ops variable).
+    StructOps,
+    /// A member of a struct_ops map.
+    Member,
+    /// An entry program or a subprogram.
+    Program,
+    /// A map.
+    Map,
+    /// An undefined symbol that libbpf resolves.
+    Extern,
+    /// An ELF section.
+    Section,
+}
+
+impl SubjectKind {
+    /// The word used in JSON and in texts.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Object => "object",
+            Self::StructOps => "struct_ops",
+            Self::Member => "member",
+            Self::Program => "program",
+            Self::Map => "map",
+            Self::Extern => "extern",
+            Self::Section => "section",
+        }
+    }
+}
+
+impl Subject {
+    /// The object as a whole.
+    pub fn object(object: &Object<'_>) -> Self {
+        Self {
+            kind: SubjectKind::Object,
+            name: object.name.clone(),
+        }
+    }
+
+    /// An entry program or subprogram.
+    pub fn program(object: &Object<'_>, function: FuncIdx) -> Self {
+        Self {
+            kind: SubjectKind::Program,
+            name: object[function].name.to_string(),
+        }
+    }
+
+    /// A map, internal maps included.
+    pub fn map(object: &Object<'_>, map: MapIdx) -> Self {
+        Self {
+            kind: SubjectKind::Map,
+            name: object[map].name.to_string(),
+        }
+    }
+
+    /// A struct_ops map.
+    pub fn struct_ops(object: &Object<'_>, ops: OpsIdx) -> Self {
+        Self {
+            kind: SubjectKind::StructOps,
+            name: object[object[ops].map].name.to_string(),
+        }
+    }
+
+    /// A member of a struct_ops map, as `ops.member`.
+    pub fn member(object: &Object<'_>, ops: OpsIdx, member: &str) -> Self {
+        Self {
+            kind: SubjectKind::Member,
+            name: format!("{}.{member}", object[object[ops].map].name),
+        }
+    }
+
+    /// An ELF section by name.
+    pub fn section(name: &str) -> Self {
+        Self {
+            kind: SubjectKind::Section,
+            name: name.to_owned(),
+        }
+    }
+
+    /// An extern by name.
+    pub fn external(name: &str) -> Self {
+        Self {
+            kind: SubjectKind::Extern,
+            name: name.to_owned(),
+        }
+    }
+}
+
+/// A place in the object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Site {
+    /// An instruction of a function; counted from the function's own start.
+    Insn(FuncIdx, InsnIdx),
+    /// A function: its opening line.
+    Function(FuncIdx),
+    /// A map's definition. BTF keeps no line for it, only the name and the section.
+    Map(MapIdx),
+    /// An ops variable; no line either.
+    StructOps(OpsIdx),
+}
+
+/// A [`Site`] and what there is to see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Location {
+    /// Where.
+    pub site: Site,
+    /// What to see there, e.g. `uses arena 'b' here`.
+    pub label: String,
+    /// The entry program through which a subprogram's site is reached, if another than the site's own.
+    pub program: Option<FuncIdx>,
+}
+
+/// A problem that libbpf or the kernel will have with the object, or the user with both.
+#[derive(Debug, Clone)]
+pub struct Finding {
+    /// The rule that found it.
+    pub rule: &'static Rule,
+    /// The rule's level, unless the user changed it.
+    pub level: Level,
+    /// When it bites; the rule's own phase, or another for a rule with several causes.
+    pub phase: Phase,
+    /// What the system call or libbpf function returns.
+    pub errno: Option<Errno>,
+    /// The words of libbpf (without its `libbpf: ` prefix), the verifier or the kernel log.
+    pub kernel_message: Option<String>,
+    /// What it is about.
+    pub subject: Subject,
+    /// One sentence, lower case, no full stop.
+    pub message: String,
+    /// What to change.
+    pub help: Option<String>,
+    /// Where, most telling first.
+    pub locations: Vec<Location>,
+}
+
+impl Finding {
+    /// Sets the error number that will be returned.
+    pub fn errno(&mut self, errno: Errno) -> &mut Self {
+        self.errno = Some(errno);
+        self
+    }
+
+    /// Sets the phase where it differs from the rule's.
+    pub fn phase(&mut self, phase: Phase) -> &mut Self {
+        self.phase = phase;
+        self
+    }
+
+    /// Quotes what libbpf, the verifier or the kernel log will say.
+    pub fn quote(&mut self, text: impl Into<String>) -> &mut Self {
+        self.kernel_message = Some(text.into());
+        self
+    }
+
+    /// Says what to change.
+    pub fn help(&mut self, text: impl Into<String>) -> &mut Self {
+        self.help = Some(text.into());
+        self
+    }
+
+    /// Adds a place.
+    pub fn at(&mut self, site: Site, label: impl Into<String>) -> &mut Self {
+        self.locations.push(Location {
+            site,
+            label: label.into(),
+            program: None,
+        });
+        self
+    }
+
+    /// Adds a place that is reached from another entry program.
+    pub fn via(&mut self, site: Site, program: FuncIdx, label: impl Into<String>) -> &mut Self {
+        let own = matches!(site, Site::Insn(function, _) | Site::Function(function) if function == program);
+        self.locations.push(Location {
+            site,
+            label: label.into(),
+            program: (!own).then_some(program),
+        });
+        self
+    }
+}
+
+/// Something a rule asked and could not answer from the file.
+#[derive(Debug, Clone)]
+pub struct Undecided {
+    /// The rule that asked.
+    pub rule: &'static Rule,
+    /// What it asked about.
+    pub subject: Subject,
+    /// Why there is no answer: one sentence, lower case, no full stop.
+    pub reason: String,
+}
+
+/// All that the checks said about one object.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    /// Problems.
+    pub findings: Vec<Finding>,
+    /// Open questions.
+    pub undecided: Vec<Undecided>,
+}
+
+impl Outcome {
+    /// Records a finding at the rule's own level and phase, to be refined through the reference.
+    pub fn found(
+        &mut self,
+        rule: &'static Rule,
+        subject: Subject,
+        message: impl Into<String>,
+    ) -> &mut Finding {
+        self.findings.push(Finding {
+            rule,
+            level: rule.level,
+            phase: rule.phase,
+            errno: None,
+            kernel_message: None,
+            subject,
+            message: message.into(),
+            help: None,
+            locations: Vec::new(),
+        });
+        let last = self.findings.len() - 1;
+        &mut self.findings[last]
+    }
+
+    /// Records that a rule cannot tell.
+    pub fn undecided(
+        &mut self,
+        rule: &'static Rule,
+        subject: Subject,
+        reason: impl Into<String>,
+    ) {
+        self.undecided.push(Undecided {
+            rule,
+            subject,
+            reason: reason.into(),
+        });
+    }
+}
