@@ -3,9 +3,8 @@
 //! Locations stay symbolic (function `enqueue`, instruction 12) until a report makes them
 //! concrete with [`crate::object::Object::source_line`].
 
-use std::fmt;
-
 use crate::checks::Rule;
+use crate::errno::Errno;
 use crate::object::{FuncIdx, InsnIdx, MapIdx, Object, OpsIdx};
 
 /// When the problem would bite.
@@ -57,43 +56,6 @@ impl Level {
             Self::Note => "note",
             Self::Warning => "warning",
             Self::Error => "error",
-        }
-    }
-}
-
-/// A positive error number, of the kernel or one of libbpf's own (4000 and above).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Errno(pub i32);
-
-macro_rules! errnos {
-    ($($name:ident = $value:literal),+ $(,)?) => {
-        #[allow(missing_docs)]
-        impl Errno {
-            $(pub const $name: Self = Self($value);)+
-
-            /// The symbolic name, as `EINVAL` or `LIBBPF_ERRNO__RELOC`.
-            pub fn name(self) -> Option<&'static str> {
-                match self.0 {
-                    $($value => Some(stringify!($name)),)+
-                    _ => None,
-                }
-            }
-        }
-    };
-}
-
-errnos! {
-    EPERM = 1, ENOENT = 2, ESRCH = 3, E2BIG = 7, ENOMEM = 12, EACCES = 13, EFAULT = 14, EBUSY = 16, EINVAL = 22,
-    ERANGE = 34, EOPNOTSUPP = 95, ENOTSUPP = 524,
-    LIBBPF_ERRNO__LIBELF = 4000, LIBBPF_ERRNO__FORMAT = 4001, LIBBPF_ERRNO__KVERSION = 4002,
-    LIBBPF_ERRNO__ENDIAN = 4003, LIBBPF_ERRNO__INTERNAL = 4004, LIBBPF_ERRNO__RELOC = 4005,
-}
-
-impl fmt::Display for Errno {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.name() {
-            Some(name) => f.write_str(name),
-            None => write!(f, "errno {}", self.0),
         }
     }
 }

@@ -2,4 +2,6 @@
 
 pub mod btf;
 pub mod elf;
+pub mod errno;
 pub mod insn;
+pub mod object;

@@ -1,0 +1,159 @@
+//! Section names to program types, by the table `section_defs` of libbpf 1.7.
+
+/// What a section name makes of the programs in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProgramKind(&'static str);
+
+impl ProgramKind {
+    /// `BPF_PROG_TYPE_STRUCT_OPS`.
+    pub const STRUCT_OPS: Self = Self("struct_ops");
+    /// `BPF_PROG_TYPE_SYSCALL`.
+    pub const SYSCALL: Self = Self("syscall");
+    /// No section name that libbpf knows.
+    pub const UNSPEC: Self = Self("unspec");
+
+    /// The program type's name in lower case, as bpftool prints it.
+    pub fn as_str(self) -> &'static str {
+        self.0
+    }
+}
+
+/// Patterns; a trailing `+` stands for the bare name or the name, a slash and anything.
+const DEFS: &[(&str, &str)] = &[
+    ("socket", "socket_filter"),
+    ("sk_reuseport/migrate", "sk_reuseport"),
+    ("sk_reuseport", "sk_reuseport"),
+    ("kprobe+", "kprobe"),
+    ("uprobe+", "kprobe"),
+    ("uprobe.s+", "kprobe"),
+    ("kretprobe+", "kprobe"),
+    ("uretprobe+", "kprobe"),
+    ("uretprobe.s+", "kprobe"),
+    ("kprobe.multi+", "kprobe"),
+    ("kretprobe.multi+", "kprobe"),
+    ("kprobe.session+", "kprobe"),
+    ("uprobe.multi+", "kprobe"),
+    ("uretprobe.multi+", "kprobe"),
+    ("uprobe.session+", "kprobe"),
+    ("uprobe.multi.s+", "kprobe"),
+    ("uretprobe.multi.s+", "kprobe"),
+    ("uprobe.session.s+", "kprobe"),
+    ("ksyscall+", "kprobe"),
+    ("kretsyscall+", "kprobe"),
+    ("usdt+", "kprobe"),
+    ("usdt.s+", "kprobe"),
+    ("tc/ingress", "sched_cls"),
+    ("tc/egress", "sched_cls"),
+    ("tcx/ingress", "sched_cls"),
+    ("tcx/egress", "sched_cls"),
+    ("tc", "sched_cls"),
+    ("classifier", "sched_cls"),
+    ("action", "sched_act"),
+    ("netkit/primary", "sched_cls"),
+    ("netkit/peer", "sched_cls"),
+    ("tracepoint+", "tracepoint"),
+    ("tp+", "tracepoint"),
+    ("raw_tracepoint+", "raw_tracepoint"),
+    ("raw_tp+", "raw_tracepoint"),
+    ("raw_tracepoint.w+", "raw_tracepoint_writable"),
+    ("raw_tp.w+", "raw_tracepoint_writable"),
+    ("tp_btf+", "tracing"),
+    ("fentry+", "tracing"),
+    ("fmod_ret+", "tracing"),
+    ("fexit+", "tracing"),
+    ("fentry.s+", "tracing"),
+    ("fmod_ret.s+", "tracing"),
+    ("fexit.s+", "tracing"),
+    ("fsession+", "tracing"),
+    ("fsession.s+", "tracing"),
+    ("freplace+", "ext"),
+    ("lsm+", "lsm"),
+    ("lsm.s+", "lsm"),
+    ("lsm_cgroup+", "lsm"),
+    ("iter+", "tracing"),
+    ("iter.s+", "tracing"),
+    ("syscall", "syscall"),
+    ("xdp.frags/devmap", "xdp"),
+    ("xdp/devmap", "xdp"),
+    ("xdp.frags/cpumap", "xdp"),
+    ("xdp/cpumap", "xdp"),
+    ("xdp.frags", "xdp"),
+    ("xdp", "xdp"),
+    ("perf_event", "perf_event"),
+    ("lwt_in", "lwt_in"),
+    ("lwt_out", "lwt_out"),
+    ("lwt_xmit", "lwt_xmit"),
+    ("lwt_seg6local", "lwt_seg6local"),
+    ("sockops", "sock_ops"),
+    ("sk_skb/stream_parser", "sk_skb"),
+    ("sk_skb/stream_verdict", "sk_skb"),
+    ("sk_skb/verdict", "sk_skb"),
+    ("sk_skb", "sk_skb"),
+    ("sk_msg", "sk_msg"),
+    ("lirc_mode2", "lirc_mode2"),
+    ("flow_dissector", "flow_dissector"),
+    ("cgroup_skb/ingress", "cgroup_skb"),
+    ("cgroup_skb/egress", "cgroup_skb"),
+    ("cgroup/skb", "cgroup_skb"),
+    ("cgroup/sock_create", "cgroup_sock"),
+    ("cgroup/sock_release", "cgroup_sock"),
+    ("cgroup/sock", "cgroup_sock"),
+    ("cgroup/post_bind4", "cgroup_sock"),
+    ("cgroup/post_bind6", "cgroup_sock"),
+    ("cgroup/bind4", "cgroup_sock_addr"),
+    ("cgroup/bind6", "cgroup_sock_addr"),
+    ("cgroup/connect4", "cgroup_sock_addr"),
+    ("cgroup/connect6", "cgroup_sock_addr"),
+    ("cgroup/connect_unix", "cgroup_sock_addr"),
+    ("cgroup/sendmsg4", "cgroup_sock_addr"),
+    ("cgroup/sendmsg6", "cgroup_sock_addr"),
+    ("cgroup/sendmsg_unix", "cgroup_sock_addr"),
+    ("cgroup/recvmsg4", "cgroup_sock_addr"),
+    ("cgroup/recvmsg6", "cgroup_sock_addr"),
+    ("cgroup/recvmsg_unix", "cgroup_sock_addr"),
+    ("cgroup/getpeername4", "cgroup_sock_addr"),
+    ("cgroup/getpeername6", "cgroup_sock_addr"),
+    ("cgroup/getpeername_unix", "cgroup_sock_addr"),
+    ("cgroup/getsockname4", "cgroup_sock_addr"),
+    ("cgroup/getsockname6", "cgroup_sock_addr"),
+    ("cgroup/getsockname_unix", "cgroup_sock_addr"),
+    ("cgroup/sysctl", "cgroup_sysctl"),
+    ("cgroup/getsockopt", "cgroup_sockopt"),
+    ("cgroup/setsockopt", "cgroup_sockopt"),
+    ("cgroup/dev", "cgroup_device"),
+    ("struct_ops+", "struct_ops"),
+    ("struct_ops.s+", "struct_ops"),
+    ("sk_lookup", "sk_lookup"),
+    ("netfilter", "netfilter"),
+];
+
+/// Program type and sleepable flag of a section name (its `?` already dropped).
+pub(super) fn classify(section: &str) -> (ProgramKind, bool) {
+    let matches = |pattern: &str| match pattern.strip_suffix('+') {
+        Some(name) => section.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
+        None => pattern == section,
+    };
+    DEFS.iter().find(|(pattern, _)| matches(pattern)).map_or(
+        (ProgramKind::UNSPEC, false),
+        |(pattern, kind)| {
+            let sleepable = pattern.ends_with(".s+") || *kind == "syscall";
+            (ProgramKind(kind), sleepable)
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_after_a_slash_are_free_and_others_are_not() {
+        assert_eq!(classify("struct_ops"), (ProgramKind::STRUCT_OPS, false));
+        assert_eq!(classify("struct_ops/enqueue"), (ProgramKind::STRUCT_OPS, false));
+        assert_eq!(classify("struct_ops.s/init"), (ProgramKind::STRUCT_OPS, true));
+        assert_eq!(classify("struct_opsx/init"), (ProgramKind::UNSPEC, false));
+        assert_eq!(classify("syscall"), (ProgramKind::SYSCALL, true));
+        assert_eq!(classify("syscall/x"), (ProgramKind::UNSPEC, false));
+        assert_eq!(classify("fentry.s/do_exit").0.as_str(), "tracing");
+    }
+}
