@@ -107,58 +107,37 @@ impl SubjectKind {
 impl Subject {
     /// The object as a whole.
     pub fn object(object: &Object<'_>) -> Self {
-        Self {
-            kind: SubjectKind::Object,
-            name: object.name.clone(),
-        }
+        Self { kind: SubjectKind::Object, name: object.name.clone() }
     }
 
     /// An entry program or subprogram.
     pub fn program(object: &Object<'_>, function: FuncIdx) -> Self {
-        Self {
-            kind: SubjectKind::Program,
-            name: object[function].name.to_string(),
-        }
+        Self { kind: SubjectKind::Program, name: object[function].name.to_string() }
     }
 
     /// A map, internal maps included.
     pub fn map(object: &Object<'_>, map: MapIdx) -> Self {
-        Self {
-            kind: SubjectKind::Map,
-            name: object[map].name.to_string(),
-        }
+        Self { kind: SubjectKind::Map, name: object[map].name.to_string() }
     }
 
     /// A struct_ops map.
     pub fn struct_ops(object: &Object<'_>, ops: OpsIdx) -> Self {
-        Self {
-            kind: SubjectKind::StructOps,
-            name: object[object[ops].map].name.to_string(),
-        }
+        Self { kind: SubjectKind::StructOps, name: object[object[ops].map].name.to_string() }
     }
 
     /// A member of a struct_ops map, as `ops.member`.
     pub fn member(object: &Object<'_>, ops: OpsIdx, member: &str) -> Self {
-        Self {
-            kind: SubjectKind::Member,
-            name: format!("{}.{member}", object[object[ops].map].name),
-        }
+        Self { kind: SubjectKind::Member, name: format!("{}.{member}", object[object[ops].map].name) }
     }
 
     /// An ELF section by name.
     pub fn section(name: &str) -> Self {
-        Self {
-            kind: SubjectKind::Section,
-            name: name.to_owned(),
-        }
+        Self { kind: SubjectKind::Section, name: name.to_owned() }
     }
 
     /// An extern by name.
     pub fn external(name: &str) -> Self {
-        Self {
-            kind: SubjectKind::Extern,
-            name: name.to_owned(),
-        }
+        Self { kind: SubjectKind::Extern, name: name.to_owned() }
     }
 }
 
@@ -237,22 +216,14 @@ impl Finding {
 
     /// Adds a place.
     pub fn at(&mut self, site: Site, label: impl Into<String>) -> &mut Self {
-        self.locations.push(Location {
-            site,
-            label: label.into(),
-            program: None,
-        });
+        self.locations.push(Location { site, label: label.into(), program: None });
         self
     }
 
     /// Adds a place that is reached from another entry program.
     pub fn via(&mut self, site: Site, program: FuncIdx, label: impl Into<String>) -> &mut Self {
         let own = matches!(site, Site::Insn(function, _) | Site::Function(function) if function == program);
-        self.locations.push(Location {
-            site,
-            label: label.into(),
-            program: (!own).then_some(program),
-        });
+        self.locations.push(Location { site, label: label.into(), program: (!own).then_some(program) });
         self
     }
 }
@@ -301,16 +272,7 @@ impl Outcome {
     }
 
     /// Records that a rule cannot tell.
-    pub fn undecided(
-        &mut self,
-        rule: &'static Rule,
-        subject: Subject,
-        reason: impl Into<String>,
-    ) {
-        self.undecided.push(Undecided {
-            rule,
-            subject,
-            reason: reason.into(),
-        });
+    pub fn undecided(&mut self, rule: &'static Rule, subject: Subject, reason: impl Into<String>) {
+        self.undecided.push(Undecided { rule, subject, reason: reason.into() });
     }
 }

@@ -55,14 +55,6 @@ pub(crate) struct Reader<'d> {
 }
 
 impl Reader<'_> {
-    pub(crate) fn u16(&self, at: usize) -> Option<u16> {
-        let raw = self.bytes.get(at..)?.first_chunk()?;
-        Some(match self.order {
-            ByteOrder::Little => u16::from_le_bytes(*raw),
-            ByteOrder::Big => u16::from_be_bytes(*raw),
-        })
-    }
-
     pub(crate) fn u32(&self, at: usize) -> Option<u32> {
         let raw = self.bytes.get(at..)?.first_chunk()?;
         Some(match self.order {

@@ -1,0 +1,506 @@
+//! The document that every format prints: JSON version 1, field by field.
+//!
+//! Additive only within a version. Lines and columns are 1-based.
+
+use serde::{Serialize, Serializer};
+
+use crate::elf;
+use crate::finding::{Level, Location, Outcome, Phase, Site, Subject, Undecided};
+use crate::object::{Form, FuncIdx, MapType, Object, StructOps, Value, flag_names};
+
+/// A whole report.
+#[derive(Debug, Clone, Serialize)]
+pub struct Document {
+    /// 1.
+    pub schema_version: u32,
+    /// Version of scx-lint.
+    pub scx_lint: &'static str,
+    /// What was taken for granted.
+    pub assumptions: Assumptions,
+    /// Inputs, in argument order.
+    pub objects: Vec<ObjectDoc>,
+    /// Target kernels; none yet.
+    pub kernels: Vec<serde_json::Value>,
+    /// What would happen to each object.
+    pub verdicts: Vec<Verdict>,
+    /// Problems.
+    pub findings: Vec<FindingDoc>,
+    /// Open questions.
+    pub undecided: Vec<UndecidedDoc>,
+    /// Live runs; none yet.
+    pub live: Vec<serde_json::Value>,
+    /// Counts.
+    pub summary: Summary,
+}
+
+/// What was taken for granted.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs)]
+pub struct Assumptions {
+    pub arch: &'static str,
+    pub page_size: u64,
+    pub libbpf: &'static str,
+}
+
+/// Counts of a report.
+#[derive(Debug, Clone, Default, Serialize)]
+#[allow(missing_docs)]
+pub struct Summary {
+    pub objects: usize,
+    pub kernels: usize,
+    pub errors: usize,
+    pub warnings: usize,
+    pub notes: usize,
+    pub undecided: usize,
+}
+
+/// One input.
+#[derive(Debug, Clone, Serialize)]
+pub struct ObjectDoc {
+    /// Path as given.
+    pub path: String,
+    /// Where in an executable it was found; always null yet.
+    pub embedded: Option<serde_json::Value>,
+    /// libbpf's name for it.
+    pub name: String,
+    /// Its license string.
+    pub license: String,
+    /// `little` or `big`; null for an input that cannot be read.
+    pub byte_order: Option<&'static str>,
+    /// What user space is taken to edit.
+    pub loader: &'static str,
+    /// Why it cannot be read.
+    pub error: Option<InputError>,
+    /// Ops variables.
+    pub struct_ops: Vec<StructOpsDoc>,
+    /// Entry programs.
+    pub programs: Vec<ProgramDoc>,
+    /// Maps in libbpf's order.
+    pub maps: Vec<MapDoc>,
+}
+
+/// An input that cannot be read as a BPF object.
+#[derive(Debug, Clone, Serialize)]
+pub struct InputError {
+    /// Stable code.
+    pub code: String,
+    /// One line.
+    pub message: String,
+}
+
+/// An ops variable.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs)]
+pub struct StructOpsDoc {
+    pub map: String,
+    #[serde(rename = "type")]
+    pub type_name: String,
+    pub form: &'static str,
+    pub link: bool,
+    pub autocreate: bool,
+    pub members: Vec<MemberDoc>,
+    pub arenas: Vec<String>,
+}
+
+/// A member of an ops variable: a callback or a value that is set.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs)]
+pub struct MemberDoc {
+    pub name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub program: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<MemberValue>,
+}
+
+/// The value of a member.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+#[allow(missing_docs)]
+pub enum MemberValue {
+    Number(#[serde(serialize_with = "number")] u64),
+    Text(String),
+}
+
+/// An entry program.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs)]
+pub struct ProgramDoc {
+    pub name: String,
+    pub section: String,
+    pub kind: &'static str,
+    pub sleepable: bool,
+    pub autoload: bool,
+    pub insns: usize,
+    pub insns_linked: usize,
+    pub subprograms: Vec<String>,
+    pub maps: Vec<String>,
+    pub bound_maps: Vec<String>,
+    pub kfuncs: Vec<KfuncDoc>,
+}
+
+/// A kfunc that a program refers to.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs)]
+pub struct KfuncDoc {
+    pub name: String,
+    pub weak: bool,
+}
+
+/// A map.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs)]
+pub struct MapDoc {
+    pub name: String,
+    pub kernel_name: String,
+    #[serde(rename = "type")]
+    pub map_type: String,
+    pub flags: u32,
+    pub flag_names: Vec<&'static str>,
+    pub key_size: u32,
+    pub value_size: u32,
+    pub max_entries: u32,
+    #[serde(serialize_with = "number")]
+    pub map_extra: u64,
+    pub used_by: Vec<String>,
+}
+
+/// `pass`, `fail` or `unknown`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum Answer {
+    Pass,
+    Fail,
+    Unknown,
+}
+
+/// What would happen to an object or to one of its ops variables.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs)]
+pub struct Verdict {
+    pub object: usize,
+    pub kernel: Option<usize>,
+    pub struct_ops: Option<String>,
+    pub open: Answer,
+    pub load: Answer,
+    pub attach: Answer,
+    pub run: Answer,
+}
+
+/// What a finding is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[allow(missing_docs)]
+pub struct SubjectDoc {
+    pub kind: &'static str,
+    pub name: String,
+}
+
+/// A problem.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs)]
+pub struct FindingDoc {
+    pub rule: &'static str,
+    pub level: &'static str,
+    pub object: usize,
+    pub kernels: Vec<usize>,
+    pub phase: &'static str,
+    pub errno: Option<String>,
+    pub kernel_message: Option<String>,
+    pub subject: SubjectDoc,
+    pub message: String,
+    pub help: Option<String>,
+    pub locations: Vec<LocationDoc>,
+}
+
+/// A place: a C line where the object records one, else only the label.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[allow(missing_docs)]
+pub struct LocationDoc {
+    pub file: Option<String>,
+    pub line: Option<u32>,
+    pub column: Option<u32>,
+    pub text: Option<String>,
+    pub label: String,
+    pub program: Option<String>,
+    pub insn: Option<usize>,
+}
+
+/// An open question.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs)]
+pub struct UndecidedDoc {
+    pub rule: &'static str,
+    pub object: usize,
+    pub kernels: Vec<usize>,
+    pub subject: SubjectDoc,
+    pub reason: String,
+}
+
+/// 64-bit values are numbers up to 2^53 and `"0x..."` strings above, which every JSON reader keeps exact.
+fn number<S: Serializer>(value: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    if *value <= 1 << 53 {
+        serializer.serialize_u64(*value)
+    } else {
+        serializer.serialize_str(&format!("{value:#x}"))
+    }
+}
+
+impl Default for Document {
+    fn default() -> Self {
+        Self {
+            schema_version: 1,
+            scx_lint: env!("CARGO_PKG_VERSION"),
+            assumptions: Assumptions { arch: "x86_64", page_size: crate::object::PAGE_SIZE, libbpf: "1.7" },
+            objects: Vec::new(),
+            kernels: Vec::new(),
+            verdicts: Vec::new(),
+            findings: Vec::new(),
+            undecided: Vec::new(),
+            live: Vec::new(),
+            summary: Summary::default(),
+        }
+    }
+}
+
+impl Document {
+    /// Adds an input that could not be read.
+    pub fn add_error(&mut self, path: &str, code: &str, message: String) {
+        self.summary.objects += 1;
+        self.objects.push(ObjectDoc {
+            path: path.to_owned(),
+            embedded: None,
+            name: String::new(),
+            license: String::new(),
+            byte_order: None,
+            loader: "plain",
+            error: Some(InputError { code: code.to_owned(), message }),
+            struct_ops: Vec::new(),
+            programs: Vec::new(),
+            maps: Vec::new(),
+        });
+    }
+
+    /// Adds an object and what the checks said about it.
+    pub fn add(&mut self, path: &str, object: &Object<'_>, loader: &'static str, outcome: &Outcome) {
+        let number = self.objects.len();
+        self.summary.objects += 1;
+        self.objects.push(describe(path, object, loader));
+        self.verdicts.push(verdict(number, None, outcome));
+        if object.struct_ops.len() > 1 {
+            for (_, ops) in object.ops() {
+                self.verdicts.push(verdict(number, Some(&object[ops.map].name), outcome));
+            }
+        }
+        for finding in &outcome.findings {
+            match finding.level {
+                Level::Error => self.summary.errors += 1,
+                Level::Warning => self.summary.warnings += 1,
+                _ => self.summary.notes += 1,
+            }
+            self.findings.push(FindingDoc {
+                rule: finding.rule.name,
+                level: finding.level.as_str(),
+                object: number,
+                kernels: Vec::new(),
+                phase: finding.phase.as_str(),
+                errno: finding.errno.map(|errno| errno.to_string()),
+                kernel_message: finding.kernel_message.clone(),
+                subject: subject(&finding.subject),
+                message: finding.message.clone(),
+                help: finding.help.clone(),
+                locations: finding.locations.iter().map(|location| locate(object, location)).collect(),
+            });
+        }
+        self.summary.undecided += outcome.undecided.len();
+        self.undecided.extend(outcome.undecided.iter().map(|undecided: &Undecided| UndecidedDoc {
+            rule: undecided.rule.name,
+            object: number,
+            kernels: Vec::new(),
+            subject: subject(&undecided.subject),
+            reason: undecided.reason.clone(),
+        }));
+    }
+
+    /// Some input could not be read.
+    pub fn has_input_errors(&self) -> bool {
+        self.objects.iter().any(|object| object.error.is_some())
+    }
+}
+
+fn subject(subject: &Subject) -> SubjectDoc {
+    SubjectDoc { kind: subject.kind.as_str(), name: subject.name.clone() }
+}
+
+/// The verdict of an object, or of one ops variable: the earliest phase at which an error bites.
+///
+/// An error of load or open concerns everything in the object; one of attach or run only the ops
+/// variable that it names. What is not refused is `unknown` from load on: without a kernel the file
+/// alone proves no more than that it opens.
+fn verdict(object: usize, ops: Option<&str>, outcome: &Outcome) -> Verdict {
+    let concerns = |subject: &Subject| match ops {
+        None => true,
+        Some(ops) => {
+            subject.name == ops || subject.name.strip_prefix(ops).is_some_and(|rest| rest.starts_with('.'))
+        }
+    };
+    let failed = outcome
+        .findings
+        .iter()
+        .filter(|finding| finding.rule.level == Level::Error)
+        .filter(|finding| finding.phase <= Phase::Load || concerns(&finding.subject))
+        .map(|finding| finding.phase)
+        .min();
+    let answer = |phase: Phase| match failed {
+        Some(at) if at == phase => Answer::Fail,
+        Some(at) if phase < at && phase == Phase::Open => Answer::Pass,
+        None if phase == Phase::Open => Answer::Pass,
+        _ => Answer::Unknown,
+    };
+    Verdict {
+        object,
+        kernel: None,
+        struct_ops: ops.map(str::to_owned),
+        open: answer(Phase::Open),
+        load: answer(Phase::Load),
+        attach: answer(Phase::Attach),
+        run: answer(Phase::Run),
+    }
+}
+
+fn locate(object: &Object<'_>, location: &Location) -> LocationDoc {
+    use crate::object::InsnIdx;
+    let mut doc = LocationDoc {
+        file: None,
+        line: None,
+        column: None,
+        text: None,
+        label: location.label.clone(),
+        program: location.program.map(|program| object[program].name.to_string()),
+        insn: None,
+    };
+    let (function, insn) = match location.site {
+        Site::Insn(function, insn) => {
+            doc.insn = Some(insn.0);
+            (function, insn)
+        }
+        Site::Function(function) => (function, InsnIdx(0)),
+        Site::Map(map) => {
+            doc.label = format!("map '{}': {}", object[map].name, location.label);
+            return doc;
+        }
+        Site::StructOps(ops) => {
+            doc.label = format!("struct_ops '{}': {}", object[object[ops].map].name, location.label);
+            return doc;
+        }
+    };
+    doc.program.get_or_insert_with(|| object[function].name.to_string());
+    if let Some(line) = object.source_line(function, insn) {
+        doc.file = Some(line.file.to_owned());
+        doc.line = Some(line.line);
+        doc.column = (line.column > 0).then_some(line.column);
+        doc.text = Some(line.text.to_owned());
+    }
+    doc
+}
+
+fn describe(path: &str, object: &Object<'_>, loader: &'static str) -> ObjectDoc {
+    let name = |map: crate::object::MapIdx| object[map].name.to_string();
+    let mut users: Vec<Vec<String>> = vec![Vec::new(); object.maps.len()];
+    let mut programs = Vec::new();
+    for (index, function, entry) in object.programs() {
+        let uses = object.maps_of(index);
+        for used in &uses {
+            users[used.map.0].push(function.name.to_string());
+        }
+        programs.push(ProgramDoc {
+            name: function.name.to_string(),
+            section: function.section_name.clone(),
+            kind: entry.kind.as_str(),
+            sleepable: entry.sleepable,
+            autoload: entry.autoload,
+            insns: function.code.len(),
+            insns_linked: object.code_of(index).map(|(_, function)| function.code.len()).sum(),
+            subprograms: entry.linked.iter().map(|&sub| object[sub].name.to_string()).collect(),
+            maps: uses.iter().map(|used| name(used.map)).collect(),
+            bound_maps: object.bound_maps(&uses).into_iter().map(name).collect(),
+            kfuncs: object
+                .kfuncs_of(index)
+                .into_iter()
+                .map(|kfunc| KfuncDoc { name: kfunc.name.to_owned(), weak: kfunc.weak })
+                .collect(),
+        });
+    }
+    let maps = object.maps.iter().zip(users).map(|(map, used_by)| MapDoc {
+        name: map.name.to_string(),
+        kernel_name: map.kernel_name.clone(),
+        map_type: map_type(map.map_type),
+        flags: map.flags,
+        flag_names: flag_names(map.flags),
+        key_size: map.key_size,
+        value_size: map.value_size,
+        max_entries: map.max_entries,
+        map_extra: map.map_extra,
+        used_by,
+    });
+    ObjectDoc {
+        path: path.to_owned(),
+        embedded: None,
+        name: object.name.clone(),
+        license: object.license.clone(),
+        byte_order: Some(match object.elf.byte_order {
+            elf::ByteOrder::Little => "little",
+            elf::ByteOrder::Big => "big",
+        }),
+        loader,
+        error: None,
+        struct_ops: object.ops().map(|(_, ops)| describe_ops(object, ops)).collect(),
+        programs,
+        maps: maps.collect(),
+    }
+}
+
+/// The type's name, or its number where no kernel knows it.
+fn map_type(ty: MapType) -> String {
+    ty.name().map_or_else(|| ty.0.to_string(), str::to_owned)
+}
+
+fn describe_ops(object: &Object<'_>, ops: &StructOps<'_>) -> StructOpsDoc {
+    let mut arenas: Vec<String> = Vec::new();
+    let callbacks: Vec<FuncIdx> = ops.callbacks().map(|(_, program)| program).collect();
+    for used in callbacks.into_iter().flat_map(|program| object.maps_of(program)) {
+        let map = &object[used.map];
+        if map.map_type == MapType::ARENA && !arenas.iter().any(|known| *known == map.name) {
+            arenas.push(map.name.to_string());
+        }
+    }
+    let members = ops.members.iter().filter_map(|member| {
+        let (program, value) = match member.value {
+            Value::Program(program) => (Some(object[program].name.to_string()), None),
+            Value::Null | Value::Scalar(0) => return None,
+            Value::Scalar(value) => (None, Some(MemberValue::Number(value))),
+            Value::Bytes(bytes) if bytes.iter().all(|&b| b == 0) => return None,
+            Value::Bytes(bytes) => (None, Some(MemberValue::Text(text(bytes)))),
+        };
+        Some(MemberDoc { name: member.name.to_owned(), program, value })
+    });
+    StructOpsDoc {
+        map: object[ops.map].name.to_string(),
+        type_name: ops.type_name.clone(),
+        form: match ops.form() {
+            Form::Cpu => "cpu",
+            Form::Cid => "cid",
+            Form::Other => "other",
+        },
+        link: ops.link,
+        autocreate: object[ops.map].autocreate,
+        members: members.collect(),
+        arenas,
+    }
+}
+
+/// Bytes up to the first NUL as text.
+fn text(bytes: &[u8]) -> String {
+    let end = bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..end]).into_owned()
+}
