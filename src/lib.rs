@@ -2,9 +2,13 @@
 
 pub mod btf;
 pub mod checks;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod elf;
 pub mod errno;
 pub mod finding;
+#[cfg(feature = "cli")]
+pub mod input;
 pub mod insn;
 pub mod object;
 pub mod report;

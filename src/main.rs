@@ -1,2 +1,7 @@
 //! The `scx-lint` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    scx_lint::cli::main()
+}

@@ -126,23 +126,68 @@ pub struct Context<'a, 'd> {
 
 type Check = fn(&Context<'_, '_>, &mut Outcome);
 
-/// All rules with their checks. A check that serves several rules stands with the first of them.
+/// Declares one module per rule and lists the rules and their checks.
 macro_rules! registry {
-    ($($module:ident: $($rule:ident),+;)+) => {
+    ($($module:ident: $rule:ident,)+) => {
         $(mod $module;)+
 
         /// All rules, by family.
-        pub static RULES: &[&Rule] = &[$($(&$module::$rule),+),+];
+        pub static RULES: &[&Rule] = &[$(&$module::$rule),+];
 
         const CHECKS: &[Check] = &[$($module::check),+];
+
+        #[cfg(test)]
+        const MODULES: &[&str] = &[$(stringify!($module)),+];
     };
 }
 
+mod member_arenas;
+mod refusal;
+mod walk;
+
 registry! {
-    refusals: MISSING_BTF, MALFORMED_BTF, LEGACY_MAPS, REFUSED_SYMBOL, INVALID_RELOCATION, UNRESOLVED_EXTERN,
-        SEVERAL_ARENAS_IN_OBJECT, ARENA_GLOBALS_WITHOUT_ARENA, ARENA_GLOBALS_TOO_LARGE, INVALID_STRUCT_OPS_MEMBER;
-    map_definition: INVALID_MAP_DEFINITION;
-    arena_rule: MULTIPLE_ARENAS, MISSING_ARENA, ARENA_NOT_ALWAYS_MAPPED;
+    missing_btf: MISSING_BTF,
+    malformed_btf: MALFORMED_BTF,
+    missing_line_info: MISSING_LINE_INFO,
+    no_struct_ops: NO_STRUCT_OPS,
+    legacy_maps: LEGACY_MAPS,
+    non_gpl_license: NON_GPL_LICENSE,
+    refused_symbol: REFUSED_SYMBOL,
+    invalid_relocation: INVALID_RELOCATION,
+    unresolved_extern: UNRESOLVED_EXTERN,
+    foreign_byte_order: FOREIGN_BYTE_ORDER,
+    several_arenas_in_object: SEVERAL_ARENAS_IN_OBJECT,
+    multiple_arenas: MULTIPLE_ARENAS,
+    missing_arena: MISSING_ARENA,
+    arena_not_always_mapped: ARENA_NOT_ALWAYS_MAPPED,
+    invalid_arena_definition: INVALID_ARENA_DEFINITION,
+    arena_globals_without_arena: ARENA_GLOBALS_WITHOUT_ARENA,
+    arena_globals_too_large: ARENA_GLOBALS_TOO_LARGE,
+    several_arenas_in_program: SEVERAL_ARENAS_IN_PROGRAM,
+    cast_without_arena: CAST_WITHOUT_ARENA,
+    invalid_address_space_cast: INVALID_ADDRESS_SPACE_CAST,
+    invalid_struct_ops_member: INVALID_STRUCT_OPS_MEMBER,
+    unreferenced_struct_ops_program: UNREFERENCED_STRUCT_OPS_PROGRAM,
+    program_in_several_members: PROGRAM_IN_SEVERAL_MEMBERS,
+    optional_ops_quirk: OPTIONAL_OPS_QUIRK,
+    invalid_ops_name: INVALID_OPS_NAME,
+    unknown_ops_flag: UNKNOWN_OPS_FLAG,
+    ops_value_out_of_range: OPS_VALUE_OUT_OF_RANGE,
+    enq_last_without_enqueue: ENQ_LAST_WITHOUT_ENQUEUE,
+    per_node_idle_without_builtin_idle: PER_NODE_IDLE_WITHOUT_BUILTIN_IDLE,
+    no_hotplug_callbacks: NO_HOTPLUG_CALLBACKS,
+    deprecated_op: DEPRECATED_OP,
+    missing_program_type: MISSING_PROGRAM_TYPE,
+    oversized_program: OVERSIZED_PROGRAM,
+    too_many_subprograms: TOO_MANY_SUBPROGRAMS,
+    deep_call_chain: DEEP_CALL_CHAIN,
+    stack_overflow: STACK_OVERFLOW,
+    unknown_helper: UNKNOWN_HELPER,
+    disallowed_helper: DISALLOWED_HELPER,
+    malformed_instruction: MALFORMED_INSTRUCTION,
+    unreachable_instruction: UNREACHABLE_INSTRUCTION,
+    nullable_argument_dereference: NULLABLE_ARGUMENT_DEREFERENCE,
+    invalid_map_definition: INVALID_MAP_DEFINITION,
 }
 
 /// The rule of that name.
@@ -178,5 +223,46 @@ fn is_edited(object: &Object<'_>, options: &Options) -> bool {
             symbol.kind == crate::elf::SymbolKind::Object
                 && symbol.name.as_deref().is_some_and(|name| name.starts_with("__SCX_"))
         }),
+    }
+}
+
+/// `scx` or `plain`: the loader that an object is judged for.
+pub fn loader_name(object: &Object<'_>, options: &Options) -> &'static str {
+    if is_edited(object, options) { "scx" } else { "plain" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_and_its_file_have_one_name() {
+        for (rule, module) in RULES.iter().zip(MODULES) {
+            assert_eq!(rule.name.replace('-', "_"), *module);
+            assert!(std::ptr::eq(find(rule.name).unwrap(), *rule), "{} is registered twice", rule.name);
+        }
+    }
+
+    #[test]
+    fn every_file_of_a_rule_is_registered() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/checks");
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let source = std::fs::read_to_string(&path).unwrap();
+            let module = path.file_stem().unwrap().to_str().unwrap();
+            let defines = source.lines().any(|line| line == "rule! {");
+            assert_eq!(defines, MODULES.contains(&module), "{}", path.display());
+        }
+    }
+
+    #[test]
+    fn pages_have_the_sections_that_explain_promises() {
+        for rule in RULES {
+            let page = rule.page();
+            for heading in ["## Why it matters", "## Fix", "## Sources"] {
+                assert!(page.contains(heading), "{}: {heading}", rule.name);
+            }
+            assert!(page.lines().next().unwrap().ends_with('.'), "{}: first line is no sentence", rule.name);
+        }
     }
 }

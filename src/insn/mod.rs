@@ -1,5 +1,7 @@
 //! BPF instructions as they stand in the file, by Documentation/bpf/standardization/instruction-set.rst.
 
+pub mod flow;
+
 use crate::elf::ByteOrder;
 
 /// Bytes of one instruction slot.

@@ -47,7 +47,12 @@ impl<'d> Opening<'d> {
         let relocations: Vec<_> = self.object.elf.relocations(section).collect();
         for (number, relocation) in relocations.into_iter().enumerate() {
             if let Err((errno, item, text)) = self.code_relocation(section, number, relocation) {
-                self.refuse(Cause::Relocation, errno, item, text);
+                let symbol = self.object.elf.symbols.get(relocation.symbol as usize);
+                let cause = match symbol.map(|symbol| self.role(symbol.section)) {
+                    Some(Role::ArenaGlobals) => Cause::ArenaGlobalsWithoutArena,
+                    _ => Cause::Relocation,
+                };
+                self.refuse(cause, errno, item, text);
             }
         }
     }
@@ -82,7 +87,7 @@ impl<'d> Opening<'d> {
         let Some(function) = object.function_at(target.index, slot) else { return Ok(()) };
         let at = InsnIdx(slot - object[function].start);
         let Some(insn) = object[function].code.get(at.0) else { return Ok(()) };
-        match self.decide(function, at, insn, symbol, relocation.symbol as usize) {
+        match self.decide(at, insn, symbol, relocation.symbol as usize) {
             Ok(Decision::Refer(target)) => {
                 self.object.functions[function.0].refs.push(Ref { insn: at, target });
             }
@@ -98,7 +103,6 @@ impl<'d> Opening<'d> {
     /// First match decides, by opcode and symbol and never by relocation type (`bpf_program__record_reloc`).
     fn decide(
         &self,
-        _function: FuncIdx,
         at: InsnIdx,
         insn: Insn,
         symbol: &Symbol<'d>,

@@ -322,6 +322,14 @@ impl Document {
         }));
     }
 
+    /// Drops what does not fail the run: notes, and warnings and open questions as asked.
+    pub fn keep_failing(&mut self, drop_warnings: bool, drop_undecided: bool) {
+        self.findings.retain(|f| f.level == "error" || (f.level == "warning" && !drop_warnings));
+        if drop_undecided {
+            self.undecided.clear();
+        }
+    }
+
     /// Some input could not be read.
     pub fn has_input_errors(&self) -> bool {
         self.objects.iter().any(|object| object.error.is_some())

@@ -1,9 +1,9 @@
 //! `invalid-map-definition`: maps that the kernel refuses to create, on every version.
 
-use super::Context;
+use super::{Context, refusal};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Phase, Site, Subject};
-use crate::object::{Map, MapIdx, MapOrigin, MapType};
+use crate::object::{Cause, Map, MapIdx, MapOrigin, MapType};
 
 rule! {
     /// A map definition that libbpf or the kernel refuses.
@@ -22,6 +22,7 @@ rule! {
 }
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
+    refusal::report(cx, out, &INVALID_MAP_DEFINITION, Cause::MapDefinition, "correct the definition in SEC(\".maps\")");
     for (index, map) in cx.object.maps.iter().enumerate() {
         if map.origin != MapOrigin::Declared {
             continue;

@@ -1,0 +1,83 @@
+//! `deep-call-chain`.
+
+use std::collections::HashMap;
+
+use super::Context;
+use crate::errno::Errno;
+use crate::finding::{Outcome, Site, Subject};
+use crate::object::{FuncIdx, Object};
+
+rule! {
+    /// Functions call each other more than 16 frames deep, or recursively.
+    ///
+    /// ## Why it matters
+    /// The verifier follows 8 frames up to kernel 7.1 and 16 from 7.2; a call to a global function starts the count again from 7.1. This fires
+    /// where every kernel refuses: more than 16 frames of static functions in a row.
+    /// ## Fix
+    /// Flatten the chain, or let functions be inlined.
+    /// ## Sources
+    /// kernel `check_max_stack_depth_subprog` (`MAX_CALL_FRAMES`).
+    pub DEEP_CALL_CHAIN: "deep-call-chain", family: Program, level: Error, phase: Load, since: "0.1.0";
+}
+
+const LIMIT: usize = 16;
+
+pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
+    let object = cx.object;
+    for (program, function, _) in object.programs().filter(|(_, _, entry)| entry.autoload) {
+        let starts = std::iter::once(program).chain(object.code_of(program).map(|(f, _)| f).filter(|&f| is_global(object, f)));
+        let mut depths = HashMap::new();
+        let deepest = starts.filter_map(|start| frames(object, start, &mut depths, 0)).max();
+        let (message, text) = match deepest {
+            Some(frames) if frames > CYCLE => {
+                (format!("program '{}' calls a function recursively", function.name), None)
+            }
+            Some(frames) if frames > LIMIT => (
+                format!("program '{}' calls {frames} frames deep, the verifier takes {LIMIT}", function.name),
+                Some("the call stack of 17 frames is too deep"),
+            ),
+            _ => continue,
+        };
+        let finding = out
+            .found(&DEEP_CALL_CHAIN, Subject::program(object, program), message)
+            .errno(Errno::E2BIG)
+            .help("flatten the chain, or let functions be inlined")
+            .at(Site::Function(program), "this program");
+        if let Some(text) = text {
+            finding.quote(text);
+        }
+    }
+}
+
+/// More frames than there can be: a recursion.
+const CYCLE: usize = 1 << 20;
+
+fn is_global(object: &Object<'_>, function: FuncIdx) -> bool {
+    object[function].global && !object[function].hidden
+}
+
+/// Frames of the deepest chain of static functions from here, this one included.
+fn frames(
+    object: &Object<'_>,
+    function: FuncIdx,
+    known: &mut HashMap<FuncIdx, Option<usize>>,
+    depth: usize,
+) -> Option<usize> {
+    if let Some(&frames) = known.get(&function) {
+        // Still open: the chain has come back to it.
+        return frames.or(Some(CYCLE));
+    }
+    // Deeper than any kernel goes, and deep enough for this function's own stack.
+    if depth > 512 {
+        return Some(depth);
+    }
+    known.insert(function, None);
+    let calls = object[function].calls.iter().filter_map(|&(insn, target)| {
+        let is_call = object[function].code.get(insn.0).is_some_and(crate::insn::Insn::is_call);
+        target.filter(|&target| is_call && !is_global(object, target))
+    });
+    let below = calls.filter_map(|target| frames(object, target, known, depth + 1)).max();
+    let frames = 1 + below.unwrap_or(0);
+    known.insert(function, Some(frames));
+    Some(frames)
+}

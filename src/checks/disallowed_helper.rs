@@ -1,0 +1,57 @@
+//! `disallowed-helper`.
+
+use super::Context;
+use super::walk::{Sight, Walk};
+use crate::errno::Errno;
+use crate::finding::{Outcome, Site, Subject};
+use crate::insn::Insn;
+
+rule! {
+    /// A callback calls a helper that struct_ops programs of sched_ext may not call.
+    ///
+    /// ## Why it matters
+    /// sched_ext offers the helpers of `bpf_base_func_proto` and task storage. Others, for instance `bpf_perf_event_output` or
+    /// `bpf_d_path`, are refused by the verifier where it comes to the call.
+    /// ## Fix
+    /// Use a kfunc or a ring buffer, or move the call into a tracing program.
+    /// ## Sources
+    /// kernel `bpf_scx_get_func_proto` (6.12), `bpf_base_func_proto` (6.16 to 7.3).
+    pub DISALLOWED_HELPER: "disallowed-helper", family: Program, level: Error, phase: Load, since: "0.1.0";
+}
+
+/// What some kernel from 6.12 to 7.3 allows: `bpf_base_func_proto` of 6.17, which holds all that 6.12 has.
+const ALLOWED: [i32; 74] = [
+    1, 2, 3, 5, 6, 7, 8, 12, 14, 15, 16, 17, 22, 35, 37, 42, 55, 80, 87, 88, 89, 93, 94, 105, 106, 109, 112, 113, 114, 115,
+    117, 118, 120, 123, 125, 130, 131, 132, 133, 134, 141, 148, 149, 153, 154, 156, 157, 158, 164, 165, 169, 170, 171, 172,
+    175, 176, 177, 180, 181, 182, 191, 194, 195, 197, 198, 199, 200, 201, 202, 203, 208, 209, 210, 211,
+];
+
+pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
+    let object = cx.object;
+    for (program, function, entry) in object.programs() {
+        let is_callback = object.schedulers().any(|(_, ops)| ops.callbacks().any(|(_, used)| used == program));
+        if !is_callback || !entry.autoload {
+            continue;
+        }
+        let subject = Subject::program(object, program);
+        let refused =
+            |insn: Insn| insn.helper().is_some_and(|id| (1..=211).contains(&id) && !ALLOWED.contains(&id));
+        match Walk::new(object, program).first(refused) {
+            Sight::Certain(site, insn) => {
+                let id = object[site].code.get(insn.0).map_or(0, |insn| insn.imm);
+                let message = format!("program '{}' calls helper #{id}, which sched_ext does not offer", function.name);
+                out.found(&DISALLOWED_HELPER, subject, message)
+                    .errno(Errno::EINVAL)
+                    .quote("program of this type cannot use helper")
+                    .help("use a kfunc or a ring buffer, or move the call into a tracing program")
+                    .via(Site::Insn(site, insn), program, "this call");
+            }
+            Sight::Guarded => out.undecided(
+                &DISALLOWED_HELPER,
+                subject,
+                "calls a helper that sched_ext does not offer, behind a branch that the verifier may prune",
+            ),
+            Sight::No => {}
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! `invalid-address-space-cast`.
+
+use super::Context;
+use super::walk::{Sight, Walk};
+use crate::errno::Errno;
+use crate::finding::{Outcome, Site, Subject};
+use crate::insn::Insn;
+
+rule! {
+    /// A cast between address spaces other than 0 and 1.
+    ///
+    /// ## Why it matters
+    /// The verifier knows the casts 1 to 0 and 0 to 1 only.
+    /// ## Fix
+    /// Use address space 1 (`__arena`) for arena pointers.
+    /// ## Sources
+    /// kernel `check_alu_op` (up to 7.0, verified instructions), `check_alu_fields` (from 7.1, all instructions).
+    pub INVALID_ADDRESS_SPACE_CAST: "invalid-address-space-cast", family: Arena, level: Error, phase: Load, since: "0.1.0";
+}
+
+pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
+    let object = cx.object;
+    for (program, function, entry) in object.programs().filter(|(_, _, entry)| entry.autoload) {
+        debug_assert!(entry.autoload);
+        let subject = Subject::program(object, program);
+        let wrong = |insn: Insn| insn.is_addr_space_cast() && !matches!(insn.imm, 1 | 0x1_0000);
+        match Walk::new(object, program).first(wrong) {
+            Sight::Certain(site, insn) => {
+                let message = format!("program '{}' casts between unknown address spaces", function.name);
+                out.found(&INVALID_ADDRESS_SPACE_CAST, subject, message)
+                    .errno(Errno::EINVAL)
+                    .quote("addr_space_cast insn can only convert between address space 1 and 0")
+                    .help("use address space 1 for arena pointers")
+                    .via(Site::Insn(site, insn), program, "the cast");
+            }
+            Sight::Guarded => out.undecided(
+                &INVALID_ADDRESS_SPACE_CAST,
+                subject,
+                "casts between unknown address spaces behind a branch, which kernels up to 7.0 may prune",
+            ),
+            Sight::No => {}
+        }
+    }
+}

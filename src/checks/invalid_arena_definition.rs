@@ -1,0 +1,96 @@
+//! `invalid-arena-definition`.
+
+use super::{Context, member_arenas};
+use crate::errno::Errno;
+use crate::finding::{Outcome, Phase, Site, Subject};
+use crate::object::{F_ARENA_MAP_ALWAYS, F_MMAPABLE, F_NO_USER_CONV, F_SEGV_ON_FAULT, Map, PAGE_SIZE};
+
+rule! {
+    /// An arena map that the kernel will not create, or that is too small for a scheduler.
+    ///
+    /// ## Why it matters
+    /// An arena needs BPF_F_MMAPABLE, no key and no value, between one page and 4 GiB, and, with an address in `map_extra`,
+    /// page alignment and one 4 GiB window. The kernel itself takes at least 4 pages from the arena of a cid-form scheduler: with
+    /// fewer, the attach call succeeds and the scheduler is disabled at once.
+    /// ## Example
+    /// ```c
+    /// __uint(type, BPF_MAP_TYPE_ARENA); __uint(max_entries, 100);    /* no map_flags */
+    /// ```
+    /// ## Fix
+    /// `__uint(map_flags, BPF_F_MMAPABLE);` and a `max_entries` (pages) of 4 or more.
+    /// ## Sources
+    /// kernel `arena_map_alloc` (6.12 to 7.3), `scx_arena_grow` (7.2, 7.3).
+    pub INVALID_ARENA_DEFINITION: "invalid-arena-definition", family: Arena, level: Error, phase: Load, since: "0.1.0";
+}
+
+pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
+    let object = cx.object;
+    for arena in object.arenas() {
+        let map = &object[arena];
+        let Some((problem, errno)) = problem(map) else { continue };
+        let subject = Subject::map(object, arena);
+        if map.max_entries == 0 && cx.edited {
+            out.undecided(
+                &INVALID_ARENA_DEFINITION,
+                subject,
+                "max_entries is 0, which the loader may set before load",
+            );
+            continue;
+        }
+        out.found(&INVALID_ARENA_DEFINITION, subject, format!("arena '{}': {problem}", map.name))
+            .errno(errno)
+            .quote(format!("map '{}': failed to create: -{errno}", map.name))
+            .help("see 'scx-lint explain invalid-arena-definition' for what an arena needs")
+            .at(Site::Map(arena), problem);
+    }
+    for found in member_arenas::of(cx) {
+        for &arena in &found.arenas {
+            let map = &object[arena];
+            if (1..4).contains(&map.max_entries) && problem(map).is_none() {
+                let message = format!(
+                    "arena '{}' of {} pages is too small for cid-form scheduler '{}': the kernel takes at least 4",
+                    map.name, map.max_entries, found.name
+                );
+                out.found(&INVALID_ARENA_DEFINITION, Subject::struct_ops(object, found.ops), message)
+                    .phase(Phase::Attach)
+                    .errno(Errno::ENOMEM)
+                    .quote("scx_root_enable() failed (-12)")
+                    .help("raise max_entries: it counts pages")
+                    .at(Site::Map(arena), format!("max_entries is {}", map.max_entries));
+            }
+        }
+    }
+}
+
+/// What the kernel's `arena_map_alloc` refuses, in its order.
+fn problem(map: &Map<'_>) -> Option<(String, Errno)> {
+    const KNOWN: u32 = F_MMAPABLE | F_SEGV_ON_FAULT | F_NO_USER_CONV | F_ARENA_MAP_ALWAYS;
+    let size = u64::from(map.max_entries) * PAGE_SIZE;
+    let last = map.map_extra.wrapping_add(size).wrapping_sub(1);
+    let invalid = |text: String| Some((text, Errno::EINVAL));
+    if map.key_size != 0 || map.value_size != 0 {
+        return invalid(format!("key size {} and value size {}, expected 0", map.key_size, map.value_size));
+    }
+    if map.max_entries == 0 {
+        return invalid("max_entries is 0, expected a number of pages".into());
+    }
+    if map.flags & F_MMAPABLE == 0 {
+        return invalid(format!("map_flags {:#x} lack BPF_F_MMAPABLE", map.flags));
+    }
+    if map.flags & !KNOWN != 0 {
+        return invalid(format!("map_flags {:#x} hold bits that no arena takes: {:#x}", map.flags, map.flags & !KNOWN));
+    }
+    if map.map_extra % PAGE_SIZE != 0 {
+        return invalid(format!("map_extra {:#x} is not page aligned", map.map_extra));
+    }
+    if size > 1 << 32 {
+        return Some((format!("{} pages are more than 4 GiB", map.max_entries), Errno::E2BIG));
+    }
+    if map.map_extra >> 32 != last >> 32 {
+        return Some((
+            format!("{:#x} to {last:#x} crosses a 4 GiB boundary", map.map_extra),
+            Errno::ERANGE,
+        ));
+    }
+    None
+}

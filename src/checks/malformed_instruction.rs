@@ -1,0 +1,110 @@
+//! `malformed-instruction`.
+
+use super::Context;
+use crate::errno::Errno;
+use crate::finding::{Outcome, Site, Subject};
+use crate::insn::Code;
+use crate::insn::flow::{Fault, Flow};
+use crate::object::InsnIdx;
+
+rule! {
+    /// An instruction that no kernel decodes.
+    ///
+    /// ## Why it matters
+    /// The verifier refuses unknown opcodes, incomplete 64-bit loads, registers above r10, jumps out of the function and functions that run off
+    /// their end, before it looks at anything else.
+    /// ## Fix
+    /// Look at inline assembly and at what rewrote the object after the compiler.
+    /// ## Sources
+    /// kernel `bpf_opcode_in_insntable`, `resolve_pseudo_ldimm64`, `check_subprogs`.
+    pub MALFORMED_INSTRUCTION: "malformed-instruction", family: Program, level: Error, phase: Load, since: "0.1.0";
+}
+
+pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
+    let object = cx.object;
+    for (program, function, entry) in object.programs().filter(|(_, _, entry)| entry.autoload) {
+        debug_assert!(entry.autoload);
+        let found = object.code_of(program).find_map(|(index, function)| {
+            let (at, problem, text) = problem(function.code)?;
+            Some((index, InsnIdx(at), problem, text))
+        });
+        let Some((site, insn, problem, text)) = found else { continue };
+        let message = format!("program '{}': {problem}", function.name);
+        out.found(&MALFORMED_INSTRUCTION, Subject::program(object, program), message)
+            .errno(Errno::EINVAL)
+            .quote(text)
+            .help("look at inline assembly, and at what rewrote the object after the compiler")
+            .via(Site::Insn(site, insn), program, "this instruction");
+    }
+}
+
+/// The first thing wrong: where, in our words, and in the verifier's.
+fn problem(code: Code<'_>) -> Option<(usize, String, String)> {
+    for (at, insn) in code.insns() {
+        if !is_opcode(insn.code) {
+            let problem = format!("opcode {:#04x} of instruction {at} is unknown", insn.code);
+            return Some((at, problem, format!("unknown opcode {:02x}", insn.code)));
+        }
+        if insn.is_ld_imm64() {
+            let second = code.get(at + 1);
+            if second.is_none_or(|second| second.code != 0 || second.dst != 0 || second.src != 0 || second.off != 0) {
+                let problem = format!("64-bit load at instruction {at} lacks its second half");
+                return Some((at, problem, "invalid bpf_ld_imm64 insn".to_owned()));
+            }
+        }
+    }
+    match Flow::new(code).fault()? {
+        Fault::OutOfRange(from, to) => Some((
+            from,
+            format!("jump from instruction {from} to {to} leaves the function"),
+            "jump out of range from insn".to_owned(),
+        )),
+        Fault::FallsOff(at) => {
+            Some((at, "the function runs off its end".to_owned(), "last insn is not an exit or jmp".to_owned()))
+        }
+        Fault::IntoImmediate(at) => Some((
+            at,
+            format!("jump into the second half of the 64-bit load before instruction {at}"),
+            "jump into the middle of ldimm64 insn".to_owned(),
+        )),
+        Fault::Unreachable(_) => None,
+    }
+}
+
+/// Opcodes that some kernel from 6.12 to 7.3 knows, by Documentation/bpf/standardization/instruction-set.rst.
+fn is_opcode(code: u8) -> bool {
+    let (class, operation, register) = (code & 7, code >> 4, code & 8 != 0);
+    match class {
+        // 64-bit immediate; packet loads at absolute and indirect offsets.
+        0 => matches!(code, 0x18 | 0x20 | 0x28 | 0x30 | 0x40 | 0x48 | 0x50),
+        // Plain, and sign-extending up to 32 bits.
+        1 => matches!(code & 0xe0, 0x60) || matches!(code, 0x81 | 0x89 | 0x91),
+        2 => code & 0xe0 == 0x60,
+        // Plain, and atomic; 8 and 16 bits wide since load-acquire and store-release.
+        3 => matches!(code & 0xe0, 0x60 | 0xc0),
+        4 => operation <= 0xd && (operation != 8 || !register),
+        7 => operation <= 0xd && (!register || !matches!(operation, 8 | 0xd)),
+        5 => match operation {
+            // may_goto and the indirect jump among them.
+            8 | 9 => !register,
+            0xe => !register,
+            _ => operation <= 0xd,
+        },
+        _ => operation <= 0xd && !matches!(operation, 8 | 9) && (operation != 0 || !register),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_opcode;
+
+    #[test]
+    fn the_table_knows_what_compilers_emit_and_nothing_else() {
+        for code in [0x18, 0x61, 0x79, 0x7b, 0x63, 0xdb, 0xc3, 0x07, 0x0f, 0xbf, 0x87, 0xd7, 0xd4, 0xdc, 0x05, 0x06, 0x85, 0x95, 0x1d, 0xe5, 0x91] {
+            assert!(is_opcode(code), "{code:#04x}");
+        }
+        for code in [0x00, 0x8f, 0xff, 0xef, 0x9d, 0x99, 0xf5, 0x38, 0xe7] {
+            assert!(!is_opcode(code), "{code:#04x}");
+        }
+    }
+}

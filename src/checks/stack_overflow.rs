@@ -1,0 +1,117 @@
+//! `stack-overflow`.
+
+use super::Context;
+use super::walk::{Sight, Walk};
+use crate::errno::Errno;
+use crate::finding::{Outcome, Site, Subject};
+use crate::insn::{Class, Insn};
+use crate::object::{FuncIdx, InsnIdx, Object};
+
+rule! {
+    /// A function, or a chain of calls, uses more than 512 bytes of stack.
+    ///
+    /// ## Why it matters
+    /// The verifier takes 512 bytes for one function, and, where the kernel gives programs no stack of their own, for a whole chain of calls, each
+    /// frame rounded up to 16. From 7.1 `dispatch` has a private stack, as `sub_caps_updated` has in 7.3: their chains are not counted.
+    /// ## Fix
+    /// Move large variables into a map; let fewer frames hold large variables.
+    /// ## Sources
+    /// kernel `check_stack_access_within_bounds`, `check_max_stack_depth_subprog` (`MAX_BPF_STACK`).
+    pub STACK_OVERFLOW: "stack-overflow", family: Program, level: Error, phase: Load, since: "0.1.0";
+}
+
+const LIMIT: u64 = 512;
+
+pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
+    let object = cx.object;
+    for (program, function, entry) in object.programs().filter(|(_, _, entry)| entry.autoload) {
+        debug_assert!(entry.autoload);
+        let subject = Subject::program(object, program);
+        let over = |insn: Insn| stack_use(insn) > LIMIT;
+        match Walk::new(object, program).first(over) {
+            Sight::Certain(site, insn) => {
+                let at = object[site].code.get(insn.0);
+                let (off, base) = at.map_or((0, 10), |insn| (insn.off, 10));
+                let message = format!("program '{}' accesses its stack at {off}, beyond {LIMIT} bytes", function.name);
+                out.found(&STACK_OVERFLOW, subject, message)
+                    .errno(Errno::EACCES)
+                    .quote(format!("invalid write to stack R{base} off={off}"))
+                    .help("move large variables into a map")
+                    .via(Site::Insn(site, insn), program, "this access");
+                continue;
+            }
+            Sight::Guarded => {
+                out.undecided(&STACK_OVERFLOW, subject, "accesses its stack beyond 512 bytes, behind a branch");
+                continue;
+            }
+            Sight::No => {}
+        }
+        if has_private_stack(cx, program) {
+            continue;
+        }
+        let mut walk = Walk::new(object, program);
+        let certain = chain(object, program, &mut |function, insn| walk.is_certain(function, insn), 0);
+        if certain > LIMIT {
+            let message =
+                format!("a chain of calls in program '{}' uses {certain} bytes of stack, at most {LIMIT}", function.name);
+            out.found(&STACK_OVERFLOW, subject, message)
+                .errno(Errno::EACCES)
+                .quote(format!("calls is {certain}. Too large"))
+                .help("move large variables into a map, or let fewer frames hold them")
+                .at(Site::Function(program), "the chain starts here");
+        } else {
+            let possible = chain(object, program, &mut |_, _| true, 0);
+            if possible > LIMIT {
+                out.undecided(
+                    &STACK_OVERFLOW,
+                    subject,
+                    format!("a chain of calls uses up to {possible} bytes of stack, where no branch of it is pruned"),
+                );
+            }
+        }
+    }
+}
+
+/// Kernels from 7.1 give these members a stack of their own, so that not every kernel adds the frames up.
+fn has_private_stack(cx: &Context<'_, '_>, program: FuncIdx) -> bool {
+    cx.object.schedulers().any(|(_, ops)| {
+        ["dispatch", "sub_caps_updated"].iter().any(|name| ops.callback(name) == Some(program))
+    })
+}
+
+/// Bytes below r10 that a load or store reaches; 0 for anything else.
+fn stack_use(insn: Insn) -> u64 {
+    let base = match insn.class() {
+        Class::Ldx => insn.src,
+        Class::St | Class::Stx => insn.dst,
+        _ => return 0,
+    };
+    if base == 10 && insn.off < 0 { u64::from(insn.off.unsigned_abs()) } else { 0 }
+}
+
+/// Stack of the deepest chain of direct calls from a function, over the instructions that count.
+fn chain(
+    object: &Object<'_>,
+    function: FuncIdx,
+    counts: &mut dyn FnMut(FuncIdx, InsnIdx) -> bool,
+    depth: usize,
+) -> u64 {
+    // Deeper chains are refused as such; recursion ends here too.
+    if depth > 16 {
+        return 0;
+    }
+    let code = object[function].code;
+    let mut accesses: Vec<_> = code.insns().map(|(at, insn)| (stack_use(insn), at)).filter(|(used, _)| *used > 0).collect();
+    accesses.sort_unstable_by(|a, b| b.cmp(a));
+    let own = accesses.into_iter().find(|(_, at)| counts(function, InsnIdx(*at))).map_or(0, |(used, _)| used);
+    let mut seen = Vec::new();
+    let mut below = 0;
+    for &(insn, target) in &object[function].calls {
+        let Some(target) = target.filter(|target| !seen.contains(target)) else { continue };
+        if code.get(insn.0).is_some_and(Insn::is_call) && counts(function, insn) {
+            seen.push(target);
+            below = below.max(chain(object, target, counts, depth + 1));
+        }
+    }
+    own.max(1).next_multiple_of(16) + below
+}

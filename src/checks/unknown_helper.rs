@@ -1,0 +1,46 @@
+//! `unknown-helper`.
+
+use super::Context;
+use super::walk::{Sight, Walk};
+use crate::errno::Errno;
+use crate::finding::{Outcome, Site, Subject};
+use crate::insn::Insn;
+
+rule! {
+    /// A call to a helper number that no kernel has.
+    ///
+    /// ## Why it matters
+    /// Helpers are numbered 1 to 211 in every kernel from 6.12 to 7.3; new functions are kfuncs. The verifier refuses other numbers.
+    /// ## Fix
+    /// Call the function as a kfunc (`__ksym`), or correct the declaration.
+    /// ## Sources
+    /// kernel `check_helper_call`, `__BPF_FUNC_MAX_ID`.
+    pub UNKNOWN_HELPER: "unknown-helper", family: Program, level: Error, phase: Load, since: "0.1.0";
+}
+
+const LAST: i32 = 211;
+
+pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
+    let object = cx.object;
+    for (program, function, entry) in object.programs().filter(|(_, _, entry)| entry.autoload) {
+        debug_assert!(entry.autoload);
+        let subject = Subject::program(object, program);
+        let unknown = |insn: Insn| insn.helper().is_some_and(|id| !(1..=LAST).contains(&id));
+        match Walk::new(object, program).first(unknown) {
+            Sight::Certain(site, insn) => {
+                let id = object[site].code.get(insn.0).map_or(0, |insn| insn.imm);
+                let name = if id == 0 { "unspec" } else { "unknown" };
+                let message = format!("program '{}' calls helper #{id}, the last one is #{LAST}", function.name);
+                out.found(&UNKNOWN_HELPER, subject, message)
+                    .errno(Errno::EINVAL)
+                    .quote(format!("invalid func {name}#{id}"))
+                    .help("correct the helper's declaration, or call a kfunc (__ksym)")
+                    .via(Site::Insn(site, insn), program, "this call");
+            }
+            Sight::Guarded => {
+                out.undecided(&UNKNOWN_HELPER, subject, "calls a helper that no kernel has, behind a branch");
+            }
+            Sight::No => {}
+        }
+    }
+}

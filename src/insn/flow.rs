@@ -1,0 +1,173 @@
+//! Control flow inside one function: where the verifier can come, and where it must.
+//!
+//! The verifier prunes branches that it knows never to be taken, so that code behind a branch may never
+//! be looked at. [`Flow::is_inevitable`] holds for instructions that every path passes; only they are
+//! sure to be verified, whatever the branches decide.
+
+use super::{Class, Code, Insn};
+
+/// What an instruction does to the flow of control.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// Goes on to the next instruction.
+    Next,
+    /// Returns.
+    Exit,
+    /// Jumps always.
+    Jump(i64),
+    /// Jumps or goes on.
+    Branch(i64),
+    /// Jumps through a table: anywhere.
+    Table,
+}
+
+fn step(insn: Insn) -> Step {
+    let class = insn.class();
+    if !matches!(class, Class::Jmp | Class::Jmp32) {
+        return Step::Next;
+    }
+    match (class, insn.code & 0xf0) {
+        (Class::Jmp, 0x80) => Step::Next,
+        (Class::Jmp, 0x90) => Step::Exit,
+        (Class::Jmp, 0x00) if insn.code & 8 != 0 => Step::Table,
+        (Class::Jmp, 0x00) => Step::Jump(i64::from(insn.off)),
+        (Class::Jmp32, 0x00) => Step::Jump(i64::from(insn.imm)),
+        _ => Step::Branch(i64::from(insn.off)),
+    }
+}
+
+/// Trouble with the flow of a function that the verifier refuses before it walks anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// A jump from the first slot to the second one, which is outside the function.
+    OutOfRange(usize, i64),
+    /// The last instruction goes on into nothing.
+    FallsOff(usize),
+    /// No path leads here.
+    Unreachable(usize),
+    /// A jump into the second slot of an `ld_imm64`.
+    IntoImmediate(usize),
+}
+
+/// The flow graph of one function.
+#[derive(Debug)]
+pub struct Flow<'d> {
+    code: Code<'d>,
+    has_table: bool,
+}
+
+impl<'d> Flow<'d> {
+    /// Looks at one function.
+    pub fn new(code: Code<'d>) -> Self {
+        Self { code, has_table: code.insns().any(|(_, insn)| step(insn) == Step::Table) }
+    }
+
+    /// Slots that may follow the instruction at `at`, and whether it returns.
+    fn next(&self, at: usize) -> ([Option<i64>; 2], bool) {
+        let Some(insn) = self.code.get(at) else { return ([None, None], false) };
+        let after = at as i64 + if insn.is_ld_imm64() { 2 } else { 1 };
+        match step(insn) {
+            Step::Next => ([Some(after), None], false),
+            Step::Exit => ([None, None], true),
+            Step::Jump(off) => ([Some(after + off), None], false),
+            Step::Branch(off) => ([Some(after), Some(after + off)], false),
+            Step::Table => ([None, None], false),
+        }
+    }
+
+    /// Marks what is reached from the start without passing `avoid`; tells whether a return is.
+    fn reach(&self, avoid: Option<usize>) -> (Vec<bool>, bool) {
+        let mut seen = vec![false; self.code.len()];
+        let mut returns = false;
+        let mut stack = vec![0];
+        while let Some(at) = stack.pop() {
+            if at >= seen.len() || Some(at) == avoid || std::mem::replace(&mut seen[at], true) {
+                continue;
+            }
+            let (next, exits) = self.next(at);
+            returns |= exits;
+            stack.extend(next.into_iter().flatten().filter_map(|slot| usize::try_from(slot).ok()));
+        }
+        (seen, returns)
+    }
+
+    /// Every path from the start to a return passes this instruction.
+    pub fn is_inevitable(&self, at: usize) -> bool {
+        !self.has_table && self.reach(None).0.get(at) == Some(&true) && !self.reach(Some(at)).1
+    }
+
+    /// The first thing that the verifier's look at the flow refuses (`check_subprogs`, `check_cfg`).
+    pub fn fault(&self) -> Option<Fault> {
+        let mut immediate = vec![false; self.code.len() + 1];
+        for (at, insn) in self.code.insns() {
+            if insn.is_ld_imm64() {
+                immediate[at + 1] = true;
+            }
+        }
+        for (at, insn) in self.code.insns() {
+            let target = match step(insn) {
+                Step::Jump(off) | Step::Branch(off) => at as i64 + 1 + off,
+                _ => continue,
+            };
+            match usize::try_from(target) {
+                Ok(slot) if slot < self.code.len() => {
+                    if immediate[slot] {
+                        return Some(Fault::IntoImmediate(slot));
+                    }
+                }
+                _ => return Some(Fault::OutOfRange(at, target)),
+            }
+        }
+        let (last, insn) = self.code.insns().last()?;
+        if !matches!(step(insn), Step::Exit | Step::Jump(_) | Step::Table) {
+            return Some(Fault::FallsOff(last));
+        }
+        if self.has_table {
+            return None;
+        }
+        let (seen, _) = self.reach(None);
+        self.code.insns().map(|(at, _)| at).find(|&at| !seen[at]).map(Fault::Unreachable)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elf::ByteOrder;
+
+    const EXIT: [u8; 8] = [0x95, 0, 0, 0, 0, 0, 0, 0];
+    const MOV: [u8; 8] = [0xb7, 0, 0, 0, 0, 0, 0, 0];
+
+    fn jump(code: u8, off: i16) -> [u8; 8] {
+        let [a, b] = off.to_le_bytes();
+        [code, 1, a, b, 0, 0, 0, 0]
+    }
+
+    fn with<T>(insns: &[[u8; 8]], look: impl Fn(&Flow<'_>) -> T) -> T {
+        look(&Flow::new(Code::new(insns.as_flattened(), ByteOrder::Little)))
+    }
+
+    #[test]
+    fn code_behind_a_branch_is_not_inevitable_and_code_after_it_is() {
+        let code = [jump(0x15, 1), MOV, MOV, EXIT];
+        assert_eq!(
+            with(&code, |f| (0..4).map(|i| f.is_inevitable(i)).collect::<Vec<_>>()),
+            [true, false, true, true]
+        );
+        assert_eq!(with(&code, Flow::fault), None);
+    }
+
+    #[test]
+    fn faults_are_found() {
+        assert_eq!(with(&[jump(0x05, 1), MOV, EXIT], Flow::fault), Some(Fault::Unreachable(1)));
+        assert_eq!(with(&[jump(0x05, 5), EXIT], Flow::fault), Some(Fault::OutOfRange(0, 6)));
+        assert_eq!(with(&[MOV], Flow::fault), Some(Fault::FallsOff(0)));
+        let wide = [0x18, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(with(&[jump(0x15, 1), wide, [0; 8], EXIT], Flow::fault), Some(Fault::IntoImmediate(2)));
+    }
+
+    #[test]
+    fn an_endless_loop_ends_the_search() {
+        assert!(with(&[MOV, jump(0x05, -2)], |f| f.is_inevitable(1)));
+    }
+}

@@ -1,0 +1,348 @@
+//! The report for people: miette diagnostics at the C lines that the object itself records.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use miette::{
+    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents,
+    Severity, SourceCode, SourceSpan, SpanContents,
+};
+
+use super::{Document, FindingDoc, LocationDoc, answer, counts};
+
+/// Lines of real source shown before and after a line of a finding.
+const AROUND: u32 = 2;
+
+/// How the report looks.
+#[derive(Debug, Clone, Copy)]
+pub struct Style {
+    /// ANSI colours.
+    pub color: bool,
+    /// Box drawing characters.
+    pub unicode: bool,
+    /// Columns.
+    pub width: usize,
+}
+
+/// Where the C files are.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// Folders to look under.
+    pub roots: Vec<PathBuf>,
+    /// Path prefixes to replace.
+    pub remap: Vec<(String, String)>,
+}
+
+impl Sources {
+    /// The path to show for a recorded one.
+    fn remapped(&self, file: &str) -> String {
+        let rule = self
+            .remap
+            .iter()
+            .find_map(|(from, to)| Some(format!("{to}{}", file.strip_prefix(from.as_str())?)));
+        rule.unwrap_or_else(|| file.to_owned())
+    }
+
+    /// The lines of a source file, from the first place that has it: as it stands, beside the object, under the roots.
+    fn lines(&self, file: &str, object: &str) -> Option<Vec<String>> {
+        let path = Path::new(file);
+        let beside = Path::new(object).parent().map(|folder| folder.join(path));
+        let name = path.file_name().map(Path::new);
+        let under = self.roots.iter().flat_map(|root| {
+            let relative = path.strip_prefix("/").unwrap_or(path);
+            [Some(root.join(relative)), name.map(|name| root.join(name))].into_iter().flatten()
+        });
+        let places = std::iter::once(path.to_owned()).chain(beside).chain(under);
+        let text = places.filter(|place| place.is_file()).find_map(|place| fs::read(place).ok())?;
+        Some(String::from_utf8_lossy(&text).lines().map(str::to_owned).collect())
+    }
+}
+
+/// Consecutive lines of one file, with their real numbers.
+#[derive(Debug)]
+struct Excerpt {
+    name: String,
+    /// Number of the first line, 1-based.
+    first: u32,
+    text: String,
+}
+
+impl SourceCode for Excerpt {
+    fn read_span<'a>(
+        &'a self,
+        span: &SourceSpan,
+        before: usize,
+        after: usize,
+    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        let inner = self.text.as_str().read_span(span, before, after)?;
+        Ok(Box::new(MietteSpanContents::new_named(
+            self.name.clone(),
+            inner.data(),
+            *inner.span(),
+            inner.line() + self.first as usize - 1,
+            inner.column(),
+            inner.line_count(),
+        )))
+    }
+}
+
+/// A finding, or a further excerpt of one, as miette wants it.
+#[derive(Debug)]
+struct Message {
+    code: Option<String>,
+    severity: Severity,
+    text: String,
+    help: Option<String>,
+    source: Option<Excerpt>,
+    labels: Vec<LabeledSpan>,
+    related: Vec<Message>,
+}
+
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for Message {}
+
+impl Diagnostic for Message {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.code.as_ref().map(|code| Box::new(code) as Box<dyn fmt::Display>)
+    }
+
+    fn severity(&self) -> Option<Severity> {
+        Some(self.severity)
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.source.as_ref().map(|source| source as &dyn SourceCode)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        (!self.labels.is_empty())
+            .then(|| Box::new(self.labels.iter().cloned()) as Box<dyn Iterator<Item = _>>)
+    }
+
+    fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {
+        (!self.related.is_empty()).then(|| {
+            Box::new(self.related.iter().map(|m| m as &dyn Diagnostic)) as Box<dyn Iterator<Item = _>>
+        })
+    }
+}
+
+/// Prints every finding with its C lines, what is undecided, and one sentence for each object.
+///
+/// # Errors
+/// The writer's.
+pub fn full(document: &Document, style: &Style, sources: &Sources, out: &mut impl Write) -> io::Result<()> {
+    let theme = match (style.unicode, style.color) {
+        (true, true) => GraphicalTheme::unicode(),
+        (true, false) => GraphicalTheme::unicode_nocolor(),
+        (false, true) => {
+            GraphicalTheme { characters: miette::ThemeCharacters::ascii(), ..GraphicalTheme::unicode() }
+        }
+        (false, false) => GraphicalTheme::none(),
+    };
+    let handler = GraphicalReportHandler::new_themed(theme)
+        .with_width(style.width)
+        .with_links(false)
+        .with_context_lines(2);
+    for object in &document.objects {
+        if let Some(error) = &object.error {
+            writeln!(out, "{}: error: {}", object.path, error.message)?;
+        }
+    }
+    for finding in &document.findings {
+        let mut text = String::new();
+        handler.render_report(&mut text, &message(document, finding, sources)).map_err(io::Error::other)?;
+        writeln!(out, "{text}")?;
+    }
+    for undecided in &document.undecided {
+        let path = &document.objects[undecided.object].path;
+        let (kind, name) = (undecided.subject.kind, &undecided.subject.name);
+        writeln!(out, "{path}: cannot tell [{}]: {kind} '{name}': {}", undecided.rule, undecided.reason)?;
+    }
+    for (number, object) in document.objects.iter().enumerate().filter(|(_, object)| object.error.is_none()) {
+        writeln!(out, "{}: {}", object.path, answer(document, number))?;
+    }
+    writeln!(out, "{}", counts(document))
+}
+
+/// One finding with all its excerpts.
+fn message(document: &Document, finding: &FindingDoc, sources: &Sources) -> Message {
+    let object = &document.objects[finding.object].path;
+    let mut notes = String::new();
+    let errno = finding.errno.as_deref().map_or_else(String::new, |errno| format!(" {errno}"));
+    match &finding.kernel_message {
+        Some(words) => notes.push_str(&format!("at {}:{errno}: {words}", finding.phase)),
+        None if finding.errno.is_some() => notes.push_str(&format!("at {}:{errno}", finding.phase)),
+        None => {}
+    }
+    for location in finding.locations.iter().filter(|location| location.line.is_none()) {
+        push_line(&mut notes, &footnote(location));
+    }
+    if let Some(help) = &finding.help {
+        push_line(&mut notes, help);
+    }
+    let mut excerpts = excerpts(finding, object, sources).into_iter();
+    let (source, labels) =
+        excerpts.next().map_or((None, Vec::new()), |(source, labels)| (Some(source), labels));
+    let severity = match finding.level {
+        "error" => Severity::Error,
+        "warning" => Severity::Warning,
+        _ => Severity::Advice,
+    };
+    Message {
+        code: Some(finding.rule.to_owned()),
+        severity,
+        text: format!("{object}: {}", finding.message),
+        help: (!notes.is_empty()).then_some(notes),
+        source,
+        labels,
+        related: excerpts
+            .map(|(source, labels)| Message {
+                code: None,
+                severity: Severity::Advice,
+                text: "and here".to_owned(),
+                help: None,
+                source: Some(source),
+                labels,
+                related: Vec::new(),
+            })
+            .collect(),
+    }
+}
+
+fn push_line(text: &mut String, line: &str) {
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text.push_str(line);
+}
+
+/// A place without a line.
+fn footnote(location: &LocationDoc) -> String {
+    match (&location.program, location.insn) {
+        (Some(program), Some(insn)) => format!("program '{program}', instruction {insn}: {}", location.label),
+        (Some(program), None) => format!("program '{program}': {}", location.label),
+        _ => location.label.clone(),
+    }
+}
+
+/// The finding's C lines, grouped into runs of neighbouring lines of one file, the file of the first location first.
+fn excerpts(finding: &FindingDoc, object: &str, sources: &Sources) -> Vec<(Excerpt, Vec<LabeledSpan>)> {
+    let mut files: Vec<(&str, BTreeMap<u32, Vec<&LocationDoc>>)> = Vec::new();
+    for location in &finding.locations {
+        let (Some(file), Some(line)) = (location.file.as_deref(), location.line) else { continue };
+        let at = files.iter().position(|(known, _)| *known == file).unwrap_or_else(|| {
+            files.push((file, BTreeMap::new()));
+            files.len() - 1
+        });
+        files[at].1.entry(line).or_default().push(location);
+    }
+    let mut out = Vec::new();
+    for (file, lines) in files {
+        let name = sources.remapped(file);
+        let disk = sources.lines(file, object).or_else(|| sources.lines(&name, object));
+        let mut run: Vec<(u32, Vec<&LocationDoc>)> = Vec::new();
+        for (line, locations) in lines {
+            // Far lines, and lines between which the text is not known, get an excerpt each.
+            let near = run.last().is_some_and(|(last, _)| match &disk {
+                Some(_) => line - last <= 2 * AROUND + 1,
+                None => line - last == 1,
+            });
+            if !near && !run.is_empty() {
+                out.push(excerpt(&name, disk.as_deref(), &run));
+                run.clear();
+            }
+            run.push((line, locations));
+        }
+        if !run.is_empty() {
+            out.push(excerpt(&name, disk.as_deref(), &run));
+        }
+    }
+    out
+}
+
+/// One run of lines: the real text around it where the file on disk still has the recorded lines, else the
+/// recorded lines alone.
+fn excerpt(
+    name: &str,
+    disk: Option<&[String]>,
+    run: &[(u32, Vec<&LocationDoc>)],
+) -> (Excerpt, Vec<LabeledSpan>) {
+    let recorded =
+        |locations: &[&LocationDoc]| locations.iter().find_map(|l| l.text.clone()).unwrap_or_default();
+    let on_disk = |line: u32| disk.and_then(|lines| lines.get(line.checked_sub(1)? as usize));
+    let fresh = run.iter().all(|(line, locations)| {
+        on_disk(*line).is_some_and(|text| text.trim_end() == recorded(locations).trim_end())
+    });
+    let (first, last) = (run[0].0, run[run.len() - 1].0);
+    let (first, last) =
+        if fresh { (first.saturating_sub(AROUND).max(1), last + AROUND) } else { (first, last) };
+    let mut text = String::new();
+    let mut labels = Vec::new();
+    for line in first..=last {
+        let here = run.iter().find(|(number, _)| *number == line).map(|(_, locations)| locations);
+        let content = match (fresh, here) {
+            (true, _) => on_disk(line).cloned(),
+            (false, Some(locations)) => Some(recorded(locations)),
+            (false, None) => None,
+        };
+        let Some(content) = content else { break };
+        for location in here.into_iter().flatten() {
+            let (start, len) = span(&content, location.column);
+            let via = location.program.as_ref().map_or_else(String::new, |program| {
+                if location.label.contains(program.as_str()) {
+                    String::new()
+                } else {
+                    format!(" (in '{program}')")
+                }
+            });
+            labels.push(LabeledSpan::new(Some(format!("{}{via}", location.label)), text.len() + start, len));
+        }
+        text.push_str(&content);
+        text.push('\n');
+    }
+    (Excerpt { name: name.to_owned(), first, text }, labels)
+}
+
+/// The word at a column, in bytes; the line's first word where the column is unknown.
+fn span(line: &str, column: Option<u32>) -> (usize, usize) {
+    let indent = line.len() - line.trim_start().len();
+    let start = column.map_or(indent, |column| (column as usize).saturating_sub(1));
+    let start =
+        if start < line.len() && line.is_char_boundary(start) { start } else { indent.min(line.len()) };
+    let word = line[start..].find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(line.len() - start);
+    let first = line[start..].chars().next().map_or(0, char::len_utf8);
+    (start, word.max(first))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_covers_the_word_at_its_column() {
+        assert_eq!(span("\tTOUCH(arena);", Some(2)), (1, 5));
+        assert_eq!(span("\tTOUCH(arena);", None), (1, 5));
+        assert_eq!(span("  ", Some(99)), (2, 0));
+        assert_eq!(span("", Some(1)), (0, 0));
+        assert_eq!(span("é = 1;", Some(2)), (0, 2));
+    }
+
+    #[test]
+    fn remapping_replaces_the_start_of_a_path() {
+        let sources = Sources { roots: Vec::new(), remap: vec![("/build/".into(), "src/".into())] };
+        assert_eq!(sources.remapped("/build/a.bpf.c"), "src/a.bpf.c");
+        assert_eq!(sources.remapped("b.bpf.c"), "b.bpf.c");
+    }
+}
