@@ -109,10 +109,13 @@ impl Oracle {
             Err(RecvTimeoutError::Timeout) => Ok(crash(request, "no answer in 10 seconds".to_owned())),
             Err(RecvTimeoutError::Disconnected) => {
                 let status = worker.child.wait()?;
-                Ok(crash(request, match (status.signal(), status.code()) {
-                    (Some(signal), _) => format!("signal {signal}"),
-                    (None, code) => format!("exit {}", code.unwrap_or(-1)),
-                }))
+                Ok(crash(
+                    request,
+                    match (status.signal(), status.code()) {
+                        (Some(signal), _) => format!("signal {signal}"),
+                        (None, code) => format!("exit {}", code.unwrap_or(-1)),
+                    },
+                ))
             }
         }
     }

@@ -12,5 +12,7 @@
 //! ```
 
 pub mod client;
+pub mod compare;
+pub mod mutate;
 pub mod view;
 pub mod worker;

@@ -88,7 +88,9 @@ impl Opened {
             ..Default::default()
         };
         // SAFETY: bytes and options outlive the call, and libbpf keeps neither (`bpf_object__elf_finish`).
-        Self::take(unsafe { sys::bpf_object__open_mem(bytes.as_ptr().cast(), bytes.len() as sys::size_t, &opts) })
+        Self::take(unsafe {
+            sys::bpf_object__open_mem(bytes.as_ptr().cast(), bytes.len() as sys::size_t, &opts)
+        })
     }
 
     /// `bpf_object__open_file` without options.
@@ -126,14 +128,17 @@ impl Opened {
     fn maps(&self) -> impl Iterator<Item = *mut sys::bpf_map> {
         // SAFETY: see the module's comment; a null start means the first map.
         let next = |map: *mut sys::bpf_map| unsafe { sys::bpf_object__next_map(self.0.as_ptr(), map) };
-        std::iter::successors(Some(next(ptr::null_mut())), move |&map| Some(next(map))).take_while(|map| !map.is_null())
+        std::iter::successors(Some(next(ptr::null_mut())), move |&map| Some(next(map)))
+            .take_while(|map| !map.is_null())
     }
 
     /// Entry programs: libbpf skips what it takes for subprograms.
     fn programs(&self) -> impl Iterator<Item = *mut sys::bpf_program> {
         // SAFETY: as for `maps`.
-        let next = |prog: *mut sys::bpf_program| unsafe { sys::bpf_object__next_program(self.0.as_ptr(), prog) };
-        std::iter::successors(Some(next(ptr::null_mut())), move |&p| Some(next(p))).take_while(|p| !p.is_null())
+        let next =
+            |prog: *mut sys::bpf_program| unsafe { sys::bpf_object__next_program(self.0.as_ptr(), prog) };
+        std::iter::successors(Some(next(ptr::null_mut())), move |&p| Some(next(p)))
+            .take_while(|p| !p.is_null())
     }
 
     fn map(&self, map: *mut sys::bpf_map) -> Value {
@@ -142,10 +147,14 @@ impl Opened {
         // one or the other, depending on the section's name (`map_uses_real_name`).
         unsafe {
             let kernel_name = *map.cast::<*const c_char>().add(1);
+            // Cut only when the map is created (`bpf_map_create`).
+            let kernel_name = CStr::from_ptr(kernel_name).to_bytes();
+            let kernel_name =
+                String::from_utf8_lossy(&kernel_name[..kernel_name.len().min(OBJ_NAME_LEN - 1)]);
             let section = *map.cast::<*const c_char>().add(2);
             json!({
                 "name": text(sys::bpf_map__name(map)),
-                "kernel_name": text(kernel_name),
+                "kernel_name": kernel_name,
                 "section": (!section.is_null()).then(|| text(section)),
                 "type": name_of(sys::libbpf_bpf_map_type_str(sys::bpf_map__type(map)), sys::bpf_map__type(map)),
                 "flags": sys::bpf_map__map_flags(map),
@@ -287,7 +296,8 @@ pub fn open_file(path: &[u8]) -> Value {
 pub fn open_memory(path: &[u8], bytes: &[u8]) -> Value {
     take_messages();
     // SANITY: a path with a NUL cannot reach libbpf; what is before it is all that a C string can carry.
-    let name = CString::new(object_name(path).split(|&b| b == 0).next().unwrap_or_default()).unwrap_or_default();
+    let name =
+        CString::new(object_name(path).split(|&b| b == 0).next().unwrap_or_default()).unwrap_or_default();
     if bytes.is_empty() {
         // `bpf_object__open_mem` refuses an empty buffer with EINVAL before looking at anything; a file of no bytes
         // goes through `elf_begin` and is no ELF.
@@ -296,7 +306,9 @@ pub fn open_memory(path: &[u8], bytes: &[u8]) -> Value {
     }
     match Pages::holding(bytes) {
         Ok(pages) => answer(path, Opened::from_memory(&name, pages.bytes())),
-        Err(e) => json!({"path": String::from_utf8_lossy(path), "ok": false, "errno": -e.raw_os_error().unwrap_or(libc::ENOMEM), "messages": [e.to_string()], "infos": []}),
+        Err(e) => {
+            json!({"path": String::from_utf8_lossy(path), "ok": false, "errno": -e.raw_os_error().unwrap_or(libc::ENOMEM), "messages": [e.to_string()], "infos": []})
+        }
     }
 }
 
@@ -333,7 +345,14 @@ impl Pages {
         let mapped = body + PAGE;
         // SAFETY: a fresh private mapping, not tied to any memory of ours.
         let start = unsafe {
-            libc::mmap(ptr::null_mut(), mapped, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0)
+            libc::mmap(
+                ptr::null_mut(),
+                mapped,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
         };
         if start == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());

@@ -61,7 +61,9 @@ pub fn read_frame(from: &mut impl Read) -> io::Result<Option<Request>> {
 /// # Errors
 /// The stream's own, and `InvalidInput` for lengths beyond 32 bits.
 pub fn write_frame(to: &mut impl Write, request: &Request) -> io::Result<()> {
-    let length = |bytes: &[u8]| u32::try_from(bytes.len()).ok().filter(|&n| n != BY_PATH).ok_or(io::ErrorKind::InvalidInput);
+    let length = |bytes: &[u8]| {
+        u32::try_from(bytes.len()).ok().filter(|&n| n != BY_PATH).ok_or(io::ErrorKind::InvalidInput)
+    };
     let (name, len, bytes): (_, _, &[u8]) = match request {
         Request::Memory(name, bytes) => (name, length(bytes)?, bytes),
         Request::File(name) => (name, BY_PATH, &[]),
@@ -97,7 +99,11 @@ mod tests {
 
     #[test]
     fn frames_survive_the_round_trip() {
-        let requests = [Request::Memory(b"a.o".to_vec(), vec![0, 255, 10]), Request::File(b"x/y.o".to_vec()), Request::Memory(vec![], vec![])];
+        let requests = [
+            Request::Memory(b"a.o".to_vec(), vec![0, 255, 10]),
+            Request::File(b"x/y.o".to_vec()),
+            Request::Memory(vec![], vec![]),
+        ];
         let mut wire = Vec::new();
         for request in &requests {
             write_frame(&mut wire, request).unwrap();
