@@ -165,72 +165,72 @@ fn contents(libbpf: &Value, ours: &Value, out: &mut Vec<String>) {
     field("object", libbpf, ours, ["license", "license"], out);
     // Only libbpf's maps have a section: its name is what scx-lint calls an internal map by.
     let map_name = |m: &Value| m.get("section").filter(|s| !s.is_null()).unwrap_or(&m["name"]).clone();
-    pairs(
-        "map",
-        elements(&libbpf["maps"]),
-        elements(&ours["maps"]),
-        map_name,
-        out,
-        |what, theirs, ours, out| {
-            for name in ["type", "flags", "key_size", "value_size", "max_entries", "map_extra", "kernel_name"]
-            {
-                field(what, theirs, ours, [name, name], out);
-            }
-        },
-    );
+    pairs("map", [&libbpf["maps"], &ours["maps"]], map_name, out, |what, theirs, ours, out| {
+        for name in ["type", "flags", "key_size", "value_size", "max_entries", "map_extra", "kernel_name"] {
+            field(what, theirs, ours, [name, name], out);
+        }
+    });
     let own_name = |p: &Value| p["name"].clone();
-    pairs(
-        "program",
-        elements(&libbpf["programs"]),
-        elements(&ours["programs"]),
-        own_name,
-        out,
-        |what, theirs, ours, out| {
-            for names in
-                [["section", "section"], ["autoload", "autoload"], ["insn_cnt", "insns"], ["type", "kind"]]
-            {
-                field(what, theirs, ours, names, out);
-            }
-            let sleepable = theirs["flags"].as_u64().is_some_and(|flags| flags & BPF_F_SLEEPABLE != 0);
-            if ours["sleepable"] != sleepable {
-                out.push(format!("{what}: sleepable: libbpf {sleepable}, ours {}", ours["sleepable"]));
-            }
-        },
-    );
+    let programs = [&libbpf["programs"], &ours["programs"]];
+    pairs("program", programs, own_name, out, |what, theirs, ours, out| {
+        for names in [["section", "section"], ["insn_cnt", "insns"], ["type", "kind"]] {
+            field(what, theirs, ours, names, out);
+        }
+        let loads = autoload(libbpf, theirs);
+        if ours["autoload"] != loads {
+            out.push(format!("{what}: autoload: libbpf {loads}, ours {}", ours["autoload"]));
+        }
+    });
     let map = |s: &Value| s["map"].clone();
-    pairs(
-        "struct_ops",
-        elements(&libbpf["struct_ops"]),
-        elements(&ours["struct_ops"]),
-        map,
-        out,
-        |what, theirs, ours, out| {
-            for name in ["type", "link", "autocreate"] {
-                field(what, theirs, ours, [name, name], out);
-            }
-            let set = elements(&ours["members"]).filter(|m| !m["program"].is_null());
-            pairs(what, elements(&theirs["members"]), set, own_name, out, |what, theirs, ours, out| {
-                field(what, theirs, ours, ["program", "program"], out);
-            });
-        },
-    );
+    let struct_ops = [&libbpf["struct_ops"], &ours["struct_ops"]];
+    pairs("struct_ops", struct_ops, map, out, |what, theirs, ours, out| {
+        for name in ["link", "autocreate"] {
+            field(what, theirs, ours, [name, name], out);
+        }
+        let ty = essential_name(theirs["type"].as_str().unwrap_or_default());
+        if ours["type"] != ty {
+            out.push(format!("{what}: type: libbpf {ty}, ours {}", ours["type"]));
+        }
+        // libbpf lists only the members that a program is in.
+        let set = elements(&ours["members"]).filter(|m| !m["program"].is_null()).cloned().collect();
+        pairs(what, [&theirs["members"], &Value::Array(set)], own_name, out, |what, theirs, ours, out| {
+            field(what, theirs, ours, ["program", "program"], out);
+        });
+    });
 }
 
-/// `bpf_program__flags` of a sleepable program (uapi/linux/bpf.h).
-const BPF_F_SLEEPABLE: u64 = 1 << 4;
+/// Whether a program will be loaded: what open found, overridden for a program in an ops variable by whether one of
+/// those is created (`bpf_object_adjust_struct_ops_autoload`, which runs at load). Whether it is sleepable cannot be
+/// asked: libbpf sets that flag only when it loads.
+fn autoload(libbpf: &Value, program: &Value) -> bool {
+    let uses = |map: &&Value| elements(&map["members"]).any(|m| m["program"] == program["name"]);
+    let mut users = elements(&libbpf["struct_ops"]).filter(uses).peekable();
+    match users.peek() {
+        Some(_) if program["type"] == "struct_ops" => users.any(|map| map["autocreate"] == true),
+        _ => program["autoload"] == true,
+    }
+}
+
+/// The name under which a type is looked for in a kernel: without its `___flavor`, the last `___` that has no further
+/// underscore beside it (`bpf_core_essential_name_len`).
+fn essential_name(name: &str) -> &str {
+    let bytes = name.as_bytes();
+    let is_flavor =
+        |&at: &usize| bytes[at - 1] != b'_' && &bytes[at..at + 3] == b"___" && bytes[at + 3] != b'_';
+    (1..bytes.len().saturating_sub(3)).rev().find(is_flavor).and_then(|at| name.get(..at)).unwrap_or(name)
+}
 
 /// Match two lists element by element. Only the order being different is one difference; an element that one side
 /// does not have is another.
-fn pairs<'a>(
+fn pairs(
     what: &str,
-    theirs: impl Iterator<Item = &'a Value>,
-    ours: impl Iterator<Item = &'a Value>,
+    [theirs, ours]: [&Value; 2],
     name: impl Fn(&Value) -> Value,
     out: &mut Vec<String>,
     each: impl Fn(&str, &Value, &Value, &mut Vec<String>),
 ) {
-    let theirs: Vec<_> = theirs.map(|v| (name(v), v)).collect();
-    let mut rest: Vec<_> = ours.map(|v| (name(v), v)).collect();
+    let theirs: Vec<_> = elements(theirs).map(|v| (name(v), v)).collect();
+    let mut rest: Vec<_> = elements(ours).map(|v| (name(v), v)).collect();
     let in_order = theirs.iter().map(|(key, _)| key).eq(rest.iter().map(|(key, _)| key));
     let mut complete = true;
     for (key, theirs) in theirs {
@@ -287,7 +287,7 @@ mod tests {
                 {"name": "sched.bss", "section": ".bss", "kernel_name": "sched.bss", "type": "array", "flags": 0, "key_size": 4,
                  "value_size": 8, "max_entries": 1, "map_extra": 0}
             ],
-            "programs": [{"name": "p", "section": "struct_ops.s/p", "type": "struct_ops", "autoload": true, "flags": 16, "insn_cnt": 3}],
+            "programs": [{"name": "p", "section": "struct_ops.s/p", "type": "struct_ops", "autoload": true, "flags": 0, "insn_cnt": 3}],
             "struct_ops": [{"map": "ops", "type": "sched_ext_ops", "link": true, "autocreate": true, "members": [{"name": "init", "program": "p"}]}],
         })
     }
@@ -302,7 +302,7 @@ mod tests {
                     {"name": ".bss", "kernel_name": "sched.bss", "type": "array", "flags": 0, "key_size": 4, "value_size": 8,
                      "max_entries": 1, "map_extra": 0}
                 ],
-                "programs": [{"name": "p", "section": "struct_ops.s/p", "kind": "struct_ops", "autoload": true, "sleepable": true, "insns": 3}],
+                "programs": [{"name": "p", "section": "struct_ops.s/p", "kind": "struct_ops", "autoload": true, "insns": 3}],
                 "struct_ops": [{"map": "ops", "type": "sched_ext_ops", "link": true, "autocreate": true,
                                 "members": [{"name": "init", "program": "p"}, {"name": "flags", "value": 3}]}],
             }],
@@ -335,7 +335,6 @@ mod tests {
             ("/programs/0/autoload", json!(false)),
             ("/programs/0/insns", json!(4)),
             ("/programs/0/kind", json!("syscall")),
-            ("/programs/0/sleepable", json!(false)),
             ("/programs", json!([])),
             ("/struct_ops/0/type", json!("sched_ext_ops_cid")),
             ("/struct_ops/0/link", json!(false)),
@@ -349,6 +348,31 @@ mod tests {
         let mut swapped = ours();
         swapped["objects"][0]["maps"].as_array_mut().unwrap().reverse();
         assert_eq!(differences(&theirs(), &swapped, 0), ["maps: same names, other order"]);
+    }
+
+    #[test]
+    fn programs_of_uncreated_ops_do_not_load() {
+        let (mut theirs, mut ours) = (theirs(), ours());
+        for view in [&mut theirs, &mut ours["objects"][0]] {
+            view["struct_ops"][0]["autocreate"] = json!(false);
+        }
+        assert_eq!(differences(&theirs, &ours, 0).len(), 1, "libbpf will set autoload to false");
+        ours["objects"][0]["programs"][0]["autoload"] = json!(false);
+        assert_eq!(differences(&theirs, &ours, 0), Vec::<String>::new());
+    }
+
+    #[test]
+    fn flavors_are_cut() {
+        for (name, essential) in [
+            ("a___b", "a"),
+            ("a___b___c", "a___b"),
+            ("a____b", "a____b"),
+            ("___a", "___a"),
+            ("a___", "a___"),
+            ("", ""),
+        ] {
+            assert_eq!(essential_name(name), essential, "{name}");
+        }
     }
 
     #[test]

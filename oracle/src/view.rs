@@ -257,9 +257,9 @@ fn text(s: *const c_char) -> String {
     unsafe { CStr::from_ptr(s) }.to_string_lossy().into_owned()
 }
 
-/// The spelling libbpf has for an enumerator, or its number where it has none.
+/// The spelling libbpf has for an enumerator, or its number, as text, where it has none.
 fn name_of(s: *const c_char, number: u32) -> Value {
-    if s.is_null() { json!(number) } else { json!(text(s)) }
+    if s.is_null() { json!(number.to_string()) } else { json!(text(s)) }
 }
 
 fn answer(path: &[u8], opened: Result<Opened, i32>) -> Value {
