@@ -1,0 +1,82 @@
+//! Where scx-lint and libbpf must agree, and what the oracle itself must get right for that to mean anything.
+
+mod oracle;
+mod same_on_files;
+mod same_on_mutants;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use scx_lint_oracle::client::Oracle;
+use serde_json::Value;
+
+/// libbpf, behind this package's binary.
+fn libbpf() -> Oracle {
+    Oracle::new(env!("CARGO_BIN_EXE_scx-lint-oracle"))
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Recorded objects and outcomes, in `$SCX_LINT_SHARED` or beside the repository; most checkouts have none.
+fn corpus() -> Option<PathBuf> {
+    let shared = std::env::var_os("SCX_LINT_SHARED").map_or_else(|| root().join("../shared"), PathBuf::from);
+    Some(shared.join("corpus")).filter(|dir| dir.is_dir())
+}
+
+/// Every object there is: fixtures, malformed ones included, and the corpus. Sorted, so that a run can be repeated.
+fn objects() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut todo = vec![root().join("fixtures/obj"), root().join("fixtures/malformed")];
+    todo.extend(corpus().map(|dir| dir.join("objects")));
+    while let Some(dir) = todo.pop() {
+        for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                todo.push(path);
+            } else if path.extension().is_some_and(|e| e == "o")
+                || path.components().any(|c| c.as_os_str() == "malformed")
+            {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    assert!(!found.is_empty(), "no object to compare: build the fixtures or put the corpus in ../shared");
+    found
+}
+
+/// The report of the scx-lint under test about files; the binary is `$SCX_LINT`, else the one cargo built beside us.
+fn report(files: &[PathBuf]) -> Value {
+    let beside = || Path::new(env!("CARGO_BIN_EXE_scx-lint-oracle")).with_file_name("scx-lint");
+    let exe = std::env::var_os("SCX_LINT").map_or_else(beside, PathBuf::from);
+    // No user space edits: bpf_object__open sees the object as it is.
+    let mut command = Command::new(&exe);
+    command.args(["--loader", "plain", "--format", "json", "--exit-zero"]).args(files);
+    let output = command.output().unwrap_or_else(|e| panic!("{}: {e}; build it first", exe.display()));
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|e| {
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        panic!("{} on {:?}...: {}: no report: {e}\n{stderr}", exe.display(), files.first(), output.status)
+    })
+}
+
+/// What scx-lint makes of these bytes, were they in a file of this name: a report about one object.
+///
+/// To be replaced by a call of the library: starting a process per mutant is what bounds the mutation test.
+fn ours(bytes: &[u8], name: &str) -> Value {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!(
+        "ours-{}-{}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    ));
+    fs::create_dir_all(&dir).unwrap();
+    let path = dir.join(name);
+    fs::write(&path, bytes).unwrap();
+    let report = report(&[path]);
+    fs::remove_dir_all(dir).unwrap();
+    report
+}
