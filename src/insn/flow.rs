@@ -154,16 +154,16 @@ mod tests {
             with(&code, |f| (0..4).map(|i| f.is_inevitable(i)).collect::<Vec<_>>()),
             [true, false, true, true]
         );
-        assert_eq!(with(&code, Flow::fault), None);
+        assert_eq!(with(&code, |f| f.fault()), None);
     }
 
     #[test]
     fn faults_are_found() {
-        assert_eq!(with(&[jump(0x05, 1), MOV, EXIT], Flow::fault), Some(Fault::Unreachable(1)));
-        assert_eq!(with(&[jump(0x05, 5), EXIT], Flow::fault), Some(Fault::OutOfRange(0, 6)));
-        assert_eq!(with(&[MOV], Flow::fault), Some(Fault::FallsOff(0)));
+        assert_eq!(with(&[jump(0x05, 1), MOV, EXIT], |f| f.fault()), Some(Fault::Unreachable(1)));
+        assert_eq!(with(&[jump(0x05, 5), EXIT], |f| f.fault()), Some(Fault::OutOfRange(0, 6)));
+        assert_eq!(with(&[MOV], |f| f.fault()), Some(Fault::FallsOff(0)));
         let wide = [0x18, 0, 0, 0, 0, 0, 0, 0];
-        assert_eq!(with(&[jump(0x15, 1), wide, [0; 8], EXIT], Flow::fault), Some(Fault::IntoImmediate(2)));
+        assert_eq!(with(&[jump(0x15, 1), wide, [0; 8], EXIT], |f| f.fault()), Some(Fault::IntoImmediate(2)));
     }
 
     #[test]
