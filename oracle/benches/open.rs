@@ -14,10 +14,20 @@ use scx_lint_oracle::view::{Opened, capture_messages};
 /// One way to read an object: a name and what is timed. False means that it was refused.
 type Contestant = (&'static str, fn(&[u8]) -> bool);
 
-const CONTESTANTS: &[Contestant] = &[("libbpf open+close", |bytes| {
-    let name = CString::default();
-    Opened::from_memory(&name, black_box(bytes)).is_ok()
-})];
+const CONTESTANTS: &[Contestant] = &[
+    ("libbpf open+close", |bytes| {
+        let name = CString::default();
+        Opened::from_memory(&name, black_box(bytes)).is_ok()
+    }),
+    ("scx-lint open+rules", |bytes| {
+        let options = scx_lint::checks::Options::default();
+        let opened = scx_lint::object::Object::open(black_box(bytes), "");
+        opened.is_ok_and(|object| {
+            black_box(scx_lint::checks::check(&object, &options));
+            object.refusals.is_empty()
+        })
+    }),
+];
 
 /// Rounds per object; a round runs every contestant once.
 const ROUNDS: usize = 101;

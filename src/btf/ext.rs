@@ -61,7 +61,7 @@ impl<'d> BtfExt<'d> {
             (_, MAGIC) => ByteOrder::Big,
             (got, _) => return Err(Error::Magic { got }),
         };
-        let reader = Reader { bytes: data, order };
+        let reader = Reader { bytes: data, order, wide: false };
         if data.len() < 8 {
             return Err(Error::HeaderTruncated { len: data.len() as u64 });
         }
@@ -108,7 +108,7 @@ impl<'d> BtfExt<'d> {
         }
         let record_size = data.word(start) as usize;
         let exact = data.order == ByteOrder::Little || record_size == min;
-        if record_size < min || record_size % 4 != 0 || !exact {
+        if record_size < min || !record_size.is_multiple_of(4) || !exact {
             return Err(fail("has an invalid record size"));
         }
         let mut at = start + 4;

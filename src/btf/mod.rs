@@ -52,6 +52,8 @@ pub struct StrOff(pub u32);
 pub(crate) struct Reader<'d> {
     pub(crate) bytes: &'d [u8],
     pub(crate) order: ByteOrder,
+    /// The header is longer than version 1's: kinds take 7 bits and lengths 24, in place of 5 and 16.
+    pub(crate) wide: bool,
 }
 
 impl Reader<'_> {
@@ -115,7 +117,7 @@ impl<'d> Btf<'d> {
             (_, MAGIC) => ByteOrder::Big,
             (got, _) => return Err(Error::Magic { got }),
         };
-        let all = Reader { bytes: data, order };
+        let all = Reader { bytes: data, order, wide: false };
         if data.len() < HEADER {
             return Err(Error::HeaderTruncated { len: data.len() as u64 });
         }
@@ -135,7 +137,7 @@ impl<'d> Btf<'d> {
             return Err(Error::Strings { offset: str_off, len: str_len });
         }
         let types = &body[type_off as usize..(type_off + type_len) as usize];
-        Ok((Reader { bytes: types, order }, strings))
+        Ok((Reader { bytes: types, order, wide: header_len > HEADER }, strings))
     }
 
     /// Checks every reference to a type or string (libbpf `btf_validate_type`).

@@ -141,8 +141,8 @@ pub(super) fn record_len(types: &Reader<'_>, at: usize) -> Result<usize, Problem
         return Err(Problem::Truncated { needs: TYPE_HEADER, left });
     }
     let info = types.word(at + 4);
-    let vlen = vlen(info);
-    let kind = kind(info).ok_or(Problem::UnknownKind { kind: kind_number(info) })?;
+    let vlen = vlen(info, types.wide);
+    let kind = kind(info, types.wide).ok_or(Problem::UnknownKind { kind: kind_number(info, types.wide) })?;
     Ok(TYPE_HEADER
         + match kind {
             Kind::Void => return Err(Problem::UnknownKind { kind: 0 }),
@@ -162,18 +162,18 @@ pub(super) fn record_len(types: &Reader<'_>, at: usize) -> Result<usize, Problem
         })
 }
 
-/// Kind field; bits 24-28 until now, 24-30 with the layout section of newer headers.
-fn kind_number(info: u32) -> u32 {
-    (info >> 24) & 0x7f
+/// Kind field: bits 24 to 28, and up to 30 behind a longer header.
+fn kind_number(info: u32, wide: bool) -> u32 {
+    (info >> 24) & if wide { 0x7f } else { 0x1f }
 }
 
-fn kind(info: u32) -> Option<Kind> {
-    Kind::ALL.get(kind_number(info) as usize).copied()
+fn kind(info: u32, wide: bool) -> Option<Kind> {
+    Kind::ALL.get(kind_number(info, wide) as usize).copied()
 }
 
-/// Number of elements; bits 0-15 until now, 0-23 with the layout section of newer headers.
-fn vlen(info: u32) -> usize {
-    (info & 0x00ff_ffff) as usize
+/// Number of elements: bits 0 to 15, and up to 23 behind a longer header.
+fn vlen(info: u32, wide: bool) -> usize {
+    (info & if wide { 0x00ff_ffff } else { 0xffff }) as usize
 }
 
 /// What a type refers to; see [`Type::references`].
@@ -195,7 +195,13 @@ pub struct Type<'d> {
 
 impl<'d> Type<'d> {
     pub(super) fn void(order: ByteOrder) -> Self {
-        Self { types: Reader { bytes: &[], order }, at: 0, name: StrOff(0), info: 0, size_or_type: 0 }
+        Self {
+            types: Reader { bytes: &[], order, wide: false },
+            at: 0,
+            name: StrOff(0),
+            info: 0,
+            size_or_type: 0,
+        }
     }
 
     pub(super) fn at(types: Reader<'d>, at: usize) -> Self {
@@ -210,12 +216,12 @@ impl<'d> Type<'d> {
 
     /// The kind.
     pub fn kind(&self) -> Kind {
-        kind(self.info).unwrap_or(Kind::Void)
+        kind(self.info, self.types.wide).unwrap_or(Kind::Void)
     }
 
     /// Number of members, values, parameters or variables. For a function it holds the linkage.
     pub fn vlen(&self) -> usize {
-        vlen(self.info)
+        vlen(self.info, self.types.wide)
     }
 
     /// Offset of the name, 0 for none.

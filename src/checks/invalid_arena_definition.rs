@@ -80,7 +80,7 @@ fn problem(map: &Map<'_>) -> Option<(String, Errno)> {
     if map.flags & !KNOWN != 0 {
         return invalid(format!("map_flags {:#x} hold bits that no arena takes: {:#x}", map.flags, map.flags & !KNOWN));
     }
-    if map.map_extra % PAGE_SIZE != 0 {
+    if !map.map_extra.is_multiple_of(PAGE_SIZE) {
         return invalid(format!("map_extra {:#x} is not page aligned", map.map_extra));
     }
     if size > 1 << 32 {

@@ -72,6 +72,22 @@ pub struct Section<'d> {
 }
 
 impl Section<'_> {
+    /// Bytes of one record of the section's type; libelf gives no data where they do not divide the size.
+    pub fn record_size(&self) -> u64 {
+        match self.kind {
+            SectionKind::SymTab => 24,
+            SectionKind::Rel => 16,
+            SectionKind::ProgBits | SectionKind::NoBits | SectionKind::StrTab => 1,
+            SectionKind::Other(kind) => match elf::SectionType(kind) {
+                elf::SHT_RELA | elf::SHT_DYNSYM => 24,
+                elf::SHT_DYNAMIC => 16,
+                elf::SHT_INIT_ARRAY | elf::SHT_FINI_ARRAY | elf::SHT_PREINIT_ARRAY => 8,
+                elf::SHT_HASH | elf::SHT_GROUP | elf::SHT_SYMTAB_SHNDX => 4,
+                _ => 1,
+            },
+        }
+    }
+
     /// libbpf never looks at these (`ignore_elf_section`): string tables, DWARF, relocations of
     /// DWARF and BTF, and an empty `.text`.
     pub fn is_ignored(&self) -> bool {
@@ -194,11 +210,16 @@ impl<'d> Elf<'d> {
         if file_type != elf::ET_REL {
             return Err(Error::NotRelocatable { file_type: file_type.0 });
         }
-        let headers = header
-            .section_headers(endian, data)
-            .map_err(|_| Error::Truncated { what: "the section header table", at: header.e_shoff(endian) })?;
-        let names = Self::string_section(header.shstrndx(endian, data).unwrap_or(0), headers, endian, data)
-            .ok_or(Error::Truncated { what: "the section name table", at: header.e_shoff(endian) })?;
+        let missing = |what| Error::Truncated { what, at: header.e_shoff(endian) };
+        let headers =
+            Self::headers(header, endian, data).ok_or_else(|| missing("the section header table"))?;
+        let name_table = match header.e_shstrndx(endian).0 {
+            // SHN_XINDEX: the index did not fit and stands in the null section.
+            0xffff => headers.first().map_or(0, |null| null.sh_link(endian)),
+            index => u32::from(index),
+        };
+        let names = Self::string_section(name_table, headers, endian, data)
+            .ok_or_else(|| missing("the section name table"))?;
 
         let mut sections = Vec::with_capacity(headers.len());
         for (index, section) in headers.iter().enumerate() {
@@ -212,6 +233,24 @@ impl<'d> Elf<'d> {
         Ok(Self { byte_order, sections, symbols, endian })
     }
 
+    /// The section header table. `e_shentsize` is not looked at, as libelf does not.
+    fn headers(
+        header: &elf::FileHeader64<Endianness>,
+        endian: Endianness,
+        data: &'d [u8],
+    ) -> Option<&'d [elf::SectionHeader64<Endianness>]> {
+        let table = data.get(usize::try_from(header.e_shoff(endian)).ok().filter(|&at| at > 0)?..)?;
+        let read = |count| object::pod::slice_from_bytes(table, count).ok().map(|(headers, _)| headers);
+        match header.e_shnum(endian) {
+            // The number did not fit and stands in the null section.
+            0 => {
+                let null: &[elf::SectionHeader64<Endianness>] = read(1)?;
+                read(usize::try_from(null.first()?.sh_size(endian)).ok()?)
+            }
+            count => read(usize::from(count)),
+        }
+    }
+
     /// The bytes of a string table; `None` where the index, type or range is bad.
     fn string_section(
         index: u32,
@@ -220,7 +259,8 @@ impl<'d> Elf<'d> {
         data: &'d [u8],
     ) -> Option<&'d [u8]> {
         let header = headers.get(index as usize)?;
-        (index != 0 && header.sh_type(endian) == elf::SHT_STRTAB)
+        let compressed = header.sh_flags(endian).0 & elf::SHF_COMPRESSED.0 != 0;
+        (index != 0 && header.sh_type(endian) == elf::SHT_STRTAB && !compressed)
             .then(|| header.data(endian, data).ok())
             .flatten()
     }

@@ -25,7 +25,8 @@ pub(super) fn expect_elf(data: &[u8]) -> Result<(), Error> {
 }
 
 fn foreign(data: &[u8]) -> Error {
-    const MAGICS: [(&[u8], fn() -> Error); 14] = [
+    type Magic = (&'static [u8], fn() -> Error);
+    const MAGICS: [Magic; 14] = [
         (b"BC\xc0\xde", || Error::Bitcode),
         (b"\xde\xc0\x17\x0b", || Error::Bitcode),
         (b"\xfe\xed\xfa\xce", || Error::MachO),

@@ -350,7 +350,7 @@ impl<'d> Opening<'d> {
             .and_then(|ty| ty.members().last())
             .filter(|member| btf.str(member.name) == "values");
         let values = last.map(|member| map.offset + u64::from(member.bit_offset / 8));
-        if values.is_none_or(|values| at < values || (at - values) % 8 != 0) {
+        if values.is_none_or(|values| at < values || !(at - values).is_multiple_of(8)) {
             return Err((Errno::EINVAL, map_name, String::new()));
         }
         Ok(())
@@ -382,7 +382,7 @@ fn ringbuf_size(size: u32) -> u32 {
     let page = PAGE_SIZE as u32;
     match size {
         0 => 0,
-        _ if size % page == 0 && (size / page).is_power_of_two() => size,
+        _ if size.is_multiple_of(page) && (size / page).is_power_of_two() => size,
         _ => (size / page + 1).checked_next_power_of_two().and_then(|n| n.checked_mul(page)).unwrap_or(size),
     }
 }

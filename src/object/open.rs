@@ -123,7 +123,8 @@ impl<'d> Opening<'d> {
             if section.is_ignored() {
                 continue;
             }
-            if section.data.is_none() && section.kind != SectionKind::SymTab {
+            let whole = section.size.is_multiple_of(section.record_size());
+            if section.data.is_none() || !whole {
                 return Err(elf::Error::SectionData {
                     section: index as u32,
                     name: section.name.to_string(),

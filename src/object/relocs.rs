@@ -79,7 +79,7 @@ impl<'d> Opening<'d> {
             ));
         }
         let target = &object.elf.sections[section.info as usize];
-        if relocation.offset % 8 != 0 || relocation.offset >= target.size {
+        if !relocation.offset.is_multiple_of(8) || relocation.offset >= target.size {
             return fail(format!("invalid offset 0x{:x} for relo #{number}", relocation.offset));
         }
         let slot = usize::try_from(relocation.offset / 8).unwrap_or(usize::MAX);
@@ -135,7 +135,7 @@ impl<'d> Opening<'d> {
             if !in_text {
                 return Err(format!("bad call relo against '{name}' in section '{section_name}'"));
             }
-            if symbol.value % 8 != 0 {
+            if !symbol.value.is_multiple_of(8) {
                 return Err(format!("bad call relo against '{name}' at offset {}", symbol.value));
             }
             let slot = (symbol.value / 8) as i64 + i64::from(insn.imm) + 1;
@@ -149,7 +149,7 @@ impl<'d> Opening<'d> {
         let is_function = symbol.kind == SymbolKind::Section && !symbol.binding.is_external()
             || symbol.kind == SymbolKind::Func && symbol.binding.is_external();
         if in_text && is_function {
-            if symbol.value % 8 != 0 || insn.imm % 8 != 0 {
+            if !symbol.value.is_multiple_of(8) || insn.imm % 8 != 0 {
                 return Err(format!(
                     "bad subprog addr relo against '{name}' at offset {}+{}",
                     symbol.value, insn.imm

@@ -46,6 +46,7 @@ fn counts(document: &Document) -> String {
     format!("{} in {}", parts.join(", "), plural(summary.objects, "input"))
 }
 
+#[cfg(feature = "cli")]
 /// One sentence on an object: how far it comes, and what stops it.
 fn answer(document: &Document, object: usize) -> String {
     let Some(verdict) = document.verdicts.iter().find(|v| v.object == object && v.struct_ops.is_none())

@@ -144,7 +144,7 @@ fn what_is_no_object_gets_one_line_that_says_what_it_is() {
     let fifo = folder.join("fifo");
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
     let locked = file("locked.o", &good);
-    std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0o0)).unwrap();
     let mut cases = vec![
         (file("empty.o", b""), "empty"),
         (file("text.o", b"int main(void) { return 0; }\n"), "text"),

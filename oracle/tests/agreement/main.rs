@@ -7,7 +7,6 @@ mod same_on_mutants;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use scx_lint_oracle::client::Oracle;
 use serde_json::Value;
@@ -64,19 +63,13 @@ fn report(files: &[PathBuf]) -> Value {
 }
 
 /// What scx-lint makes of these bytes, were they in a file of this name: a report about one object.
-///
-/// To be replaced by a call of the library: starting a process per mutant is what bounds the mutation test.
 fn ours(bytes: &[u8], name: &str) -> Value {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!(
-        "ours-{}-{}",
-        std::process::id(),
-        NEXT.fetch_add(1, Ordering::Relaxed)
-    ));
-    fs::create_dir_all(&dir).unwrap();
-    let path = dir.join(name);
-    fs::write(&path, bytes).unwrap();
-    let report = report(&[path]);
-    fs::remove_dir_all(dir).unwrap();
-    report
+    use scx_lint::checks::{Loader, Options, check};
+    let options = Options { loader: Loader::Plain, ..Options::default() };
+    let mut document = scx_lint::report::Document::default();
+    match scx_lint::object::Object::open(bytes, name) {
+        Ok(object) => document.add(name, &object, "plain", &check(&object, &options)),
+        Err(error) => document.add_error(name, error.code(), error.to_string()),
+    }
+    serde_json::to_value(&document).unwrap()
 }
