@@ -22,10 +22,11 @@ rule! {
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let object = cx.object;
+    let problems: Vec<_> = object.functions.iter().map(|function| problem(function.code)).collect();
     for (program, function, entry) in object.programs().filter(|(_, _, entry)| entry.autoload) {
         debug_assert!(entry.autoload);
-        let found = object.code_of(program).find_map(|(index, function)| {
-            let (at, problem, text) = problem(function.code)?;
+        let found = object.code_of(program).find_map(|(index, _)| {
+            let (at, problem, text) = problems[index.0].clone()?;
             Some((index, InsnIdx(at), problem, text))
         });
         let Some((site, insn, problem, text)) = found else { continue };

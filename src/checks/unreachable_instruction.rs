@@ -20,12 +20,13 @@ rule! {
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let object = cx.object;
+    let faults: Vec<_> = object.functions.iter().map(|function| Flow::new(function.code).fault()).collect();
     for (program, function, entry) in object.programs().filter(|(_, _, entry)| entry.autoload) {
         debug_assert!(entry.autoload);
         let mut start = 0;
         let mut found = None;
         for (index, function) in object.code_of(program) {
-            match Flow::new(function.code).fault() {
+            match faults[index.0] {
                 Some(Fault::Unreachable(at)) if found.is_none() => found = Some((index, at, start + at)),
                 Some(Fault::Unreachable(_)) | None => {}
                 // The flow itself is broken; that is another rule's.

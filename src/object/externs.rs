@@ -1,5 +1,7 @@
 //! Undefined symbols (libbpf `bpf_object__collect_externs`).
 
+use std::collections::HashMap;
+
 use super::open::Opening;
 use super::{Cause, Extern, ExternKind, Item};
 use crate::btf::{Btf, Kind, Linkage, TypeId};
@@ -25,9 +27,10 @@ impl<'d> Opening<'d> {
             }
             return;
         };
+        let index = Names::of(&btf, !undefined.is_empty());
         for (symbol, name, binding) in undefined {
             let weak = binding == crate::elf::Binding::Weak;
-            match resolve(&btf, symbol, &name, weak) {
+            match resolve(&btf, &index, symbol, &name, weak) {
                 Ok(external) => self.object.externs.push(external),
                 Err((errno, text)) => self.refuse(Cause::Extern, errno, Item::Extern(name.to_string()), text),
             }
@@ -63,21 +66,48 @@ impl<'d> Opening<'d> {
     }
 }
 
-fn resolve<'d>(btf: &Btf<'d>, symbol: usize, name: &str, weak: bool) -> Result<Extern<'d>, (Errno, String)> {
+/// Variables and functions by name, and the DATASEC that holds each; the lowest id counts.
+#[derive(Default)]
+struct Names<'d> {
+    symbols: HashMap<&'d [u8], TypeId>,
+    sections: HashMap<TypeId, TypeId>,
+}
+
+impl<'d> Names<'d> {
+    fn of(btf: &Btf<'d>, needed: bool) -> Self {
+        let mut names = Self::default();
+        for (id, ty) in btf.types().filter(|_| needed) {
+            match ty.kind() {
+                Kind::Var | Kind::Func => {
+                    names.symbols.entry(btf.bytes(ty.name())).or_insert(id);
+                }
+                Kind::DataSec => {
+                    for var in ty.data_sec().into_iter().flat_map(|section| section.vars()) {
+                        names.sections.entry(var.ty).or_insert(id);
+                    }
+                }
+                _ => {}
+            }
+        }
+        names
+    }
+}
+
+fn resolve<'d>(
+    btf: &Btf<'d>,
+    index: &Names<'d>,
+    symbol: usize,
+    name: &str,
+    weak: bool,
+) -> Result<Extern<'d>, (Errno, String)> {
     let not_found = |code: i32| format!("failed to find BTF for extern '{name}': {code}");
-    let (id, ty) = btf
-        .types()
-        .find(|(_, ty)| {
-            matches!(ty.kind(), Kind::Var | Kind::Func) && btf.bytes(ty.name()) == name.as_bytes()
-        })
-        .ok_or_else(|| (Errno::ENOENT, not_found(-2)))?;
+    let found = index.symbols.get(name.as_bytes()).and_then(|&id| Some((id, btf.get(id)?)));
+    let (id, ty) = found.ok_or_else(|| (Errno::ENOENT, not_found(-2)))?;
     if ty.linkage() != Some(Linkage::Extern) {
         return Err((Errno::EINVAL, not_found(-22)));
     }
-    let section = btf
-        .types()
-        .find(|(_, sec)| sec.data_sec().is_some_and(|sec| sec.vars().any(|var| var.ty == id)))
-        .map(|(_, sec)| btf.name(&sec));
+    let section =
+        index.sections.get(&id).and_then(|&section| btf.get(section)).map(|section| btf.name(&section));
     let section = section.ok_or_else(|| {
         let text = format!("failed to find BTF for extern '{name}' {id} section: -2");
         (Errno::ENOENT, text)
