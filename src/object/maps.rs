@@ -142,7 +142,8 @@ impl<'d> Opening<'d> {
             );
             return;
         };
-        for (number, var) in vars.to_vec().into_iter().enumerate() {
+        let vars = vars.to_vec();
+        for (number, var) in vars.into_iter().enumerate() {
             let name = btf.get(var.ty).map_or("", |ty| btf.name(&ty));
             match declared_map(btf, &section, number, var, name) {
                 Ok(map) => self.object.maps.push(map),
