@@ -210,7 +210,7 @@ impl<'d> Opening<'d> {
     fn btf_sections(&self) -> (Option<&'d [u8]>, Option<&'d [u8]>) {
         let last = |name: &str| {
             let mut found = self.object.elf.sections.iter().rev();
-            found.find(|s| s.name == name).and_then(|section| section.data)
+            found.find(|s| s.name == name && !s.is_ignored()).and_then(|section| section.data)
         };
         (last(".BTF"), last(".BTF.ext"))
     }
