@@ -8,8 +8,9 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::checks::{self, ArenaRule, Loader, Options};
-use crate::finding::Level;
+use crate::finding::{Level, Outcome};
 use crate::input;
+use crate::kernel::{Kernel, Target, target};
 use crate::object::Object;
 use crate::report::{self, Document};
 
@@ -48,6 +49,9 @@ struct Lint {
     /// BPF objects to lint; '-' reads one from standard input
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<String>,
+    /// Kernel to lint for: a built-in release, 'all', 'host', or a file with BTF, vmlinux, vmlinuz or a snapshot (repeatable, comma lists)
+    #[arg(short, long, value_name = "KERNEL")]
+    kernel: Vec<String>,
     /// Arena rule for cid-form schedulers: exactly one arena, always mapped (always) or not (one)
     #[arg(long, value_enum, default_value_t = ArenaRuleArg::Auto, value_name = "RULE")]
     arena_rule: ArenaRuleArg,
@@ -191,6 +195,10 @@ enum Failure {
     UnknownRule(String, String),
     #[error("unknown level '{0}', expected allow, note, warn or deny")]
     UnknownLevel(String),
+    #[error(transparent)]
+    Target(#[from] target::Error),
+    #[error("kernel '{0}': {1}")]
+    Kernel(String, crate::btf::Error),
     #[error("--level {0}: expected RULE=LEVEL")]
     Level(String),
 }
@@ -252,21 +260,34 @@ fn options(lint: &Lint) -> Result<Options, Failure> {
             LoaderArg::Plain => Loader::Plain,
             LoaderArg::Scx => Loader::Scx,
         },
+        arena_flag: None,
         levels,
     })
 }
 
-/// Lints every input into one document.
-fn examine(inputs: &[String], options: &Options) -> Document {
+/// Lints every input for every kernel into one document.
+fn examine(inputs: &[String], kernels: &[Kernel<'_>], options: &Options) -> Document {
     let mut document = Document::default();
+    for kernel in kernels {
+        document.add_kernel(kernel);
+    }
     for path in inputs {
         match input::read(path) {
             Err(error) => document.add_error(path, &error.code, error.message),
             Ok(bytes) => match Object::open(&bytes, input::file_name(path)) {
                 Err(error) => document.add_error(path, error.code(), error.to_string()),
                 Ok(object) => {
-                    let outcome = checks::check(&object, options);
-                    document.add(path, &object, checks::loader_name(&object, options), &outcome);
+                    let mut outcomes: Vec<(Option<usize>, Outcome)> = kernels
+                        .iter()
+                        .enumerate()
+                        .map(|(index, kernel)| {
+                            (Some(index), checks::check_on(&object, Some(kernel), options))
+                        })
+                        .collect();
+                    if kernels.is_empty() {
+                        outcomes.push((None, checks::check(&object, options)));
+                    }
+                    document.add(path, &object, checks::loader_name(&object, options), &outcomes);
                 }
             },
         }
@@ -274,9 +295,20 @@ fn examine(inputs: &[String], options: &Options) -> Document {
     document
 }
 
+/// Reads the types of every target.
+fn read_kernels(targets: &[Target]) -> Result<Vec<Kernel<'_>>, Failure> {
+    let read = |target| Kernel::new(target).map_err(|error| Failure::Kernel(target.name.clone(), error));
+    targets.iter().map(read).collect()
+}
+
 fn lint(lint: &Lint) -> Result<u8, Failure> {
     let options = options(lint)?;
-    let mut document = examine(&lint.inputs, &options);
+    let mut targets = Vec::new();
+    for names in &lint.kernel {
+        targets.extend(target::load(names)?);
+    }
+    let kernels = read_kernels(&targets)?;
+    let mut document = examine(&lint.inputs, &kernels, &options);
     let failed = match lint.fail_on {
         FailOn::Error => document.summary.errors > 0,
         FailOn::Warning => document.summary.errors + document.summary.warnings > 0,
@@ -361,7 +393,7 @@ fn width(_terminal: bool) -> usize {
 }
 
 fn run_inspect(inspect: &Inspect) -> Result<u8, Failure> {
-    let document = examine(std::slice::from_ref(&inspect.input), &Options::default());
+    let document = examine(std::slice::from_ref(&inspect.input), &[], &Options::default());
     let mut out = BufWriter::new(io::stdout().lock());
     match inspect.format {
         InspectFormat::Json => report::json(&document, &mut out)?,

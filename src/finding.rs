@@ -173,6 +173,8 @@ pub struct Finding {
     pub rule: &'static Rule,
     /// The rule's level, unless the user changed it.
     pub level: Level,
+    /// It is a refusal or an ejection, whatever level the user gives it: it decides the verdict.
+    pub refuses: bool,
     /// When it bites; the rule's own phase, or another for a rule with several causes.
     pub phase: Phase,
     /// What the system call or libbpf function returns.
@@ -199,6 +201,12 @@ impl Finding {
     /// Sets the phase where it differs from the rule's.
     pub fn phase(&mut self, phase: Phase) -> &mut Self {
         self.phase = phase;
+        self
+    }
+
+    /// Lowers or raises the level for this one case.
+    pub fn level(&mut self, level: Level) -> &mut Self {
+        self.level = level;
         self
     }
 
@@ -235,6 +243,8 @@ pub struct Undecided {
     pub rule: &'static Rule,
     /// What it asked about.
     pub subject: Subject,
+    /// When the problem would bite if there were one.
+    pub phase: Phase,
     /// Why there is no answer: one sentence, lower case, no full stop.
     pub reason: String,
 }
@@ -259,6 +269,7 @@ impl Outcome {
         self.findings.push(Finding {
             rule,
             level: rule.level,
+            refuses: rule.level == Level::Error,
             phase: rule.phase,
             errno: None,
             kernel_message: None,
@@ -273,6 +284,17 @@ impl Outcome {
 
     /// Records that a rule cannot tell.
     pub fn undecided(&mut self, rule: &'static Rule, subject: Subject, reason: impl Into<String>) {
-        self.undecided.push(Undecided { rule, subject, reason: reason.into() });
+        self.undecided_at(rule, rule.phase, subject, reason);
+    }
+
+    /// Records that a rule cannot tell whether it bites at a phase that is not its own.
+    pub fn undecided_at(
+        &mut self,
+        rule: &'static Rule,
+        phase: Phase,
+        subject: Subject,
+        reason: impl Into<String>,
+    ) {
+        self.undecided.push(Undecided { rule, subject, phase, reason: reason.into() });
     }
 }

@@ -10,5 +10,7 @@ pub mod finding;
 #[cfg(feature = "cli")]
 pub mod input;
 pub mod insn;
+pub mod kernel;
+pub mod load;
 pub mod object;
 pub mod report;

@@ -1,9 +1,9 @@
 //! `arena-not-always-mapped`.
 
-use super::{ArenaRule, Context, member_arenas};
+use super::{Context, member_arenas};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
-use crate::object::F_ARENA_MAP_ALWAYS;
+use crate::kernel::KernelArenaRule;
 
 rule! {
     /// The arena of a cid-form scheduler lacks BPF_F_ARENA_MAP_ALWAYS.
@@ -25,13 +25,11 @@ rule! {
 }
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
-    if cx.options.arena_rule == ArenaRule::One {
-        return;
-    }
+    let KernelArenaRule::Always(bit) = cx.arena_rule() else { return };
     for found in member_arenas::of(cx) {
         let &[arena] = &found.arenas[..] else { continue };
         let map = &cx.object[arena];
-        if map.flags & F_ARENA_MAP_ALWAYS != 0 {
+        if map.flags & bit != 0 {
             continue;
         }
         let message = format!(
@@ -43,10 +41,10 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             .errno(Errno::EINVAL)
             .quote("sched_ext: arena map requires BPF_F_ARENA_MAP_ALWAYS for cid-form")
             .help(format!(
-                "add BPF_F_ARENA_MAP_ALWAYS to map_flags of '{}' for kernels with that rule. Stock 7.2 and 7.3 neither want nor accept the flag: for them lint with --arena-rule one (or, once kernel targets are there, --kernel 7.3)",
+                "add BPF_F_ARENA_MAP_ALWAYS to map_flags of '{}' for kernels with that rule. Stock 7.2 and 7.3 neither want nor accept the flag: for them lint with --kernel 7.3 or --arena-rule one",
                 map.name
             ));
         found.show(finding, cx);
-        finding.at(Site::Map(arena), format!("map_flags are {:#x}, without bit {F_ARENA_MAP_ALWAYS:#x}", map.flags));
+        finding.at(Site::Map(arena), format!("map_flags are {:#x}, without bit {bit:#x}", map.flags));
     }
 }

@@ -24,7 +24,7 @@ const LIMIT: usize = 16;
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let object = cx.object;
-    for (program, function, _) in object.programs().filter(|(_, _, entry)| entry.autoload) {
+    for (program, function, _) in cx.loaded() {
         let starts = std::iter::once(program).chain(object.code_of(program).map(|(f, _)| f).filter(|&f| is_global(object, f)));
         let mut depths = HashMap::new();
         let deepest = starts.filter_map(|start| frames(object, start, &mut depths, 0)).max();

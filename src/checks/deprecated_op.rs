@@ -16,7 +16,7 @@ rule! {
 }
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
-    for (index, ops) in cx.object.schedulers() {
+    for (index, ops) in cx.schedulers() {
         for name in ["cpu_acquire", "cpu_release"] {
             if let Some(program) = ops.callback(name) {
                 let message = format!("{name} is deprecated from kernel 6.19");

@@ -22,7 +22,7 @@ rule! {
 }
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
-    for (index, ops) in cx.object.schedulers() {
+    for (index, ops) in cx.schedulers() {
         let bytes = match ops.member("name").map(|member| member.value) {
             Some(Value::Bytes(bytes)) => bytes,
             _ => &[],

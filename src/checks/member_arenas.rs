@@ -19,10 +19,10 @@ pub(super) struct MemberArenas<'a> {
 /// Every cid-form scheduler that libbpf creates.
 pub(super) fn of<'a>(cx: &Context<'a, '_>) -> impl Iterator<Item = MemberArenas<'a>> {
     let object = cx.object;
-    object.schedulers().filter(|(_, ops)| ops.form() == Form::Cid).map(move |(ops, value)| {
+    cx.schedulers().filter(|(_, ops)| ops.form() == Form::Cid).map(move |(ops, value)| {
         let mut found =
             MemberArenas { ops, name: &object[value.map].name, uses: Vec::new(), arenas: Vec::new() };
-        for (member, program) in value.callbacks() {
+        for (member, program) in cx.load.callbacks(ops) {
             for at in object.maps_of(program) {
                 if object[at.map].map_type == MapType::ARENA {
                     found.uses.push((member, program, at));

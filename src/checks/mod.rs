@@ -1,10 +1,12 @@
 //! The rules: pure functions of an object and the options, one file each.
 //!
-//! Without a kernel a rule reports an error only where every kernel from 6.12 to 7.3 that has the
-//! struct_ops type would refuse the object.
+//! A check is run for one kernel, or for none. Without a kernel a rule reports an error only where
+//! every kernel from 6.12 to 7.3 that has the struct_ops type would refuse the object.
 
 use crate::finding::{Level, Outcome, Phase};
-use crate::object::Object;
+use crate::kernel::{Kernel, KernelArenaRule};
+use crate::load::Load;
+use crate::object::{F_ARENA_MAP_ALWAYS, FuncIdx, Object, OpsIdx, StructOps};
 
 /// A rule; its documentation is the comment at its definition.
 #[derive(Debug)]
@@ -45,7 +47,11 @@ pub enum Family {
     StructOps,
     OpsValues,
     Program,
+    Kfunc,
+    Extern,
     Map,
+    CoRe,
+    Kernel,
 }
 
 impl Family {
@@ -57,7 +63,11 @@ impl Family {
             Self::StructOps => "struct_ops",
             Self::OpsValues => "ops values",
             Self::Program => "program",
+            Self::Kfunc => "kfunc",
+            Self::Extern => "extern",
             Self::Map => "map",
+            Self::CoRe => "CO-RE",
+            Self::Kernel => "kernel",
         }
     }
 }
@@ -107,6 +117,8 @@ pub enum Loader {
 pub struct Options {
     /// Which arena rule.
     pub arena_rule: ArenaRule,
+    /// The value of `BPF_F_ARENA_MAP_ALWAYS` where no kernel tells it; `None` for the first free map flag.
+    pub arena_flag: Option<u32>,
     /// Which loader.
     pub loader: Loader,
     /// Levels by rule name; the last one for a rule counts.
@@ -118,10 +130,52 @@ pub struct Options {
 pub struct Context<'a, 'd> {
     /// The object.
     pub object: &'a Object<'d>,
+    /// The target, if one is named.
+    pub kernel: Option<&'a Kernel<'a>>,
+    /// What loading makes of the object there.
+    pub load: &'a Load<'a, 'd>,
     /// What the user chose.
     pub options: &'a Options,
     /// User space may change values, sizes and what is loaded: the loader is scx's.
     pub edited: bool,
+}
+
+impl<'a, 'd> Context<'a, 'd> {
+    /// The arena rule that applies: the user's choice, else the kernel's, else the strict form.
+    fn arena_rule(&self) -> KernelArenaRule {
+        let bit = self.options.arena_flag.unwrap_or(F_ARENA_MAP_ALWAYS);
+        match (self.options.arena_rule, self.kernel.map(Kernel::arena_rule)) {
+            (_, Some(KernelArenaRule::None)) => KernelArenaRule::None,
+            (ArenaRule::Auto, Some(rule)) => rule,
+            (ArenaRule::Always, Some(rule @ KernelArenaRule::Always(_))) => rule,
+            (ArenaRule::Auto | ArenaRule::Always, _) => KernelArenaRule::Always(bit),
+            (ArenaRule::One, _) => KernelArenaRule::One,
+        }
+    }
+
+    /// Ops variables of sched_ext that libbpf creates, on a kernel that has their type.
+    fn schedulers(&self) -> impl Iterator<Item = (OpsIdx, &'a StructOps<'d>)> {
+        let load = self.load;
+        self.object.schedulers().filter(move |(index, _)| !load.lacks_type(*index))
+    }
+
+    /// Entry programs that libbpf loads.
+    fn loaded(
+        &self,
+    ) -> impl Iterator<Item = (FuncIdx, &'a crate::object::Function<'d>, &'a crate::object::Entry)> {
+        let load = self.load;
+        self.object.programs().filter(move |(program, ..)| load.autoload(*program))
+    }
+
+    /// Where a program serves as a callback of a scheduler that is created: ops variable, its form, member.
+    fn callbacks_of(&self, program: FuncIdx) -> Vec<(OpsIdx, &'a StructOps<'d>, &'d str)> {
+        let mut places = Vec::new();
+        for (index, ops) in self.schedulers() {
+            let members = self.load.callbacks(index).filter(|(_, used)| *used == program);
+            places.extend(members.map(|(member, _)| (index, ops, member)));
+        }
+        places
+    }
 }
 
 type Check = fn(&Context<'_, '_>, &mut Outcome);
@@ -195,9 +249,16 @@ pub fn find(name: &str) -> Option<&'static Rule> {
     RULES.iter().copied().find(|rule| rule.name == name)
 }
 
-/// Runs every check over an object.
+/// Runs every check over an object, with no kernel in view.
 pub fn check(object: &Object<'_>, options: &Options) -> Outcome {
-    let cx = Context { object, options, edited: is_edited(object, options) };
+    check_on(object, None, options)
+}
+
+/// Runs every check over an object, for one kernel or none.
+pub fn check_on(object: &Object<'_>, kernel: Option<&Kernel<'_>>, options: &Options) -> Outcome {
+    let edited = is_edited(object, options);
+    let load = Load::new(object, kernel, edited);
+    let cx = Context { object, kernel, load: &load, options, edited };
     let mut outcome = Outcome::default();
     for check in CHECKS {
         check(&cx, &mut outcome);
@@ -206,6 +267,7 @@ pub fn check(object: &Object<'_>, options: &Options) -> Outcome {
         options.levels.iter().rev().find(|(name, _)| name == rule.name).map(|(_, level)| *level)
     };
     for finding in &mut outcome.findings {
+        finding.refuses = finding.level == Level::Error;
         finding.level = level(finding.rule).unwrap_or(finding.level);
     }
     outcome.findings.retain(|finding| finding.level != Level::Allow);

@@ -17,7 +17,7 @@ rule! {
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     const CALLBACKS: [&str; 4] = ["cpu_online", "cpu_offline", "cid_online", "cid_offline"];
-    for (index, ops) in cx.object.schedulers() {
+    for (index, ops) in cx.schedulers() {
         if CALLBACKS.iter().all(|name| ops.callback(name).is_none()) {
             out.found(
                 &NO_HOTPLUG_CALLBACKS,

@@ -28,7 +28,7 @@ const MEMBERS: [(&str, &str); 2] = [("dispatch", "prev"), ("yield", "to")];
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let object = cx.object;
     let mut seen = Vec::new();
-    for (_, ops) in object.schedulers() {
+    for (_, ops) in cx.schedulers() {
         for (member, argument) in MEMBERS {
             let Some(program) = ops.callback(member).filter(|program| !seen.contains(program)) else { continue };
             seen.push(program);

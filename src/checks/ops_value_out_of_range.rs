@@ -19,7 +19,7 @@ rule! {
 }
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
-    for (index, ops) in cx.object.schedulers() {
+    for (index, ops) in cx.schedulers() {
         // 32 bytes an entry up to 7.2, behind a header from 7.1; the least strict kernel that has the form counts.
         let batch = if ops.form() == Form::Cid { 1015 } else { 1023 };
         let problem = |name: &str, value: u64| match (name, value) {

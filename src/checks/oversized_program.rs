@@ -19,7 +19,7 @@ rule! {
 const LIMIT: usize = 1_000_000;
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
-    for (program, function, _) in cx.object.programs().filter(|(_, _, entry)| entry.autoload) {
+    for (program, function, _) in cx.loaded() {
         let count: usize = cx.object.code_of(program).map(|(_, function)| function.code.len()).sum();
         if count > LIMIT {
             let message = format!("program '{}' has {count} instructions, the kernel takes {LIMIT}", function.name);

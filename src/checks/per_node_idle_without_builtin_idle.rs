@@ -21,7 +21,7 @@ const KEEP_BUILTIN_IDLE: u64 = 1 << 0;
 const BUILTIN_IDLE_PER_NODE: u64 = 1 << 6;
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
-    for (index, ops) in cx.object.schedulers() {
+    for (index, ops) in cx.schedulers() {
         let flags = ops.scalar("flags");
         let per_node = flags & BUILTIN_IDLE_PER_NODE != 0 && flags & KEEP_BUILTIN_IDLE == 0;
         if let Some(update_idle) = ops.callback("update_idle").filter(|_| per_node) {

@@ -19,7 +19,7 @@ rule! {
 const LIMIT: usize = 256;
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
-    for (program, function, entry) in cx.object.programs().filter(|(_, _, entry)| entry.autoload) {
+    for (program, function, entry) in cx.loaded() {
         let count = entry.linked.len() + 1;
         if count > LIMIT {
             let message = format!("program '{}' has {count} functions, the verifier takes {LIMIT}", function.name);

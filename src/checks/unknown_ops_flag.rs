@@ -22,7 +22,7 @@ rule! {
 const ALL_FLAGS: [u64; 4] = [0x1_000f, 0x1_007f, 0xff, 0x1ff];
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
-    for (index, ops) in cx.object.schedulers() {
+    for (index, ops) in cx.schedulers() {
         let flags = ops.scalar("flags");
         let kernels = if ops.form() == Form::Cid { &ALL_FLAGS[3..] } else { &ALL_FLAGS[..] };
         if kernels.iter().any(|all| flags & !all == 0) {

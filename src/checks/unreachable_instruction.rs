@@ -21,7 +21,7 @@ rule! {
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let object = cx.object;
     let faults: Vec<_> = object.functions.iter().map(|function| Flow::new(function.code).fault()).collect();
-    for (program, function, entry) in object.programs().filter(|(_, _, entry)| entry.autoload) {
+    for (program, function, entry) in cx.loaded() {
         debug_assert!(entry.autoload);
         let mut start = 0;
         let mut found = None;

@@ -5,7 +5,8 @@
 use serde::{Serialize, Serializer};
 
 use crate::elf;
-use crate::finding::{Level, Location, Outcome, Phase, Site, Subject, Undecided};
+use crate::finding::{Finding, Level, Location, Outcome, Phase, Site, Subject, SubjectKind};
+use crate::kernel::Kernel;
 use crate::object::{Form, FuncIdx, MapType, Object, StructOps, Value, flag_names};
 
 /// A whole report.
@@ -19,8 +20,8 @@ pub struct Document {
     pub assumptions: Assumptions,
     /// Inputs, in argument order.
     pub objects: Vec<ObjectDoc>,
-    /// Target kernels; none yet.
-    pub kernels: Vec<serde_json::Value>,
+    /// Target kernels, in argument order.
+    pub kernels: Vec<KernelDoc>,
     /// What would happen to each object.
     pub verdicts: Vec<Verdict>,
     /// Problems.
@@ -165,7 +166,20 @@ pub struct MapDoc {
     pub used_by: Vec<String>,
 }
 
+/// A target kernel.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs)]
+pub struct KernelDoc {
+    pub name: String,
+    pub release: Option<String>,
+    pub source: &'static str,
+    pub arena_rule: &'static str,
+}
+
 /// `pass`, `fail` or `unknown`.
+///
+/// `pass` means that nothing which the file and the kernel's types can show stands against it; the
+/// verifier's full walk and what the scheduler does when it runs are not foreseen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs)]
@@ -281,45 +295,72 @@ impl Document {
         });
     }
 
-    /// Adds an object and what the checks said about it.
-    pub fn add(&mut self, path: &str, object: &Object<'_>, loader: &'static str, outcome: &Outcome) {
+    /// Adds a target; its index is what outcomes are given for.
+    pub fn add_kernel(&mut self, kernel: &Kernel<'_>) -> usize {
+        self.kernels.push(KernelDoc {
+            name: kernel.name.to_owned(),
+            release: kernel.release.map(str::to_owned),
+            source: kernel.source.as_str(),
+            arena_rule: kernel.arena_rule().as_str(),
+        });
+        self.summary.kernels += 1;
+        self.kernels.len() - 1
+    }
+
+    /// Adds an object and what the checks said about it for each target; `None` stands for no target.
+    ///
+    /// Findings and open questions that are equal but for the kernel become one.
+    pub fn add(
+        &mut self,
+        path: &str,
+        object: &Object<'_>,
+        loader: &'static str,
+        outcomes: &[(Option<usize>, Outcome)],
+    ) {
         let number = self.objects.len();
         self.summary.objects += 1;
         self.objects.push(describe(path, object, loader));
-        self.verdicts.push(verdict(number, None, outcome));
-        if object.struct_ops.len() > 1 {
-            for (_, ops) in object.ops() {
-                self.verdicts.push(verdict(number, Some(&object[ops.map].name), outcome));
+        let (mut findings, mut undecided): (Vec<FindingDoc>, Vec<UndecidedDoc>) = (Vec::new(), Vec::new());
+        for (kernel, outcome) in outcomes {
+            self.verdicts.push(verdict(number, *kernel, None, outcome));
+            if object.struct_ops.len() > 1 {
+                for (_, ops) in object.ops() {
+                    self.verdicts.push(verdict(number, *kernel, Some(&object[ops.map].name), outcome));
+                }
+            }
+            for finding in &outcome.findings {
+                let doc = finding_doc(number, object, finding);
+                match findings.iter_mut().find(|known| known.is_same(&doc)) {
+                    Some(known) => known.kernels.extend(*kernel),
+                    None => findings.push(FindingDoc { kernels: kernel.iter().copied().collect(), ..doc }),
+                }
+            }
+            for open in &outcome.undecided {
+                let doc = UndecidedDoc {
+                    rule: open.rule.name,
+                    object: number,
+                    kernels: Vec::new(),
+                    subject: subject(&open.subject),
+                    reason: open.reason.clone(),
+                };
+                match undecided.iter_mut().find(|known| known.is_same(&doc)) {
+                    Some(known) => known.kernels.extend(*kernel),
+                    None => undecided.push(UndecidedDoc { kernels: kernel.iter().copied().collect(), ..doc }),
+                }
             }
         }
-        for finding in &outcome.findings {
+        // The order of one outcome: errors first, early phases first.
+        findings.sort_by_key(|finding| (rank(finding.level), phase_rank(finding.phase)));
+        for finding in &findings {
             match finding.level {
-                Level::Error => self.summary.errors += 1,
-                Level::Warning => self.summary.warnings += 1,
+                "error" => self.summary.errors += 1,
+                "warning" => self.summary.warnings += 1,
                 _ => self.summary.notes += 1,
             }
-            self.findings.push(FindingDoc {
-                rule: finding.rule.name,
-                level: finding.level.as_str(),
-                object: number,
-                kernels: Vec::new(),
-                phase: finding.phase.as_str(),
-                errno: finding.errno.map(|errno| errno.to_string()),
-                kernel_message: finding.kernel_message.clone(),
-                subject: subject(&finding.subject),
-                message: finding.message.clone(),
-                help: finding.help.clone(),
-                locations: finding.locations.iter().map(|location| locate(object, location)).collect(),
-            });
         }
-        self.summary.undecided += outcome.undecided.len();
-        self.undecided.extend(outcome.undecided.iter().map(|undecided: &Undecided| UndecidedDoc {
-            rule: undecided.rule.name,
-            object: number,
-            kernels: Vec::new(),
-            subject: subject(&undecided.subject),
-            reason: undecided.reason.clone(),
-        }));
+        self.summary.undecided += undecided.len();
+        self.findings.extend(findings);
+        self.undecided.extend(undecided);
     }
 
     /// Drops what does not fail the run: notes, and warnings and open questions as asked.
@@ -340,34 +381,90 @@ fn subject(subject: &Subject) -> SubjectDoc {
     SubjectDoc { kind: subject.kind.as_str(), name: subject.name.clone() }
 }
 
-/// The verdict of an object, or of one ops variable: the earliest phase at which an error bites.
+fn rank(level: &str) -> usize {
+    ["error", "warning"].iter().position(|known| *known == level).unwrap_or(2)
+}
+
+fn phase_rank(phase: &str) -> usize {
+    Phase::ALL.iter().position(|known| known.as_str() == phase).unwrap_or(0)
+}
+
+fn finding_doc(number: usize, object: &Object<'_>, finding: &Finding) -> FindingDoc {
+    FindingDoc {
+        rule: finding.rule.name,
+        level: finding.level.as_str(),
+        object: number,
+        kernels: Vec::new(),
+        phase: finding.phase.as_str(),
+        errno: finding.errno.map(|errno| errno.to_string()),
+        kernel_message: finding.kernel_message.clone(),
+        subject: subject(&finding.subject),
+        message: finding.message.clone(),
+        help: finding.help.clone(),
+        locations: finding.locations.iter().map(|location| locate(object, location)).collect(),
+    }
+}
+
+impl FindingDoc {
+    /// Equal but for the kernels.
+    fn is_same(&self, other: &Self) -> bool {
+        (self.rule, self.level, self.phase) == (other.rule, other.level, other.phase)
+            && self.subject == other.subject
+            && self.message == other.message
+            && self.errno == other.errno
+            && self.kernel_message == other.kernel_message
+            && self.help == other.help
+            && self.locations == other.locations
+    }
+}
+
+impl UndecidedDoc {
+    /// Equal but for the kernels.
+    fn is_same(&self, other: &Self) -> bool {
+        self.rule == other.rule && self.subject == other.subject && self.reason == other.reason
+    }
+}
+
+/// The verdict of an object, or of one ops variable: the earliest phase at which something refuses.
 ///
-/// An error of load or open concerns everything in the object; one of attach or run only the ops
-/// variable that it names. What is not refused is `unknown` from load on: without a kernel the file
-/// alone proves no more than that it opens.
-fn verdict(object: usize, ops: Option<&str>, outcome: &Outcome) -> Verdict {
+/// A refusal at open or load concerns everything in the object; one at attach or run only the ops
+/// variable that it names. From the phase of an open question on nothing is certain. Without a kernel the
+/// file alone proves no more than that it opens.
+fn verdict(object: usize, kernel: Option<usize>, ops: Option<&str>, outcome: &Outcome) -> Verdict {
     let concerns = |subject: &Subject| match ops {
         None => true,
-        Some(ops) => {
-            subject.name == ops || subject.name.strip_prefix(ops).is_some_and(|rest| rest.starts_with('.'))
-        }
+        Some(ops) => match subject.kind {
+            SubjectKind::StructOps | SubjectKind::Member => {
+                subject.name == ops
+                    || subject.name.strip_prefix(ops).is_some_and(|rest| rest.starts_with('.'))
+            }
+            _ => true,
+        },
     };
     let failed = outcome
         .findings
         .iter()
-        .filter(|finding| finding.rule.level == Level::Error)
+        .filter(|finding| finding.refuses)
         .filter(|finding| finding.phase <= Phase::Load || concerns(&finding.subject))
         .map(|finding| finding.phase)
         .min();
+    let open = outcome
+        .undecided
+        .iter()
+        .filter(|open| open.rule.level == Level::Error)
+        .filter(|open| open.phase <= Phase::Load || concerns(&open.subject))
+        .map(|open| open.phase)
+        .min();
     let answer = |phase: Phase| match failed {
         Some(at) if at == phase => Answer::Fail,
-        Some(at) if phase < at && phase == Phase::Open => Answer::Pass,
-        None if phase == Phase::Open => Answer::Pass,
-        _ => Answer::Unknown,
+        Some(at) if at < phase => Answer::Unknown,
+        _ if phase == Phase::Open => Answer::Pass,
+        _ if kernel.is_none() || open.is_some_and(|at| at <= phase) => Answer::Unknown,
+        _ => Answer::Pass,
     };
     Verdict {
         object,
-        kernel: None,
+        kernel,
         struct_ops: ops.map(str::to_owned),
         open: answer(Phase::Open),
         load: answer(Phase::Load),

@@ -155,7 +155,7 @@ fn a_finding_of_the_arena_rule_names_members_and_the_line() {
     let object = Object::open(&data, "multiple.bpf.o").unwrap();
     let outcome = checks::check(&object, &Options::default());
     let mut document = scx_lint::report::Document::default();
-    document.add("multiple.bpf.o", &object, "plain", &outcome);
+    document.add("multiple.bpf.o", &object, "plain", &[(None, outcome)]);
     let finding = document.findings.iter().find(|finding| finding.rule == "multiple-arenas").unwrap();
     let lines: Vec<_> = finding.locations.iter().filter_map(|l| l.text.as_deref()).map(str::trim).collect();
     assert_eq!(lines, ["TOUCH(arena);", "TOUCH(other);"]);

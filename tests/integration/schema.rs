@@ -17,7 +17,12 @@ fn documents_fit_the_schema() {
             Ok(object) => {
                 let options = Options::default();
                 let outcome = checks::check(&object, &options);
-                document.add(&name(&path), &object, checks::loader_name(&object, &options), &outcome);
+                document.add(
+                    &name(&path),
+                    &object,
+                    checks::loader_name(&object, &options),
+                    &[(None, outcome)],
+                );
             }
             Err(error) => document.add_error(&name(&path), error.code(), error.to_string()),
         }

@@ -1,0 +1,122 @@
+//! The struct_ops types of a kernel, member by member.
+
+use super::{Kernel, Lookup, exceptions};
+use crate::btf::{Kind, TypeId};
+
+/// A struct_ops type of a kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpsType<'d> {
+    /// Its struct, what `attach_btf_id` names.
+    pub id: TypeId,
+    /// Size of the wrapper `struct bpf_struct_ops_<name>`: the map's value size, bytes.
+    pub value_size: u32,
+    /// Its members, in order.
+    pub members: Vec<OpsMember<'d>>,
+}
+
+/// A member of a kernel's struct_ops type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpsMember<'d> {
+    /// Name.
+    pub name: &'d str,
+    /// Index, what `expected_attach_type` names.
+    pub index: u32,
+    /// Type.
+    pub ty: TypeId,
+    /// Width of a bitfield; 0 for an ordinary member.
+    pub bitfield_size: u8,
+    /// The prototype of a callback.
+    pub proto: Option<TypeId>,
+    /// The prototype of the kernel's own stub, whose parameter names carry marks such as `__nullable`;
+    /// `None` for data, or where the kernel has no stub of a known name.
+    stub: Option<TypeId>,
+    /// A callback for which this kernel has no stub though it has for others: it cannot be implemented.
+    pub stubless: bool,
+}
+
+/// The cpu-form name of a callback; the two forms share their slots in the kernel.
+pub fn cpu_name(member: &str) -> &str {
+    match member {
+        "select_cid" => "select_cpu",
+        "set_cmask" => "set_cpumask",
+        "cid_online" => "cpu_online",
+        "cid_offline" => "cpu_offline",
+        "dump_cid" => "dump_cpu",
+        "cpuctl_init" => "cgroup_init",
+        "cpuctl_exit" => "cgroup_exit",
+        "cpuctl_prep_move" => "cgroup_prep_move",
+        "cpuctl_move" => "cgroup_move",
+        "cpuctl_cancel_move" => "cgroup_cancel_move",
+        "cpuctl_set_weight" => "cgroup_set_weight",
+        "cpuctl_set_bandwidth" => "cgroup_set_bandwidth",
+        "cpuctl_set_idle" => "cgroup_set_idle",
+        other => other,
+    }
+}
+
+impl<'d> OpsType<'d> {
+    pub(super) fn read(kernel: &Kernel<'d>, name: &str, wrapper: TypeId, id: TypeId) -> Self {
+        let btf = kernel.btf();
+        let composite = btf.get(id).and_then(|ty| ty.composite());
+        let members = composite.into_iter().flat_map(|ty| ty.members()).enumerate().map(|(index, member)| {
+            let member_name = btf.str(member.name);
+            let pointee =
+                btf.resolve(member.ty).filter(|(_, ty)| ty.kind() == Kind::Ptr).map(|(_, ty)| ty.target());
+            let proto = pointee.and_then(|id| btf.resolve(id)).filter(|(_, ty)| ty.kind() == Kind::FuncProto);
+            let stub = proto.as_ref().and_then(|_| stub(kernel, name, member_name));
+            OpsMember {
+                name: member_name,
+                index: index as u32,
+                ty: member.ty,
+                bitfield_size: member.bitfield_size,
+                proto: proto.map(|(id, _)| id),
+                stub,
+                stubless: exceptions::is_stubless(kernel, name, member_name),
+            }
+        });
+        let value_size = btf.get(wrapper).map_or(0, |ty| ty.size());
+        Self { id, value_size, members: members.collect() }
+    }
+
+    /// The member of that name.
+    pub fn member(&self, name: &str) -> Option<&OpsMember<'d>> {
+        self.members.iter().find(|member| member.name == name)
+    }
+}
+
+/// The prototype of a callback's stub. cid-form shares the stubs of cpu-form but for those whose arguments differ.
+fn stub(kernel: &Kernel<'_>, ops: &str, member: &str) -> Option<TypeId> {
+    let own = kernel.find(&format!("{ops}__{member}"), Kind::Func);
+    let shared = || kernel.find(&format!("sched_ext_ops__{}", cpu_name(member)), Kind::Func);
+    let func = own.or_else(|| if ops.starts_with("sched_ext_ops") { shared() } else { None })?;
+    kernel.btf().get(func).map(|ty| ty.target())
+}
+
+impl OpsMember<'_> {
+    /// Index of the first argument whose stub parameter has a mark, e.g. `__nullable` or `__arena`.
+    fn marked(&self, kernel: &Kernel<'_>, mark: &str) -> Option<usize> {
+        kernel.params(self.stub?).iter().position(|(name, _)| name.ends_with(mark))
+    }
+
+    /// The argument that may be NULL, if any; 0 is the first.
+    pub fn nullable_argument(&self, kernel: &Kernel<'_>) -> Option<usize> {
+        // Before the stubs had names, `set_arg_maybe_null` named the two members (6.12).
+        let by_name = || matches!(self.name, "dispatch" | "yield").then_some(1);
+        if self.stub.is_some() { self.marked(kernel, "__nullable") } else { by_name() }
+    }
+
+    /// The argument that is an arena address, if any; 0 is the first.
+    pub fn arena_argument(&self, kernel: &Kernel<'_>) -> Option<usize> {
+        self.marked(kernel, "__arena")
+    }
+
+    /// Number of arguments of a callback.
+    pub fn argument_count(&self, kernel: &Kernel<'_>) -> Option<usize> {
+        Some(kernel.params(self.proto?).len())
+    }
+
+    /// May a program for this callback be loaded as sleepable (`bpf_scx_check_member`).
+    pub fn may_sleep(&self, kernel: &Kernel<'_>) -> Lookup<bool> {
+        exceptions::may_sleep(kernel, self.name)
+    }
+}

@@ -1,0 +1,169 @@
+//! Externs against a kernel (libbpf `bpf_object__resolve_externs`).
+
+use crate::btf::{Btf, Kind, TypeId};
+use crate::kernel::{Kernel, Kfunc, Lookup, Reason};
+use crate::object::{Extern, ExternKind, Object};
+
+/// What an extern resolves to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExternFate {
+    /// The kernel's function.
+    Kfunc(Kfunc),
+    /// The kernel's variable.
+    Variable(TypeId),
+    /// A weak one that the kernel lacks: its address is 0.
+    Null,
+    /// A weak kfunc whose prototype is another in the kernel: resolved to nothing, as if it were missing.
+    NullMismatched(Kfunc),
+    /// A strong one that the kernel lacks: the load fails.
+    Missing,
+    /// A kfunc with another prototype: the load fails.
+    MismatchedKfunc(Kfunc),
+    /// A variable of another type, weak or not: the load fails.
+    MismatchedVariable(TypeId),
+    /// A kernel configuration value.
+    Kconfig(u64),
+    /// A value that libbpf knows no way to fill: the load fails.
+    UnknownKconfig,
+    /// The data at hand does not tell.
+    Unknown(Reason),
+}
+
+/// All externs of an object.
+pub(super) fn resolve(object: &Object<'_>, kernel: Option<&Kernel<'_>>) -> Vec<ExternFate> {
+    object.externs.iter().map(|external| one(object, kernel, external)).collect()
+}
+
+fn one(object: &Object<'_>, kernel: Option<&Kernel<'_>>, external: &Extern<'_>) -> ExternFate {
+    match external.kind {
+        ExternKind::Kconfig => kconfig(object, kernel, external),
+        _ if kernel.is_none() => ExternFate::Unknown("no kernel is named".into()),
+        ExternKind::Kfunc => kernel.map_or(ExternFate::Missing, |kernel| kfunc(object, kernel, external)),
+        ExternKind::Ksym => kernel.map_or(ExternFate::Missing, |kernel| variable(object, kernel, external)),
+    }
+}
+
+/// `bpf_core_types_are_compat` as the extern code takes it: an error is a no.
+fn is_compatible(_local: &Btf<'_>, _id: TypeId, _target: &Btf<'_>, _target_id: TypeId) -> bool {
+    true
+}
+
+/// `bpf_object__resolve_ksym_func_btf_id`.
+fn kfunc(object: &Object<'_>, kernel: &Kernel<'_>, external: &Extern<'_>) -> ExternFate {
+    let name = Object::essential_name(external.name);
+    match kernel.kfunc(name) {
+        Lookup::Found(kfunc) => {
+            let local = object.btf.as_ref().and_then(|btf| Some((btf, btf.get(external.type_id)?.target())));
+            let compatible =
+                local.is_some_and(|(btf, proto)| is_compatible(btf, proto, kernel.btf(), kfunc.proto));
+            match (compatible, external.weak) {
+                (true, _) => ExternFate::Kfunc(kfunc),
+                (false, true) => ExternFate::NullMismatched(kfunc),
+                (false, false) => ExternFate::MismatchedKfunc(kfunc),
+            }
+        }
+        Lookup::Absent if external.weak => ExternFate::Null,
+        Lookup::Absent => ExternFate::Missing,
+        Lookup::Unknown(reason) => ExternFate::Unknown(reason),
+    }
+}
+
+/// `bpf_object__resolve_ksym_var_btf_id` for typed ones; a typeless one is looked up in /proc/kallsyms, which no file shows.
+fn variable(object: &Object<'_>, kernel: &Kernel<'_>, external: &Extern<'_>) -> ExternFate {
+    let Some(btf) = object.btf.as_ref() else { return ExternFate::Unknown("the object has no BTF".into()) };
+    let local = btf.get(external.type_id).map(|ty| ty.target());
+    let typed = local.and_then(|id| btf.resolve(id)).filter(|(id, _)| *id != TypeId::VOID);
+    let Some((local, _)) = typed else {
+        return ExternFate::Unknown(
+            "a symbol without type is looked up in /proc/kallsyms of the running kernel".into(),
+        );
+    };
+    match kernel.lookup(external.name, Kind::Var) {
+        Lookup::Found(id) => {
+            let target = kernel.btf().get(id).map_or(TypeId::VOID, |ty| ty.target());
+            if is_compatible(btf, local, kernel.btf(), target) {
+                ExternFate::Variable(id)
+            } else {
+                ExternFate::MismatchedVariable(id)
+            }
+        }
+        Lookup::Absent if external.weak => ExternFate::Null,
+        Lookup::Absent => ExternFate::Missing,
+        Lookup::Unknown(reason) => ExternFate::Unknown(reason),
+    }
+}
+
+/// `bpf_object__resolve_externs`, `bpf_object__read_kconfig_file`.
+fn kconfig(object: &Object<'_>, kernel: Option<&Kernel<'_>>, external: &Extern<'_>) -> ExternFate {
+    let unknown = |reason: &'static str| ExternFate::Unknown(reason.into());
+    match external.name {
+        "LINUX_KERNEL_VERSION" => match kernel.and_then(|kernel| version(kernel.release?)) {
+            Some(version) => ExternFate::Kconfig(version),
+            None => unknown("the kernel's release is not known"),
+        },
+        // Both features are in every kernel that has sched_ext; x86-64 and arm64 have the wrapper.
+        "LINUX_HAS_BPF_COOKIE" | "LINUX_HAS_SYSCALL_WRAPPER" => ExternFate::Kconfig(1),
+        name if name.starts_with("CONFIG_") => match kernel.and_then(|kernel| kernel.kconfig) {
+            Some(config) => value(object, config, external),
+            None => unknown("the kernel's configuration is not known (--kconfig names it)"),
+        },
+        _ if external.weak => ExternFate::Null,
+        _ => ExternFate::UnknownKconfig,
+    }
+}
+
+/// `KERNEL_VERSION` of a release such as `7.3.4+deb13-amd64`; the sublevel is cut at 255.
+fn version(release: &str) -> Option<u64> {
+    let mut parts = release.split(['.', '-', '+', '_', '~']).map(|part| {
+        let digits = part.bytes().take_while(u8::is_ascii_digit).count();
+        part[..digits].parse::<u64>().ok()
+    });
+    let (major, minor) = (parts.next()??, parts.next()??);
+    let sublevel = parts.next().flatten().unwrap_or(0);
+    (major < 256 && minor < 256).then(|| major << 16 | minor << 8 | sublevel.min(255))
+}
+
+/// The value of an option: y and m as characters or tristate, numbers as they are. Strings are not needed by any rule.
+fn value(object: &Object<'_>, config: &str, external: &Extern<'_>) -> ExternFate {
+    let line = config.lines().find_map(|line| line.strip_prefix(external.name)?.strip_prefix('='));
+    let Some(text) = line else {
+        return if external.weak { ExternFate::Kconfig(0) } else { ExternFate::Missing };
+    };
+    let btf = object.btf.as_ref();
+    let kind = btf.and_then(|btf| btf.resolve(btf.get(external.type_id)?.target())).map(|(_, ty)| ty);
+    let is_char = kind.as_ref().is_some_and(|ty| ty.kind() == Kind::Int && ty.size() == 1 && !ty.is_bool());
+    match text {
+        "y" if is_char => ExternFate::Kconfig(u64::from(b'y')),
+        "m" if is_char => ExternFate::Kconfig(u64::from(b'm')),
+        "n" if is_char => ExternFate::Kconfig(u64::from(b'n')),
+        // TRI_NO, TRI_YES and TRI_MODULE of enum libbpf_tristate.
+        "y" => ExternFate::Kconfig(1),
+        "m" if kind.is_some_and(|ty| matches!(ty.kind(), Kind::Enum | Kind::Enum64)) => {
+            ExternFate::Kconfig(2)
+        }
+        "n" => ExternFate::Kconfig(0),
+        _ => {
+            let number = match text.strip_prefix("0x") {
+                Some(hex) => u64::from_str_radix(hex, 16).ok(),
+                None => text.parse::<i64>().map(i64::cast_unsigned).or_else(|_| text.parse()).ok(),
+            };
+            match number {
+                Some(number) => ExternFate::Kconfig(number),
+                None => ExternFate::Unknown("the configured value is no number".into()),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_becomes_a_version_code() {
+        assert_eq!(version("7.3.4+deb13-cloud-amd64"), Some(0x70304));
+        assert_eq!(version("6.12-rc1"), Some(0x60c00));
+        assert_eq!(version("6.1.300"), Some(0x601ff));
+        assert_eq!(version("mainline"), None);
+    }
+}
