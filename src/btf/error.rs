@@ -13,8 +13,10 @@ pub enum Error {
     Magic { got: u16 },
     #[error("header: version {got}, expected 1")]
     Version { got: u8 },
-    #[error("header: length {got}, expected 24 to {len}")]
+    #[error("header: length {got}, there are {len} bytes")]
     HeaderLength { got: u64, len: u64 },
+    #[error("header: length {got}, expected 24 in the other byte order")]
+    ForeignHeaderLength { got: u64 },
     #[error(
         "header: types at {type_off:#x} of {type_len} bytes and strings at {str_off:#x} of {str_len} bytes do not fit {len} bytes in that order"
     )]
@@ -29,7 +31,7 @@ pub enum Error {
     TypeId { id: TypeId, kind: Kind, target: TypeId, count: u32 },
     #[error("type {id} {}: name offset {offset:#x}, there are {len} bytes of strings", kind.as_str())]
     StringOffset { id: TypeId, kind: Kind, offset: u32, len: u64 },
-    #[error("type {id} FUNC: refers to type {target}, expected a FUNC_PROTO")]
+    #[error("type {id} func: refers to type {target}, expected a func_proto")]
     NotFuncProto { id: TypeId, target: TypeId },
     #[error(".BTF.ext {what} at {offset:#x}: {problem}")]
     Ext { what: &'static str, offset: u64, problem: &'static str },

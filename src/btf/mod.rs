@@ -4,20 +4,32 @@
 //! (`btf_parse_hdr`, `btf_parse_str_sec`, `btf_parse_type_sec`, `btf_sanity_check`; libbpf 1.7).
 //! What libbpf accepts is accepted here, and what it refuses is an [`Error`].
 
+#[doc(hidden)]
+pub mod build;
+mod compat;
+pub mod core;
 mod error;
 mod ext;
+mod names;
+mod parse;
 mod types;
 
+use std::collections::HashMap;
 use std::fmt;
 
+pub use compat::{fields_are_compat, types_are_compat, types_match};
 pub use error::Error;
 pub use ext::{BtfExt, CoreRelo, FuncInfo, LineInfo};
+pub use names::{Names, essential_name};
 pub use types::{
     Array, Composite, DataSec, Enumerator, Enumerators, FuncProto, Kind, Linkage, Member, Param, Type,
     VarSecInfo,
 };
 
 use crate::elf::ByteOrder;
+use crate::errno::Errno;
+use names::Tables;
+use parse::sections;
 
 /// `BTF_MAGIC`.
 const MAGIC: u16 = 0xeb9f;
@@ -29,7 +41,7 @@ const TYPE_HEADER: usize = 12;
 const MAX_DEPTH: usize = 32;
 
 /// Index of a type; 0 is void.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TypeId(pub u32);
 
 impl TypeId {
@@ -71,13 +83,21 @@ impl Reader<'_> {
     }
 }
 
-/// A parsed `.BTF` section.
+/// A parsed `.BTF` section, or one that continues another ([`parse_split`](Self::parse_split)).
 #[derive(Debug)]
 pub struct Btf<'d> {
     types: Reader<'d>,
     strings: &'d [u8],
-    /// Byte offset of every type inside `types`; index 0 is unused, void has no bytes.
+    /// Byte offset of every type of this section inside `types`. Without a base the first stands for void, which has
+    /// no bytes.
     offsets: Vec<u32>,
+    /// What this section continues.
+    base: Option<&'d Btf<'d>>,
+    /// Id of the first of `offsets`.
+    first_id: u32,
+    /// String offset of the first of `strings`.
+    first_str: u32,
+    tables: Tables,
 }
 
 impl<'d> Btf<'d> {
@@ -86,98 +106,82 @@ impl<'d> Btf<'d> {
     /// # Errors
     /// What libbpf's `btf__new` refuses.
     pub fn parse(data: &'d [u8]) -> Result<Self, Error> {
-        let (types, strings) = Self::sections(data)?;
-        let mut offsets = Vec::with_capacity(types.bytes.len() / 20 + 1);
-        offsets.push(0);
-        let mut at = 0;
-        while at < types.bytes.len() {
-            let id = TypeId(offsets.len() as u32);
-            let len = types::record_len(&types, at).map_err(|problem| problem.at(id, at))?;
-            if types.bytes.len() - at < len {
-                return Err(Error::TypeTruncated {
-                    id,
-                    offset: at as u64,
-                    needs: len as u64,
-                    left: (types.bytes.len() - at) as u64,
-                });
-            }
-            offsets.push(at as u32);
-            at += len;
+        Self::parse_on(data, None)
+    }
+
+    /// Parses a section that continues another, as a kernel module's does the kernel's: its ids and string offsets
+    /// start where the base's end, and it refers to the base's types and strings by theirs.
+    ///
+    /// # Errors
+    /// What libbpf's `btf__new_split` refuses.
+    pub fn parse_split(data: &'d [u8], base: &'d Btf<'d>) -> Result<Self, Error> {
+        Self::parse_on(data, Some(base))
+    }
+
+    fn parse_on(data: &'d [u8], base: Option<&'d Btf<'d>>) -> Result<Self, Error> {
+        let (types, strings) = sections(data, base.is_some())?;
+        let (first_id, first_str) = match base {
+            Some(base) => (base.len() as u32, base.first_str.saturating_add(base.strings.len() as u32)),
+            None => (0, 0),
+        };
+        let scan = parse::scan(&types, first_id)?;
+        let end_str = u64::from(first_str) + strings.len() as u64;
+        let btf = Self {
+            types,
+            strings,
+            offsets: scan.offsets,
+            base,
+            first_id,
+            first_str,
+            tables: Tables::default(),
+        };
+        let fits = u64::from(scan.max_str) < end_str && (scan.max_id as usize) < btf.len();
+        if !fits || !scan.protos.iter().all(|&id| btf.is_func_proto(TypeId(id))) {
+            btf.validate()?;
         }
-        let btf = Self { types, strings, offsets };
-        btf.validate()?;
         Ok(btf)
     }
 
-    /// Header checks; gives the type section and the strings.
-    fn sections(data: &'d [u8]) -> Result<(Reader<'d>, &'d [u8]), Error> {
-        let magic = data.first_chunk().ok_or(Error::HeaderTruncated { len: data.len() as u64 })?;
-        let order = match (u16::from_le_bytes(*magic), u16::from_be_bytes(*magic)) {
-            (MAGIC, _) => ByteOrder::Little,
-            (_, MAGIC) => ByteOrder::Big,
-            (got, _) => return Err(Error::Magic { got }),
-        };
-        let all = Reader { bytes: data, order, wide: false };
-        if data.len() < HEADER {
-            return Err(Error::HeaderTruncated { len: data.len() as u64 });
-        }
-        let header_len = all.word(4) as usize;
-        if header_len < HEADER || header_len > data.len() {
-            return Err(Error::HeaderLength { got: header_len as u64, len: data.len() as u64 });
-        }
-        let body = &data[header_len..];
-        let (type_off, type_len) = (u64::from(all.word(8)), u64::from(all.word(12)));
-        let (str_off, str_len) = (u64::from(all.word(16)), u64::from(all.word(20)));
-        let len = body.len() as u64;
-        if str_off + str_len > len || type_off + type_len > str_off || type_off % 4 != 0 {
-            return Err(Error::Layout { type_off, type_len, str_off, str_len, len });
-        }
-        let strings = &body[str_off as usize..(str_off + str_len) as usize];
-        if strings.first() != Some(&0) || strings.last() != Some(&0) {
-            return Err(Error::Strings { offset: str_off, len: str_len });
-        }
-        let types = &body[type_off as usize..(type_off + type_len) as usize];
-        Ok((Reader { bytes: types, order, wide: header_len > HEADER }, strings))
+    fn is_func_proto(&self, id: TypeId) -> bool {
+        self.get(id).is_some_and(|ty| ty.kind() == Kind::FuncProto)
     }
 
-    /// Checks every reference to a type or string (libbpf `btf_validate_type`).
+    /// Checks every reference to a type or string, and tells the first bad one (libbpf `btf_validate_type`).
     fn validate(&self) -> Result<(), Error> {
+        let strings = u64::from(self.first_str) + self.strings.len() as u64;
         for (id, ty) in self.types() {
-            ty.references(&mut |reference| self.validate_reference(id, &ty, reference))?;
+            let kind = ty.kind();
+            for reference in ty.references() {
+                match reference {
+                    types::Reference::Type(target) if target.0 as usize >= self.len() => {
+                        return Err(Error::TypeId { id, kind, target, count: self.len() as u32 });
+                    }
+                    types::Reference::Str(offset) if u64::from(offset.0) >= strings => {
+                        return Err(Error::StringOffset { id, kind, offset: offset.0, len: strings });
+                    }
+                    types::Reference::Proto(target) if !self.is_func_proto(target) => {
+                        return Err(Error::NotFuncProto { id, target });
+                    }
+                    _ => {}
+                }
+            }
         }
         Ok(())
     }
 
-    fn validate_reference(
-        &self,
-        id: TypeId,
-        ty: &Type<'_>,
-        reference: types::Reference,
-    ) -> Result<(), Error> {
-        match reference {
-            types::Reference::Type(target) if target.0 as usize >= self.offsets.len() => {
-                Err(Error::TypeId { id, kind: ty.kind(), target, count: self.offsets.len() as u32 })
-            }
-            types::Reference::Str(offset) if offset.0 as usize >= self.strings.len() => {
-                Err(Error::StringOffset {
-                    id,
-                    kind: ty.kind(),
-                    offset: offset.0,
-                    len: self.strings.len() as u64,
-                })
-            }
-            types::Reference::Proto(target)
-                if !matches!(self.get(target).map(|t| t.kind()), Some(Kind::FuncProto)) =>
-            {
-                Err(Error::NotFuncProto { id, target })
-            }
-            _ => Ok(()),
-        }
+    /// What this section continues.
+    pub fn base(&self) -> Option<&'d Btf<'d>> {
+        self.base
     }
 
-    /// Number of types, void included; ids run from 0 to this, exclusive.
+    /// The first id of this section itself: 1, or what follows the base's last.
+    pub fn first_id(&self) -> TypeId {
+        TypeId(self.first_id.max(1))
+    }
+
+    /// Number of types, void and the base's included; ids run from 0 to this, exclusive.
     pub fn len(&self) -> usize {
-        self.offsets.len()
+        self.first_id as usize + self.offsets.len()
     }
 
     /// Only void is there.
@@ -190,25 +194,36 @@ impl<'d> Btf<'d> {
         if id == TypeId::VOID {
             return Some(Type::void(self.types.order));
         }
-        let at = *self.offsets.get(id.0 as usize)? as usize;
+        let Some(index) = id.0.checked_sub(self.first_id) else {
+            return self.base?.get(id);
+        };
+        let at = *self.offsets.get(index as usize)? as usize;
         Some(Type::at(self.types, at))
     }
 
-    /// All types but void, in id order.
-    pub fn types(&self) -> impl Iterator<Item = (TypeId, Type<'d>)> + '_ {
-        let types = self.types;
+    /// All types of this section but void, in id order; the base's are not among them.
+    pub fn types(&self) -> impl DoubleEndedIterator<Item = (TypeId, Type<'d>)> + '_ {
+        let (types, first) = (self.types, self.first_id);
         self.offsets
             .iter()
             .enumerate()
-            .skip(1)
-            .map(move |(id, &at)| (TypeId(id as u32), Type::at(types, at as usize)))
+            .skip(usize::from(self.base.is_none()))
+            .map(move |(index, &at)| (TypeId(first + index as u32), Type::at(types, at as usize)))
     }
 
     /// The string's bytes, without the NUL; empty for an offset outside.
     pub fn bytes(&self, offset: StrOff) -> &'d [u8] {
-        let rest = self.strings.get(offset.0 as usize..).unwrap_or_default();
+        let rest = self.string_from(offset);
         let len = rest.iter().position(|&b| b == 0).unwrap_or(rest.len());
         &rest[..len]
+    }
+
+    /// The strings from this one on; empty for an offset outside.
+    fn string_from(&self, offset: StrOff) -> &'d [u8] {
+        match offset.0.checked_sub(self.first_str) {
+            Some(index) => self.strings.get(index as usize..).unwrap_or_default(),
+            None => self.base.map_or(&[], |base| base.string_from(offset)),
+        }
     }
 
     /// The string; what is not UTF-8 reads as the empty string, which no lookup asks for.
@@ -221,8 +236,19 @@ impl<'d> Btf<'d> {
         self.str(ty.name())
     }
 
-    /// The lowest id of that name and kind (libbpf `btf__find_by_name_kind`).
+    /// The index of names, built when first asked for.
+    pub fn names(&self) -> Names<'_, 'd> {
+        Names::new(self)
+    }
+
+    /// The lowest id of that name and kind (libbpf `btf__find_by_name_kind`), by looking at every type. For more
+    /// than a few lookups ask [`names`](Self::names).
     pub fn find(&self, name: &str, kind: Kind) -> Option<TypeId> {
+        let in_base = self.base.and_then(|base| base.find(name, kind));
+        in_base.or_else(|| self.find_own(name, kind))
+    }
+
+    fn find_own(&self, name: &str, kind: Kind) -> Option<TypeId> {
         self.types()
             .find(|(_, ty)| ty.kind() == kind && self.bytes(ty.name()) == name.as_bytes())
             .map(|(id, _)| id)
@@ -243,12 +269,20 @@ impl<'d> Btf<'d> {
         None
     }
 
-    /// Size in bytes of a value of the type; `None` for void, functions, cycles and overflow
-    /// (libbpf `btf__resolve_size`). Pointers take 8.
+    /// Size in bytes of a value of the type; `None` where it has none. See [`resolve_size`](Self::resolve_size).
     pub fn size_of(&self, id: TypeId) -> Option<u64> {
+        self.resolve_size(id).ok()
+    }
+
+    /// Size in bytes of a value of the type (libbpf `btf__resolve_size`). Pointers take 8.
+    ///
+    /// # Errors
+    /// `EINVAL` for void, functions and cycles, `E2BIG` for 4 GiB and more.
+    pub fn resolve_size(&self, id: TypeId) -> Result<u64, Errno> {
         let (mut id, mut count) = (id, 1u64);
+        let fits = |n: u64| if n <= u64::from(u32::MAX) { Ok(n) } else { Err(Errno::E2BIG) };
         for _ in 0..MAX_DEPTH {
-            let ty = self.get(id)?;
+            let ty = self.get(id).ok_or(Errno::EINVAL)?;
             let size = match ty.kind() {
                 Kind::Ptr => 8,
                 Kind::Int
@@ -269,41 +303,64 @@ impl<'d> Btf<'d> {
                     continue;
                 }
                 Kind::Array => {
-                    let array = ty.array()?;
-                    count =
-                        count.checked_mul(u64::from(array.nelems)).filter(|&n| n <= u64::from(u32::MAX))?;
+                    let array = ty.array().ok_or(Errno::EINVAL)?;
+                    // Both are below 2^32.
+                    count = fits(count * u64::from(array.nelems))?;
                     id = array.elem;
                     continue;
                 }
-                _ => return None,
+                _ => return Err(Errno::EINVAL),
             };
-            return size.checked_mul(count).filter(|&n| n <= u64::from(u32::MAX));
+            return fits(size * count);
         }
-        None
+        Err(Errno::EINVAL)
     }
 
     /// Natural alignment in bytes (libbpf `btf__align_of`); `None` where it has none.
     pub fn align_of(&self, id: TypeId) -> Option<u32> {
-        self.align_within(id, MAX_DEPTH)
+        self.align_within(id, MAX_DEPTH, &mut HashMap::new())
     }
 
-    fn align_within(&self, id: TypeId, depth: usize) -> Option<u32> {
+    fn align_within(&self, id: TypeId, depth: usize, seen: &mut HashMap<TypeId, Option<u32>>) -> Option<u32> {
         let depth = depth.checked_sub(1)?;
         let ty = self.get(id)?;
         match ty.kind() {
             Kind::Int | Kind::Enum | Kind::Enum64 | Kind::Float => Some(ty.size().clamp(1, 8)),
             Kind::Ptr => Some(8),
             Kind::Typedef | Kind::Volatile | Kind::Const | Kind::Restrict | Kind::TypeTag => {
-                self.align_within(ty.target(), depth)
+                self.align_within(ty.target(), depth, seen)
             }
-            Kind::Array => self.align_within(ty.array()?.elem, depth),
-            Kind::Struct | Kind::Union => ty
-                .composite()?
-                .members()
-                .map(|member| self.align_within(member.ty, depth))
-                .try_fold(1, |most, align| Some(most.max(align?))),
+            Kind::Array => self.align_within(ty.array()?.elem, depth, seen),
+            Kind::Struct | Kind::Union => {
+                if let Some(&known) = seen.get(&id) {
+                    return known;
+                }
+                // A cycle comes back to this.
+                seen.insert(id, None);
+                let align = self.align_of_composite(ty.composite()?, depth, seen);
+                seen.insert(id, align);
+                align
+            }
             _ => None,
         }
+    }
+
+    fn align_of_composite(
+        &self,
+        ty: Composite<'_>,
+        depth: usize,
+        seen: &mut HashMap<TypeId, Option<u32>>,
+    ) -> Option<u32> {
+        let mut most = 1;
+        for member in ty.members() {
+            let align = self.align_within(member.ty, depth, seen)?;
+            most = most.max(align);
+            // What lies where its type may not is packed.
+            if member.bitfield_size == 0 && member.bit_offset % (8 * align) != 0 {
+                return Some(1);
+            }
+        }
+        Some(if ty.size() % most == 0 { most } else { 1 })
     }
 
     /// All declaration tags: what they tag, which member or parameter (-1: the whole), and the text.

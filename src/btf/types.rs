@@ -1,6 +1,6 @@
 //! Views of single BTF types.
 
-use super::{Error, Reader, StrOff, TYPE_HEADER, TypeId};
+use super::{Reader, StrOff, TYPE_HEADER, TypeId};
 use crate::elf::ByteOrder;
 
 /// `BTF_KIND_*`.
@@ -57,26 +57,26 @@ impl Kind {
     /// The spelling of libbpf's messages (`btf_kind_str`).
     pub fn as_str(self) -> &'static str {
         const NAMES: [&str; 20] = [
-            "UNKNOWN",
-            "INT",
-            "PTR",
-            "ARRAY",
-            "STRUCT",
-            "UNION",
-            "ENUM",
-            "FWD",
-            "TYPEDEF",
-            "VOLATILE",
-            "CONST",
-            "RESTRICT",
-            "FUNC",
-            "FUNC_PROTO",
-            "VAR",
-            "DATASEC",
-            "FLOAT",
-            "DECL_TAG",
-            "TYPE_TAG",
-            "ENUM64",
+            "void",
+            "int",
+            "ptr",
+            "array",
+            "struct",
+            "union",
+            "enum",
+            "fwd",
+            "typedef",
+            "volatile",
+            "const",
+            "restrict",
+            "func",
+            "func_proto",
+            "var",
+            "datasec",
+            "float",
+            "decl_tag",
+            "type_tag",
+            "enum64",
         ];
         NAMES[self as usize]
     }
@@ -116,67 +116,22 @@ impl Linkage {
     }
 }
 
-/// Why the length of a record cannot be told.
-pub(super) enum Problem {
-    Truncated { needs: usize, left: usize },
-    UnknownKind { kind: u32 },
-}
-
-impl Problem {
-    pub(super) fn at(self, id: TypeId, offset: usize) -> Error {
-        let offset = offset as u64;
-        match self {
-            Self::Truncated { needs, left } => {
-                Error::TypeTruncated { id, offset, needs: needs as u64, left: left as u64 }
-            }
-            Self::UnknownKind { kind } => Error::UnknownKind { id, offset, kind },
-        }
-    }
-}
-
-/// Bytes that the record at `at` takes, header included (libbpf `btf_type_size`).
-pub(super) fn record_len(types: &Reader<'_>, at: usize) -> Result<usize, Problem> {
-    let left = types.bytes.len() - at;
-    if left < TYPE_HEADER {
-        return Err(Problem::Truncated { needs: TYPE_HEADER, left });
-    }
-    let info = types.word(at + 4);
-    let vlen = vlen(info, types.wide);
-    let kind = kind(info, types.wide).ok_or(Problem::UnknownKind { kind: kind_number(info, types.wide) })?;
-    Ok(TYPE_HEADER
-        + match kind {
-            Kind::Void => return Err(Problem::UnknownKind { kind: 0 }),
-            Kind::Ptr
-            | Kind::Fwd
-            | Kind::Typedef
-            | Kind::Volatile
-            | Kind::Const
-            | Kind::Restrict
-            | Kind::Func
-            | Kind::Float
-            | Kind::TypeTag => 0,
-            Kind::Int | Kind::Var | Kind::DeclTag => 4,
-            Kind::Array => 12,
-            Kind::Struct | Kind::Union | Kind::DataSec | Kind::Enum64 => vlen * 12,
-            Kind::Enum | Kind::FuncProto => vlen * 8,
-        })
-}
-
 /// Kind field: bits 24 to 28, and up to 30 behind a longer header.
-fn kind_number(info: u32, wide: bool) -> u32 {
+pub(super) fn kind_number(info: u32, wide: bool) -> u32 {
     (info >> 24) & if wide { 0x7f } else { 0x1f }
 }
 
-fn kind(info: u32, wide: bool) -> Option<Kind> {
+pub(super) fn kind(info: u32, wide: bool) -> Option<Kind> {
     Kind::ALL.get(kind_number(info, wide) as usize).copied()
 }
 
 /// Number of elements: bits 0 to 15, and up to 23 behind a longer header.
-fn vlen(info: u32, wide: bool) -> usize {
+pub(super) fn vlen(info: u32, wide: bool) -> usize {
     (info & if wide { 0x00ff_ffff } else { 0xffff }) as usize
 }
 
 /// What a type refers to; see [`Type::references`].
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Reference {
     Type(TypeId),
     Str(StrOff),
@@ -257,6 +212,22 @@ impl<'d> Type<'d> {
         self.kind() == Kind::Int && (self.word(0) >> 24) & 4 != 0
     }
 
+    /// For an int: its encoding bits, 1 signed, 2 char, 4 bool (`BTF_INT_ENCODING`); 0 for other kinds.
+    pub fn int_encoding(&self) -> u32 {
+        if self.kind() == Kind::Int { (self.word(0) >> 24) & 0xf } else { 0 }
+    }
+
+    /// For an int: where its value starts inside its bytes, bits (`BTF_INT_OFFSET`). Only the bitfields of compilers
+    /// before 2018 have one.
+    pub fn int_offset(&self) -> u32 {
+        if self.kind() == Kind::Int { (self.word(0) >> 16) & 0xff } else { 0 }
+    }
+
+    /// For an enum: its values are signed.
+    pub fn is_signed_enum(&self) -> bool {
+        matches!(self.kind(), Kind::Enum | Kind::Enum64) && self.kind_flag()
+    }
+
     /// Linkage of a function or variable.
     pub fn linkage(&self) -> Option<Linkage> {
         match self.kind() {
@@ -305,15 +276,13 @@ impl<'d> Type<'d> {
         (self.kind() == Kind::DataSec).then_some(DataSec(*self))
     }
 
-    /// Calls back for everything that libbpf's `btf_validate_type` looks at.
-    pub(super) fn references(
-        &self,
-        check: &mut dyn FnMut(Reference) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        use Reference::{Proto, Str};
-        check(Str(self.name))?;
-        match self.kind() {
-            Kind::Void | Kind::Int | Kind::Fwd | Kind::Float => Ok(()),
+    /// Everything that libbpf's `btf_validate_type` looks at, in its order.
+    pub(super) fn references(&self) -> impl Iterator<Item = Reference> + use<'d> {
+        use Reference::{Proto, Str, Type};
+        let ty = *self;
+        let refers = |target| [Some(Type(target)), None];
+        let (more, stride, name, target) = match self.kind() {
+            Kind::Void | Kind::Int | Kind::Fwd | Kind::Float => ([None, None], 0, None, None),
             Kind::Ptr
             | Kind::Typedef
             | Kind::Volatile
@@ -321,32 +290,25 @@ impl<'d> Type<'d> {
             | Kind::Restrict
             | Kind::Var
             | Kind::DeclTag
-            | Kind::TypeTag => check(Reference::Type(self.target())),
+            | Kind::TypeTag => (refers(self.target()), 0, None, None),
+            Kind::Func => ([Some(Type(self.target())), Some(Proto(self.target()))], 0, None, None),
             Kind::Array => {
-                check(Reference::Type(TypeId(self.word(0))))?;
-                check(Reference::Type(TypeId(self.word(1))))
+                ([Some(Type(TypeId(self.word(0)))), Some(Type(TypeId(self.word(1))))], 0, None, None)
             }
-            Kind::Struct | Kind::Union => (0..self.vlen()).try_for_each(|i| {
-                check(Str(StrOff(self.word(i * 3))))?;
-                check(Reference::Type(TypeId(self.word(i * 3 + 1))))
-            }),
-            Kind::Enum => (0..self.vlen()).try_for_each(|i| check(Str(StrOff(self.word(i * 2))))),
-            Kind::Enum64 => (0..self.vlen()).try_for_each(|i| check(Str(StrOff(self.word(i * 3))))),
-            Kind::Func => {
-                check(Reference::Type(self.target()))?;
-                check(Proto(self.target()))
-            }
-            Kind::FuncProto => {
-                // The return type is not checked, as it is not by libbpf 1.7.
-                (0..self.vlen()).try_for_each(|i| {
-                    check(Str(StrOff(self.word(i * 2))))?;
-                    check(Reference::Type(TypeId(self.word(i * 2 + 1))))
-                })
-            }
-            Kind::DataSec => {
-                (0..self.vlen()).try_for_each(|i| check(Reference::Type(TypeId(self.word(i * 3)))))
-            }
-        }
+            Kind::Struct | Kind::Union => ([None, None], 3, Some(0), Some(1)),
+            Kind::Enum => ([None, None], 2, Some(0), None),
+            Kind::Enum64 => ([None, None], 3, Some(0), None),
+            // The return type is not checked, as it is not by libbpf 1.7.
+            Kind::FuncProto => ([None, None], 2, Some(0), Some(1)),
+            Kind::DataSec => ([None, None], 3, None, Some(0)),
+        };
+        let whole = std::iter::once(Str(self.name)).chain(more.into_iter().flatten());
+        let elements = if stride == 0 { 0 } else { self.vlen() };
+        whole.chain((0..elements).flat_map(move |i| {
+            let name = name.map(|at| Str(StrOff(ty.word(i * stride + at))));
+            let target = target.map(|at| Type(TypeId(ty.word(i * stride + at))));
+            name.into_iter().chain(target)
+        }))
     }
 }
 

@@ -4,7 +4,7 @@ use super::open::{Opening, Role};
 use super::{
     Cause, F_LINK, Item, Map, MapIdx, MapOrigin, MapType, Member, Object, ProgramKind, StructOps, Value,
 };
-use crate::btf::{Btf, Kind, TypeId};
+use crate::btf::{Btf, Kind, TypeId, essential_name};
 use crate::elf::{ByteOrder, Section};
 use crate::errno::Errno;
 
@@ -167,16 +167,6 @@ impl<'d> Opening<'d> {
     }
 }
 
-/// Cuts a `___flavour` off (libbpf `bpf_core_essential_name_len`): the last `___` whose neighbours are no underscores.
-pub(crate) fn essential_name(name: &str) -> &str {
-    let bytes = name.as_bytes();
-    let is_flavor = |i: usize| bytes[i] != b'_' && &bytes[i + 1..i + 4] == b"___" && bytes[i + 4] != b'_';
-    (0..bytes.len().saturating_sub(4))
-        .rev()
-        .find(|&i| is_flavor(i))
-        .map_or(name, |i| name.get(..=i).unwrap_or(name))
-}
-
 fn is_func_pointer(btf: &Btf<'_>, ty: TypeId) -> bool {
     btf.resolve(ty)
         .filter(|(_, ty)| ty.kind() == Kind::Ptr)
@@ -216,20 +206,5 @@ impl Object<'_> {
     /// Name of a type without its flavour.
     pub fn essential_name(name: &str) -> &str {
         essential_name(name)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_flavour_is_what_follows_the_last_triple_underscore() {
-        assert_eq!(essential_name("task_struct___old"), "task_struct");
-        assert_eq!(essential_name("a___b___c"), "a___b");
-        assert_eq!(essential_name("a____b"), "a____b");
-        assert_eq!(essential_name("___a"), "___a");
-        assert_eq!(essential_name("a___"), "a___");
-        assert_eq!(essential_name(""), "");
     }
 }
