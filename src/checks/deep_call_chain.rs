@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
+use crate::kernel::{Kernel, Lookup};
 use crate::object::{FuncIdx, Object};
 
 rule! {
@@ -24,6 +25,10 @@ const LIMIT: usize = 16;
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let object = cx.object;
+    let limit = match cx.kernel.map(Kernel::max_call_frames) {
+        Some(Lookup::Found(frames)) => frames as usize,
+        _ => LIMIT,
+    };
     for (program, function, _) in cx.loaded() {
         let starts = std::iter::once(program).chain(object.code_of(program).map(|(f, _)| f).filter(|&f| is_global(object, f)));
         let mut depths = HashMap::new();
@@ -32,9 +37,9 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             Some(frames) if frames > CYCLE => {
                 (format!("program '{}' calls a function recursively", function.name), None)
             }
-            Some(frames) if frames > LIMIT => (
-                format!("program '{}' calls {frames} frames deep, the verifier takes {LIMIT}", function.name),
-                Some("the call stack of 17 frames is too deep"),
+            Some(frames) if frames > limit => (
+                format!("program '{}' calls {frames} frames deep, the verifier takes {limit}", function.name),
+                Some(format!("the call stack of {} frames is too deep", limit + 1)),
             ),
             _ => continue,
         };

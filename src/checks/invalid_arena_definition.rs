@@ -3,7 +3,7 @@
 use super::{Context, member_arenas};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Phase, Site, Subject};
-use crate::object::{F_ARENA_MAP_ALWAYS, F_MMAPABLE, F_NO_USER_CONV, F_SEGV_ON_FAULT, Map, PAGE_SIZE};
+use crate::object::{F_MMAPABLE, F_NO_USER_CONV, F_SEGV_ON_FAULT, Map, PAGE_SIZE};
 
 rule! {
     /// An arena map that the kernel will not create, or that is too small for a scheduler.
@@ -27,7 +27,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let object = cx.object;
     for arena in object.arenas() {
         let map = &object[arena];
-        let Some((problem, errno)) = problem(map) else { continue };
+        let Some((problem, errno)) = problem(map, cx.arena_flag()) else { continue };
         let subject = Subject::map(object, arena);
         if map.max_entries == 0 && cx.edited {
             out.undecided(
@@ -39,14 +39,17 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         }
         out.found(&INVALID_ARENA_DEFINITION, subject, format!("arena '{}': {problem}", map.name))
             .errno(errno)
-            .quote(format!("map '{}': failed to create: -{errno}", map.name))
+            .quote(match errno {
+                Errno::EFAULT => format!("map '{}': failed to mmap arena: -{errno}", map.name),
+                _ => format!("map '{}': failed to create: -{errno}", map.name),
+            })
             .help("see 'scx-lint explain invalid-arena-definition' for what an arena needs")
             .at(Site::Map(arena), problem);
     }
     for found in member_arenas::of(cx) {
         for &arena in &found.arenas {
             let map = &object[arena];
-            if (1..4).contains(&map.max_entries) && problem(map).is_none() {
+            if (1..4).contains(&map.max_entries) && problem(map, cx.arena_flag()).is_none() {
                 let message = format!(
                     "arena '{}' of {} pages is too small for cid-form scheduler '{}': the kernel takes at least 4",
                     map.name, map.max_entries, found.name
@@ -62,9 +65,13 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     }
 }
 
-/// What the kernel's `arena_map_alloc` refuses, in its order.
-fn problem(map: &Map<'_>) -> Option<(String, Errno)> {
-    const KNOWN: u32 = F_MMAPABLE | F_SEGV_ON_FAULT | F_NO_USER_CONV | F_ARENA_MAP_ALWAYS;
+/// End of the address space of user programs with 5-level paging, which no x86-64 or arm64 machine exceeds.
+const USER_END: u64 = 1 << 56;
+
+/// What the kernel's `arena_map_alloc` refuses, in its order, and then libbpf's mmap. `always` is the bit of
+/// `BPF_F_ARENA_MAP_ALWAYS`, which another rule judges.
+fn problem(map: &Map<'_>, always: u32) -> Option<(String, Errno)> {
+    let known = F_MMAPABLE | F_SEGV_ON_FAULT | F_NO_USER_CONV | always;
     let size = u64::from(map.max_entries) * PAGE_SIZE;
     let last = map.map_extra.wrapping_add(size).wrapping_sub(1);
     let invalid = |text: String| Some((text, Errno::EINVAL));
@@ -77,8 +84,8 @@ fn problem(map: &Map<'_>) -> Option<(String, Errno)> {
     if map.flags & F_MMAPABLE == 0 {
         return invalid(format!("map_flags {:#x} lack BPF_F_MMAPABLE", map.flags));
     }
-    if map.flags & !KNOWN != 0 {
-        return invalid(format!("map_flags {:#x} hold bits that no arena takes: {:#x}", map.flags, map.flags & !KNOWN));
+    if map.flags & !known != 0 {
+        return invalid(format!("map_flags {:#x} hold bits that no arena takes: {:#x}", map.flags, map.flags & !known));
     }
     if !map.map_extra.is_multiple_of(PAGE_SIZE) {
         return invalid(format!("map_extra {:#x} is not page aligned", map.map_extra));
@@ -90,6 +97,12 @@ fn problem(map: &Map<'_>) -> Option<(String, Errno)> {
         return Some((
             format!("{:#x} to {last:#x} crosses a 4 GiB boundary", map.map_extra),
             Errno::ERANGE,
+        ));
+    }
+    if last >= USER_END {
+        return Some((
+            format!("map_extra {:#x} is no address of a user program: libbpf maps the arena there", map.map_extra),
+            Errno::EFAULT,
         ));
     }
     None

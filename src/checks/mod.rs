@@ -6,7 +6,7 @@
 use crate::finding::{Level, Outcome, Phase};
 use crate::kernel::{Kernel, KernelArenaRule};
 use crate::load::Load;
-use crate::object::{F_ARENA_MAP_ALWAYS, FuncIdx, Object, OpsIdx, StructOps};
+use crate::object::{F_ARENA_MAP_ALWAYS, FuncIdx, InsnIdx, Object, OpsIdx, StructOps};
 
 /// A rule; its documentation is the comment at its definition.
 #[derive(Debug)]
@@ -143,13 +143,21 @@ pub struct Context<'a, 'd> {
 impl<'a, 'd> Context<'a, 'd> {
     /// The arena rule that applies: the user's choice, else the kernel's, else the strict form.
     fn arena_rule(&self) -> KernelArenaRule {
-        let bit = self.options.arena_flag.unwrap_or(F_ARENA_MAP_ALWAYS);
+        let bit = self.arena_flag();
         match (self.options.arena_rule, self.kernel.map(Kernel::arena_rule)) {
             (_, Some(KernelArenaRule::None)) => KernelArenaRule::None,
             (ArenaRule::Auto, Some(rule)) => rule,
             (ArenaRule::Always, Some(rule @ KernelArenaRule::Always(_))) => rule,
             (ArenaRule::Auto | ArenaRule::Always, _) => KernelArenaRule::Always(bit),
             (ArenaRule::One, _) => KernelArenaRule::One,
+        }
+    }
+
+    /// The bit of `BPF_F_ARENA_MAP_ALWAYS`, whether the kernel takes it or not.
+    fn arena_flag(&self) -> u32 {
+        match self.kernel.map(Kernel::arena_rule) {
+            Some(KernelArenaRule::Always(bit)) => bit,
+            _ => self.options.arena_flag.unwrap_or(F_ARENA_MAP_ALWAYS),
         }
     }
 
@@ -167,6 +175,15 @@ impl<'a, 'd> Context<'a, 'd> {
         self.object.programs().filter(move |(program, ..)| load.autoload(*program))
     }
 
+    /// Will the verifier walk an instruction of a program, its own or one of a function appended to it.
+    fn reached(&self, program: FuncIdx, function: FuncIdx, insn: InsnIdx) -> Reached {
+        if walk::Walk::new(self.object, program).is_certain(function, insn) {
+            Reached::Certain
+        } else {
+            Reached::Possible
+        }
+    }
+
     /// Where a program serves as a callback of a scheduler that is created: ops variable, its form, member.
     fn callbacks_of(&self, program: FuncIdx) -> Vec<(OpsIdx, &'a StructOps<'d>, &'d str)> {
         let mut places = Vec::new();
@@ -176,6 +193,17 @@ impl<'a, 'd> Context<'a, 'd> {
         }
         places
     }
+}
+
+/// Does the verifier walk an instruction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reached {
+    /// Never.
+    Never,
+    /// Perhaps.
+    Possible,
+    /// For sure.
+    Certain,
 }
 
 type Check = fn(&Context<'_, '_>, &mut Outcome);
@@ -195,6 +223,10 @@ macro_rules! registry {
     };
 }
 
+mod callers;
+mod context_use;
+mod core_uses;
+mod kfunc_calls;
 mod member_arenas;
 mod refusal;
 mod walk;
@@ -204,6 +236,7 @@ registry! {
     malformed_btf: MALFORMED_BTF,
     missing_line_info: MISSING_LINE_INFO,
     no_struct_ops: NO_STRUCT_OPS,
+    no_sched_ext: NO_SCHED_EXT,
     legacy_maps: LEGACY_MAPS,
     non_gpl_license: NON_GPL_LICENSE,
     refused_symbol: REFUSED_SYMBOL,
@@ -220,8 +253,15 @@ registry! {
     several_arenas_in_program: SEVERAL_ARENAS_IN_PROGRAM,
     cast_without_arena: CAST_WITHOUT_ARENA,
     invalid_address_space_cast: INVALID_ADDRESS_SPACE_CAST,
+    arena_argument_without_arena: ARENA_ARGUMENT_WITHOUT_ARENA,
+    arena_argument_as_kernel_pointer: ARENA_ARGUMENT_AS_KERNEL_POINTER,
     invalid_struct_ops_member: INVALID_STRUCT_OPS_MEMBER,
     unreferenced_struct_ops_program: UNREFERENCED_STRUCT_OPS_PROGRAM,
+    unknown_struct_ops_type: UNKNOWN_STRUCT_OPS_TYPE,
+    unknown_ops_member: UNKNOWN_OPS_MEMBER,
+    mismatched_ops_member: MISMATCHED_OPS_MEMBER,
+    changed_op_signature: CHANGED_OP_SIGNATURE,
+    stubless_member: STUBLESS_MEMBER,
     program_in_several_members: PROGRAM_IN_SEVERAL_MEMBERS,
     optional_ops_quirk: OPTIONAL_OPS_QUIRK,
     invalid_ops_name: INVALID_OPS_NAME,
@@ -229,8 +269,12 @@ registry! {
     ops_value_out_of_range: OPS_VALUE_OUT_OF_RANGE,
     enq_last_without_enqueue: ENQ_LAST_WITHOUT_ENQUEUE,
     per_node_idle_without_builtin_idle: PER_NODE_IDLE_WITHOUT_BUILTIN_IDLE,
+    sub_sched_in_cpu_form: SUB_SCHED_IN_CPU_FORM,
+    sub_sched_without_parent: SUB_SCHED_WITHOUT_PARENT,
     no_hotplug_callbacks: NO_HOTPLUG_CALLBACKS,
     deprecated_op: DEPRECATED_OP,
+    sleepable_op: SLEEPABLE_OP,
+    missing_attach_target: MISSING_ATTACH_TARGET,
     missing_program_type: MISSING_PROGRAM_TYPE,
     oversized_program: OVERSIZED_PROGRAM,
     too_many_subprograms: TOO_MANY_SUBPROGRAMS,
@@ -241,7 +285,29 @@ registry! {
     malformed_instruction: MALFORMED_INSTRUCTION,
     unreachable_instruction: UNREACHABLE_INSTRUCTION,
     nullable_argument_dereference: NULLABLE_ARGUMENT_DEREFERENCE,
+    direct_task_write: DIRECT_TASK_WRITE,
+    missing_kfunc: MISSING_KFUNC,
+    mismatched_kfunc: MISMATCHED_KFUNC,
+    unguarded_weak_kfunc: UNGUARDED_WEAK_KFUNC,
+    kfunc_outside_its_ops: KFUNC_OUTSIDE_ITS_OPS,
+    cpu_form_kfunc: CPU_FORM_KFUNC,
+    sleepable_kfunc: SLEEPABLE_KFUNC,
+    idle_kfunc_without_builtin_idle: IDLE_KFUNC_WITHOUT_BUILTIN_IDLE,
+    flavored_kfunc_never_resolves: FLAVORED_KFUNC_NEVER_RESOLVES,
+    deprecated_kfunc: DEPRECATED_KFUNC,
+    missing_ksym: MISSING_KSYM,
+    mismatched_ksym: MISMATCHED_KSYM,
+    unknown_kconfig: UNKNOWN_KCONFIG,
     invalid_map_definition: INVALID_MAP_DEFINITION,
+    unknown_map_type: UNKNOWN_MAP_TYPE,
+    unknown_map_flag: UNKNOWN_MAP_FLAG,
+    sleepable_map_use: SLEEPABLE_MAP_USE,
+    unresolved_core_relocation: UNRESOLVED_CORE_RELOCATION,
+    ambiguous_core_relocation: AMBIGUOUS_CORE_RELOCATION,
+    invalid_core_relocation: INVALID_CORE_RELOCATION,
+    iterator_size_drift: ITERATOR_SIZE_DRIFT,
+    truncated_enum64: TRUNCATED_ENUM64,
+    implicit_kfunc_arguments: IMPLICIT_KFUNC_ARGUMENTS,
 }
 
 /// The rule of that name.

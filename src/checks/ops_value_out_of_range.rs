@@ -3,6 +3,7 @@
 use super::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
+use crate::kernel::{Kernel, Lookup};
 use crate::object::{Form, Value};
 
 rule! {
@@ -21,7 +22,11 @@ rule! {
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (index, ops) in cx.schedulers() {
         // 32 bytes an entry up to 7.2, behind a header from 7.1; the least strict kernel that has the form counts.
-        let batch = if ops.form() == Form::Cid { 1015 } else { 1023 };
+        let batch = match cx.kernel.map(Kernel::max_dispatch_batch) {
+            Some(Lookup::Found(batch)) => batch,
+            _ if ops.form() == Form::Cid => 1015,
+            _ => 1023,
+        };
         let problem = |name: &str, value: u64| match (name, value) {
             ("timeout_ms", 30_001..) => Some(("at most 30000".to_owned(), Errno::E2BIG)),
             ("dispatch_max_batch", 0x8000_0000..) => Some((format!("at most {batch}"), Errno::E2BIG)),

@@ -3,6 +3,7 @@
 use super::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
+use crate::kernel::{Kernel, Lookup};
 use crate::object::Form;
 
 rule! {
@@ -24,18 +25,36 @@ const ALL_FLAGS: [u64; 4] = [0x1_000f, 0x1_007f, 0xff, 0x1ff];
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (index, ops) in cx.schedulers() {
         let flags = ops.scalar("flags");
-        let kernels = if ops.form() == Form::Cid { &ALL_FLAGS[3..] } else { &ALL_FLAGS[..] };
-        if kernels.iter().any(|all| flags & !all == 0) {
-            continue;
-        }
-        let known = kernels.iter().fold(0, |all, kernel| all | kernel);
-        let problem = match flags & !known {
-            0 => format!("no kernel from 6.12 to 7.3 takes flags {flags:#x} together"),
-            unknown => format!("flags {flags:#x} hold bits that no kernel knows: {unknown:#x}"),
+        let subject = Subject::member(cx.object, index, "flags");
+        let problem = match cx.kernel.map(Kernel::ops_flags) {
+            Some(Lookup::Found(all)) if flags & !all == 0 => continue,
+            Some(Lookup::Found(all)) => format!("flags {flags:#x} hold bits that the kernel does not know: {:#x}", flags & !all),
+            Some(Lookup::Unknown(reason)) if flags != 0 => {
+                out.undecided(&UNKNOWN_OPS_FLAG, subject, reason);
+                continue;
+            }
+            Some(_) => continue,
+            None => match nowhere(ops.form(), flags) {
+                Some(problem) => problem,
+                None => continue,
+            },
         };
-        out.found(&UNKNOWN_OPS_FLAG, Subject::member(cx.object, index, "flags"), problem)
+        out.found(&UNKNOWN_OPS_FLAG, subject, problem)
             .errno(Errno::EINVAL)
-            .help("drop the flag")
+            .help("drop the flag, or set it in the loader where the kernel has it")
             .at(Site::StructOps(index), "in this ops variable");
     }
+}
+
+/// Why no kernel from 6.12 to 7.3 that has the form takes the flags.
+fn nowhere(form: Form, flags: u64) -> Option<String> {
+    let kernels = if form == Form::Cid { &ALL_FLAGS[3..] } else { &ALL_FLAGS[..] };
+    if kernels.iter().any(|all| flags & !all == 0) {
+        return None;
+    }
+    let known = kernels.iter().fold(0, |all, kernel| all | kernel);
+    Some(match flags & !known {
+        0 => format!("no kernel from 6.12 to 7.3 takes flags {flags:#x} together"),
+        unknown => format!("flags {flags:#x} hold bits that no kernel knows: {unknown:#x}"),
+    })
 }

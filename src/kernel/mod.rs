@@ -11,7 +11,6 @@ mod ops;
 pub mod target;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 use crate::btf::{self, Btf, Kind, TypeId};
 
@@ -123,28 +122,6 @@ pub enum KfuncGate {
     Verifier,
 }
 
-/// The highest id by name, and every type of a name: what lookups by name need.
-#[derive(Debug)]
-struct Names<'d>(HashMap<&'d [u8], Vec<TypeId>>);
-
-impl<'d> Names<'d> {
-    fn new(btf: &Btf<'d>) -> Self {
-        let mut names: HashMap<&'d [u8], Vec<TypeId>> = HashMap::with_capacity(btf.len());
-        for (id, ty) in btf.types() {
-            let name = btf.bytes(ty.name());
-            if !name.is_empty() {
-                names.entry(name).or_default().push(id);
-            }
-        }
-        Self(names)
-    }
-
-    fn find(&self, btf: &Btf<'_>, name: &str, kind: Kind) -> Option<TypeId> {
-        let ids = self.0.get(name.as_bytes())?;
-        ids.iter().copied().find(|&id| btf.get(id).is_some_and(|ty| ty.kind() == kind))
-    }
-}
-
 /// A target kernel.
 #[derive(Debug)]
 pub struct Kernel<'d> {
@@ -157,7 +134,7 @@ pub struct Kernel<'d> {
     /// Its configuration, one `CONFIG_X=y` a line.
     pub kconfig: Option<&'d str>,
     btf: Btf<'d>,
-    names: Names<'d>,
+    modules: Vec<Btf<'d>>,
     partial: Option<&'d Reason>,
     functions: &'d [String],
     arena_rule: KernelArenaRule,
@@ -179,14 +156,13 @@ impl<'d> Kernel<'d> {
     /// Its BTF is broken.
     pub fn new(target: &'d Target) -> Result<Self, btf::Error> {
         let btf = Btf::parse(&target.btf)?;
-        let names = Names::new(&btf);
         let mut kernel = Self {
             name: &target.name,
             source: target.source,
             release: target.release.as_deref(),
             kconfig: target.kconfig.as_deref(),
             btf,
-            names,
+            modules: Vec::new(),
             partial: target.partial.as_ref(),
             functions: &target.functions,
             arena_rule: KernelArenaRule::None,
@@ -200,9 +176,14 @@ impl<'d> Kernel<'d> {
         &self.btf
     }
 
+    /// Split BTF of its modules.
+    pub fn modules(&self) -> &[Btf<'d>] {
+        &self.modules
+    }
+
     /// The lowest id of that name and kind in vmlinux (libbpf `btf__find_by_name_kind`).
     pub fn find(&self, name: &str, kind: Kind) -> Option<TypeId> {
-        self.names.find(&self.btf, name, kind)
+        self.btf.names().find(name, kind)
     }
 
     /// What it means that a name is not in the BTF.
@@ -245,8 +226,8 @@ impl<'d> Kernel<'d> {
 
     /// An enumerator of the kernel and its value; the first enum of that name that holds it.
     pub fn enumerator(&self, type_name: &str, name: &str) -> Lookup<u64> {
-        let ids = self.names.0.get(type_name.as_bytes()).into_iter().flatten();
-        for ty in ids.filter_map(|&id| self.btf.get(id)) {
+        let ids = self.btf.names().all(type_name).into_iter();
+        for ty in ids.filter_map(|id| self.btf.get(id)) {
             let values = ty.enumerators().into_iter().flat_map(|values| values.values());
             for value in values {
                 if self.btf.bytes(value.name) == name.as_bytes() {
@@ -259,9 +240,7 @@ impl<'d> Kernel<'d> {
 
     /// An enumerator of any enum, an anonymous one too.
     pub fn any_enumerator(&self, name: &str) -> Option<u64> {
-        self.btf.types().filter_map(|(_, ty)| ty.enumerators()).find_map(|values| {
-            values.values().find(|v| self.btf.bytes(v.name) == name.as_bytes()).map(|value| value.value)
-        })
+        self.btf.names().enumerator(name).map(|(_, value)| value)
     }
 
     /// Does it have schedulers in BPF at all (CONFIG_SCHED_CLASS_EXT).
@@ -382,6 +361,55 @@ impl<'d> Kernel<'d> {
         let proto = self.btf.get(proto).and_then(|ty| ty.func_proto());
         let params = proto.into_iter().flat_map(|proto| proto.params());
         params.map(|param| (self.btf.str(param.name), param.ty)).collect()
+    }
+
+    /// A prototype as C spells it, types by name: `void scx_bpf_kick_cpu(int cpu, u64 flags)`.
+    pub fn signature(&self, name: &str, proto: TypeId) -> String {
+        let ret =
+            self.btf.get(proto).and_then(|ty| ty.func_proto()).map_or(TypeId::VOID, |proto| proto.ret());
+        let params = self.params(proto).into_iter().map(|(name, ty)| {
+            let ty = self.spelling(ty);
+            if ty.ends_with('*') { format!("{ty}{name}") } else { format!("{ty} {name}") }
+        });
+        let params = params.collect::<Vec<_>>().join(", ");
+        let ret = self.spelling(ret);
+        let gap = if ret.ends_with('*') { "" } else { " " };
+        format!("{ret}{gap}{name}({})", if params.is_empty() { "void" } else { &params })
+    }
+
+    /// A parameter's type as C spells it, as far as a prototype needs.
+    fn spelling(&self, id: TypeId) -> String {
+        let mut id = id;
+        let mut suffix = String::new();
+        for _ in 0..8 {
+            let Some(ty) = self.btf.get(id) else { break };
+            let name = self.btf.name(&ty);
+            let prefix = match ty.kind() {
+                Kind::Ptr => {
+                    suffix.insert(0, '*');
+                    id = ty.target();
+                    continue;
+                }
+                Kind::Const | Kind::Volatile | Kind::Restrict | Kind::TypeTag => {
+                    id = ty.target();
+                    continue;
+                }
+                Kind::Void => "void",
+                Kind::Struct | Kind::Fwd => "struct ",
+                Kind::Union => "union ",
+                Kind::Enum | Kind::Enum64 => "enum ",
+                _ => "",
+            };
+            let gap = if suffix.is_empty() { "" } else { " " };
+            return format!("{prefix}{name}{gap}{suffix}");
+        }
+        format!("?{suffix}")
+    }
+
+    /// Names of 64-bit enums that the BTF encodes as 8-byte ENUM, whose values have 32 bits.
+    pub fn truncated_enums(&self) -> Vec<&'d str> {
+        let enums = self.btf.types().filter(|(_, ty)| ty.kind() == Kind::Enum && ty.size() == 8);
+        enums.map(|(_, ty)| self.btf.name(&ty)).filter(|name| !name.is_empty()).collect()
     }
 
     /// Does the prototype's last parameter belong to the kernel, which would fill it in if the BTF had been

@@ -1,6 +1,6 @@
 //! Externs against a kernel (libbpf `bpf_object__resolve_externs`).
 
-use crate::btf::{Btf, Kind, TypeId};
+use crate::btf::{Btf, Kind, TypeId, types_are_compat};
 use crate::kernel::{Kernel, Kfunc, Lookup, Reason};
 use crate::object::{Extern, ExternKind, Object};
 
@@ -44,8 +44,8 @@ fn one(object: &Object<'_>, kernel: Option<&Kernel<'_>>, external: &Extern<'_>) 
 }
 
 /// `bpf_core_types_are_compat` as the extern code takes it: an error is a no.
-fn is_compatible(_local: &Btf<'_>, _id: TypeId, _target: &Btf<'_>, _target_id: TypeId) -> bool {
-    true
+fn is_compatible(local: &Btf<'_>, id: TypeId, target: &Btf<'_>, target_id: TypeId) -> bool {
+    types_are_compat(local, id, target, target_id).unwrap_or(false)
 }
 
 /// `bpf_object__resolve_ksym_func_btf_id`.

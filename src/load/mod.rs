@@ -4,12 +4,14 @@
 //! (`bpf_map__init_kern_struct_ops`), the choice of programs (`bpf_object_adjust_struct_ops_autoload`)
 //! and CO-RE (`bpf_object__relocate_core`). Without a kernel everything that depends on one is unknown.
 
+mod core;
 mod externs;
 mod ops;
 
 use crate::kernel::{Kernel, Lookup};
 use crate::object::{ExternIdx, FuncIdx, Object, OpsIdx, ProgramKind};
 
+pub use self::core::{CoreFate, CoreUse};
 pub use externs::ExternFate;
 pub use ops::{MemberFate, OpsFate};
 
@@ -20,6 +22,8 @@ pub struct Load<'a, 'd> {
     pub externs: Vec<ExternFate>,
     /// What became of every ops variable, in the object's order.
     pub ops: Vec<OpsFate<'a>>,
+    /// What became of every CO-RE record that libbpf processes.
+    pub core: Vec<CoreUse>,
     object: &'a Object<'d>,
     edited: bool,
     autoload: Vec<bool>,
@@ -31,7 +35,8 @@ impl<'a, 'd> Load<'a, 'd> {
         let externs = externs::resolve(object, kernel);
         let ops = ops::resolve(object, kernel, edited);
         let autoload = autoload(object, &ops);
-        Self { externs, ops, object, edited, autoload }
+        let core = core::resolve(object, kernel, |program| autoload[program.0]);
+        Self { externs, ops, core, object, edited, autoload }
     }
 
     /// The kernel is known to lack the type of an ops variable.

@@ -488,7 +488,7 @@ impl<'d> Object<'d> {
 
     /// The `.text` function that contains an instruction slot of that section
     /// (libbpf `find_prog_by_sec_insn`).
-    fn function_at(&self, section: SectionIdx, slot: usize) -> Option<FuncIdx> {
+    pub(crate) fn function_at(&self, section: SectionIdx, slot: usize) -> Option<FuncIdx> {
         let after = self.functions.partition_point(|f| (f.section, f.start) <= (section, slot));
         let index = after.checked_sub(1)?;
         let function = &self.functions[index];

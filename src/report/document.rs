@@ -451,7 +451,7 @@ fn verdict(object: usize, kernel: Option<usize>, ops: Option<&str>, outcome: &Ou
     let open = outcome
         .undecided
         .iter()
-        .filter(|open| open.rule.level == Level::Error)
+        .filter(|open| open.rule.level >= Level::Warning)
         .filter(|open| open.phase <= Phase::Load || concerns(&open.subject))
         .map(|open| open.phase)
         .min();

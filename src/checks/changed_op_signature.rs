@@ -1,0 +1,53 @@
+//! `changed-op-signature`.
+
+use super::context_use::{Holds, accesses};
+use super::{Context, Reached};
+use crate::errno::Errno;
+use crate::finding::{Outcome, Site, Subject};
+use crate::kernel::Lookup;
+use crate::object::InsnIdx;
+
+rule! {
+    /// A callback reads an argument that the kernel's callback does not have.
+    ///
+    /// ## Why it matters
+    /// libbpf does not compare the prototypes of callbacks. The verifier takes them from the kernel's BTF, and refuses a read of an argument beyond
+    /// the last. In cid-form, `enable` has its second argument from 7.3 on.
+    /// ## Example
+    /// ```c
+    /// void BPF_STRUCT_OPS(demo_enqueue, struct task_struct *p, u64 enq_flags, u64 extra, u64 more) { ... more ... }
+    /// ```
+    /// ## Fix
+    /// Read the arguments that the kernel gives; where kernels differ, write a program for each.
+    /// ## Sources
+    /// kernel `btf_ctx_access`, `bpf_scx_is_valid_access`.
+    pub CHANGED_OP_SIGNATURE: "changed-op-signature", family: StructOps, level: Error, phase: Load, since: "0.1.0";
+}
+
+pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
+    let Some(kernel) = cx.kernel else { return };
+    for (program, function, _) in cx.loaded() {
+        for (index, _, member) in cx.callbacks_of(program) {
+            let Lookup::Found(ops_type) = &cx.load.ops[index.0].ops_type else { continue };
+            let count = ops_type.member(member).and_then(|member| member.argument_count(kernel));
+            let Some(count) = count else { continue };
+            let beyond = accesses(function.code).into_iter().find_map(|access| {
+                let argument = usize::try_from(access.insn.off).ok()? / 8;
+                (access.base == Holds::Context && argument >= count).then_some((access.at, argument))
+            });
+            let Some((at, argument)) = beyond else { continue };
+            let subject = Subject::program(cx.object, program);
+            let message =
+                format!("program '{}' reads argument {} of '{member}', which has {count}", function.name, argument + 1);
+            if cx.reached(program, program, InsnIdx(at)) != Reached::Certain {
+                out.undecided(&CHANGED_OP_SIGNATURE, subject, format!("{message}; behind a branch"));
+                continue;
+            }
+            out.found(&CHANGED_OP_SIGNATURE, subject, message)
+                .errno(Errno::EACCES)
+                .quote(format!("func '{member}' doesn't have {}-th argument", argument + 1))
+                .help("read only the arguments that the kernel gives the callback")
+                .at(Site::Insn(program, InsnIdx(at)), "this argument");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! `cpu-form-kfunc`.
+
+use super::{Context, Reached, callers, kfunc_calls};
+use crate::errno::Errno;
+use crate::finding::{Outcome, Subject};
+use crate::kernel::kfuncs::{Permission, permission};
+use crate::load::ExternFate;
+
+rule! {
+    /// A cid-form scheduler calls a kfunc that deals in CPU numbers.
+    ///
+    /// ## Why it matters
+    /// cid-form schedulers speak of cids. The verifier refuses the kfuncs that take or give CPU numbers and cpumasks there, those for idle CPUs among
+    /// them, wherever it comes to such a call.
+    /// ## Example
+    /// ```c
+    /// scx_bpf_kick_cpu(cpu, 0);   /* cid-form: scx_bpf_kick_cid(cid, 0) */
+    /// ```
+    /// ## Fix
+    /// Use the counterpart for cids: `scx_bpf_kick_cid`, `scx_bpf_task_cid`, `scx_bpf_cid_curr`, `scx_bpf_cidperf_set` and so on.
+    /// ## Sources
+    /// kernel `scx_kfunc_context_filter`, `scx_kfunc_ids_cpu_only` (7.2, 7.3).
+    pub CPU_FORM_KFUNC: "cpu-form-kfunc", family: Kfunc, level: Error, phase: Load, since: "0.1.0";
+}
+
+/// The kfunc for cids in the place of one for CPUs.
+fn counterpart(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "scx_bpf_kick_cpu" => "scx_bpf_kick_cid",
+        "scx_bpf_task_cpu" => "scx_bpf_task_cid",
+        "scx_bpf_cpu_curr" => "scx_bpf_cid_curr",
+        "scx_bpf_cpuperf_cap" => "scx_bpf_cidperf_cap",
+        "scx_bpf_cpuperf_cur" => "scx_bpf_cidperf_cur",
+        "scx_bpf_cpuperf_set" => "scx_bpf_cidperf_set",
+        "scx_bpf_get_online_cpumask" => "scx_bpf_online_cmask",
+        _ => return None,
+    })
+}
+
+pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
+    let Some(kernel) = cx.kernel else { return };
+    for (program, function, _) in cx.loaded() {
+        let roles = callers::roles(cx, program);
+        let refused = |name: &str| {
+            roles.iter().any(|role| permission(kernel, name, role.caller) == Permission::CpuOnly)
+        };
+        let calls = kfunc_calls::of(cx, program).into_iter();
+        let calls = calls.filter(|call| matches!(call.fate, ExternFate::Kfunc(_)) && refused(call.name));
+        for (call, reached) in kfunc_calls::surest(cx, calls.collect::<Vec<_>>()) {
+            let (name, subject) = (call.name, Subject::program(cx.object, program));
+            if reached == Reached::Possible {
+                out.undecided(
+                    &CPU_FORM_KFUNC,
+                    subject,
+                    format!("calls '{name}', which cid-form schedulers may not, behind a branch that the verifier may prune"),
+                );
+                continue;
+            }
+            let help = match counterpart(name) {
+                Some(other) => format!("use {other}"),
+                None => "there is no counterpart for cids: keep idle state and topology in the scheduler itself".to_owned(),
+            };
+            let message = format!("program '{}' of a cid-form scheduler calls '{name}', which deals in CPUs", function.name);
+            out.found(&CPU_FORM_KFUNC, subject, message)
+                .errno(Errno::EACCES)
+                .quote(format!("calling kernel function {name} is not allowed"))
+                .help(help)
+                .via(call.site(), program, "this call");
+        }
+    }
+}

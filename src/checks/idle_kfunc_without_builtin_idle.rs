@@ -1,0 +1,86 @@
+//! `idle-kfunc-without-builtin-idle`.
+
+use super::{Context, Reached, kfunc_calls};
+use crate::finding::{Outcome, Subject};
+use crate::kernel::kfuncs::needs_builtin_idle;
+use crate::load::ExternFate;
+
+rule! {
+    /// Asks the kernel's idle tracking, which the scheduler has switched off or split by node.
+    ///
+    /// ## Why it matters
+    /// A scheduler that implements `update_idle` switches the built-in idle tracking off unless it sets `SCX_OPS_KEEP_BUILTIN_IDLE`; with
+    /// `SCX_OPS_BUILTIN_IDLE_PER_NODE` the masks are kept by node. A kfunc that asks what is not kept gets the scheduler ejected.
+    /// ## Example
+    /// ```c
+    /// .update_idle = (void *)demo_update_idle,   /* and scx_bpf_pick_idle_cpu() in select_cpu */
+    /// ```
+    /// ## Fix
+    /// Set `SCX_OPS_KEEP_BUILTIN_IDLE`, drop `update_idle`, or use the kfunc that goes with the flag (`_node`).
+    /// ## Sources
+    /// kernel `check_builtin_idle_enabled`, `validate_node`, `scx_bpf_get_idle_cpumask` (ext_idle.c).
+    pub IDLE_KFUNC_WITHOUT_BUILTIN_IDLE: "idle-kfunc-without-builtin-idle", family: Kfunc, level: Error, phase: Run, since: "0.1.0";
+}
+
+const KEEP_BUILTIN_IDLE: u64 = 1 << 0;
+const BUILTIN_IDLE_PER_NODE: u64 = 1 << 6;
+
+/// The words with which the kernel ejects a scheduler of these flags that calls the kfunc.
+fn ejection(name: &str, tracked: bool, per_node: bool) -> Option<&'static str> {
+    match name {
+        _ if needs_builtin_idle(name) && !tracked => Some("built-in idle tracking is disabled"),
+        _ if name.ends_with("_node") && needs_builtin_idle(name) && !per_node => {
+            Some("per-node idle tracking is disabled")
+        }
+        "scx_bpf_pick_any_cpu_node" if !per_node => Some("per-node idle tracking is disabled"),
+        "scx_bpf_get_idle_cpumask" | "scx_bpf_get_idle_smtmask" if per_node => {
+            Some("SCX_OPS_BUILTIN_IDLE_PER_NODE enabled")
+        }
+        "scx_bpf_pick_idle_cpu" | "scx_bpf_pick_any_cpu" if per_node => Some("per-node idle tracking is enabled"),
+        _ => None,
+    }
+}
+
+pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
+    for (index, ops) in cx.schedulers() {
+        let flags = ops.scalar("flags");
+        let has = |name| cx.load.callbacks(index).any(|(member, _)| member == name);
+        let tracked = !has("update_idle") || flags & KEEP_BUILTIN_IDLE != 0;
+        let per_node = flags & BUILTIN_IDLE_PER_NODE != 0;
+        let mut seen = Vec::new();
+        for (_, program) in cx.load.callbacks(index) {
+            if seen.contains(&program) {
+                continue;
+            }
+            seen.push(program);
+            let calls = kfunc_calls::of(cx, program).into_iter();
+            let calls = calls.filter(|call| ejection(call.name, tracked, per_node).is_some());
+            // Without a kernel only a strong extern is sure to be called where the object loads.
+            let resolved = calls.filter(|call| match cx.kernel {
+                Some(_) => matches!(call.fate, ExternFate::Kfunc(_)),
+                None => !call.external.weak,
+            });
+            for (call, reached) in kfunc_calls::surest(cx, resolved.collect::<Vec<_>>()) {
+                let Some(text) = ejection(call.name, tracked, per_node) else { continue };
+                let subject = Subject::program(cx.object, program);
+                if reached == Reached::Possible || cx.edited {
+                    out.undecided(
+                        &IDLE_KFUNC_WITHOUT_BUILTIN_IDLE,
+                        subject,
+                        format!(
+                            "calls '{}', which would get the scheduler ejected with its flags as they are in the file ({text})",
+                            call.name
+                        ),
+                    );
+                    continue;
+                }
+                let program_name = &cx.object[program].name;
+                let message = format!("program '{program_name}' calls '{}': {text}", call.name);
+                out.found(&IDLE_KFUNC_WITHOUT_BUILTIN_IDLE, subject, message)
+                    .quote(text)
+                    .help("set SCX_OPS_KEEP_BUILTIN_IDLE, drop update_idle, or use the kfunc that goes with the flags")
+                    .via(call.site(), program, "this call");
+            }
+        }
+    }
+}

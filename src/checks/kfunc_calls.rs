@@ -1,0 +1,74 @@
+//! Calls to kfuncs in programs that load, with what the extern resolves to and whether the verifier comes there.
+
+use super::{Context, Reached};
+use crate::finding::Site;
+use crate::load::ExternFate;
+use crate::object::{Extern, ExternIdx, ExternKind, FuncIdx, InsnIdx, Object, Target};
+
+/// A call, not merely an address taken.
+#[derive(Clone, Copy)]
+pub(super) struct KfuncCall<'a, 'd> {
+    /// The program that makes it, in its own code or in a function appended to it.
+    pub(super) program: FuncIdx,
+    /// The function that holds the instruction.
+    pub(super) function: FuncIdx,
+    /// The call.
+    pub(super) insn: InsnIdx,
+    /// Whom it calls.
+    pub(super) external: &'a Extern<'d>,
+    /// Name without flavour: the kfunc that libbpf looks for.
+    pub(super) name: &'a str,
+    /// What libbpf found.
+    pub(super) fate: &'a ExternFate,
+}
+
+impl KfuncCall<'_, '_> {
+    /// Where it is.
+    pub(super) fn site(&self) -> Site {
+        Site::Insn(self.function, self.insn)
+    }
+}
+
+/// Every call to a kfunc that a program's final code holds, in its order.
+pub(super) fn of<'a, 'd>(cx: &Context<'a, 'd>, program: FuncIdx) -> Vec<KfuncCall<'a, 'd>> {
+    let object = cx.object;
+    let mut calls = Vec::new();
+    for (function, reference) in object.refs_of(program) {
+        let Target::Extern(index) = reference.target else { continue };
+        let external = &object.externs[index.0];
+        let is_call = object[function].code.get(reference.insn.0).is_some_and(crate::insn::Insn::is_call);
+        if external.kind == ExternKind::Kfunc && is_call {
+            let (name, fate) = (Object::essential_name(external.name), cx.load.external(index));
+            calls.push(KfuncCall { program, function, insn: reference.insn, external, name, fate });
+        }
+    }
+    calls
+}
+
+/// For each kfunc, by a key of the caller's, the call that the verifier is surest to walk; the first of equals.
+pub(super) fn surest<'a, 'd>(
+    cx: &Context<'a, 'd>,
+    calls: impl IntoIterator<Item = KfuncCall<'a, 'd>>,
+) -> Vec<(KfuncCall<'a, 'd>, Reached)> {
+    let mut found: Vec<(KfuncCall<'a, 'd>, Reached)> = Vec::new();
+    for call in calls {
+        let reached = cx.reached(call.program, call.function, call.insn);
+        if reached == Reached::Never {
+            continue;
+        }
+        match found.iter_mut().find(|(known, _)| std::ptr::eq(known.external, call.external)) {
+            Some(known) if known.1 < reached => *known = (call, reached),
+            Some(_) => {}
+            None => found.push((call, reached)),
+        }
+    }
+    found
+}
+
+/// The first function that refers to an extern, and where.
+pub(super) fn first_use(object: &Object<'_>, index: ExternIdx) -> Option<Site> {
+    object.functions.iter().enumerate().find_map(|(function, code)| {
+        let found = code.refs.iter().find(|r| r.target == Target::Extern(index))?;
+        Some(Site::Insn(FuncIdx(function), found.insn))
+    })
+}

@@ -1,0 +1,87 @@
+//! `kfunc-outside-its-ops`.
+
+use super::{Context, Reached, callers, kfunc_calls};
+use crate::errno::Errno;
+use crate::finding::{Outcome, Phase, Subject};
+use crate::kernel::kfuncs::{Caller, Permission, permission};
+use crate::load::ExternFate;
+
+rule! {
+    /// A callback calls a kfunc that belongs to other callbacks.
+    ///
+    /// ## Why it matters
+    /// `scx_bpf_dsq_insert` may be called from `select_cpu`, `enqueue` and `dispatch`, `scx_bpf_dsq_move_to_local` from `dispatch`,
+    /// `scx_bpf_create_dsq` from `init` and others that may sleep, and so on. From 7.1 the verifier refuses such a call where it comes to it. Before,
+    /// the program loads, and the scheduler is ejected the moment the call is made. Programs of other types have fewer kfuncs still: tracing programs
+    /// those of the `any` and `idle` sets, kprobes none.
+    /// ## Example
+    /// ```c
+    /// void BPF_STRUCT_OPS(demo_running, struct task_struct *p) { scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, 0, 0); }
+    /// ```
+    /// ## Fix
+    /// Move the call into a callback that may make it.
+    /// ## Sources
+    /// kernel `scx_kfunc_context_filter` (7.1 to 7.3), `scx_kf_allowed` (6.12 to 7.0).
+    pub KFUNC_OUTSIDE_ITS_OPS: "kfunc-outside-its-ops", family: Kfunc, level: Error, phase: Load, since: "0.1.0";
+}
+
+pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
+    let Some(kernel) = cx.kernel else { return };
+    for (program, function, _) in cx.loaded() {
+        let roles = callers::roles(cx, program);
+        if roles.is_empty() {
+            continue;
+        }
+        let calls = kfunc_calls::of(cx, program).into_iter();
+        let calls = calls.filter(|call| matches!(call.fate, ExternFate::Kfunc(_)));
+        // Most calls are allowed: look at the flow for the others only.
+        let doubtful = calls.filter(|call| {
+            roles.iter().any(|role| permission(kernel, call.name, role.caller) != Permission::Granted)
+        });
+        for (call, reached) in kfunc_calls::surest(cx, doubtful.collect::<Vec<_>>()) {
+            for role in &roles {
+                let name = call.name;
+                let place = match role.caller {
+                    Caller::Op { member, .. } => format!("from '{member}'"),
+                    _ => format!("from a program of section '{}'", function.section_name),
+                };
+                let subject = Subject::program(cx.object, program);
+                let (phase, text, what) = match permission(kernel, name, role.caller) {
+                    Permission::Granted | Permission::CpuOnly => continue,
+                    Permission::Refused => (
+                        Phase::Load,
+                        format!("calling kernel function {name} is not allowed"),
+                        format!("may not be called {place}"),
+                    ),
+                    Permission::Ejected(text) => (
+                        Phase::Run,
+                        text,
+                        format!("gets the scheduler ejected when it is called {place}"),
+                    ),
+                    Permission::Unknown(reason) => {
+                        out.undecided(&KFUNC_OUTSIDE_ITS_OPS, subject, reason);
+                        continue;
+                    }
+                };
+                if reached == Reached::Possible {
+                    out.undecided_at(
+                        &KFUNC_OUTSIDE_ITS_OPS,
+                        phase,
+                        subject,
+                        format!("kfunc '{name}' {what}, and the call is behind a branch that may never be taken"),
+                    );
+                    continue;
+                }
+                let finding = out
+                    .found(&KFUNC_OUTSIDE_ITS_OPS, subject, format!("kfunc '{name}' {what}"))
+                    .phase(phase)
+                    .quote(text)
+                    .help("move the call into a callback that may make it")
+                    .via(call.site(), program, format!("called in program '{}'", function.name));
+                if phase == Phase::Load {
+                    finding.errno(Errno::EACCES);
+                }
+            }
+        }
+    }
+}

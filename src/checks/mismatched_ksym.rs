@@ -1,0 +1,37 @@
+//! `mismatched-ksym`.
+
+use super::{Context, kfunc_calls};
+use crate::errno::Errno;
+use crate::finding::{Outcome, Subject};
+use crate::load::ExternFate;
+use crate::object::ExternIdx;
+
+rule! {
+    /// Declares a kernel variable with another type than the kernel's.
+    ///
+    /// ## Why it matters
+    /// libbpf compares the types, and refuses the load where they differ, for a weak extern too.
+    /// ## Fix
+    /// Declare it as the kernel does (vmlinux.h).
+    /// ## Sources
+    /// libbpf `bpf_object__resolve_ksym_var_btf_id`, `bpf_core_types_are_compat`.
+    pub MISMATCHED_KSYM: "mismatched-ksym", family: Extern, level: Error, phase: Load, since: "0.1.0";
+}
+
+pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
+    for (number, external) in cx.object.externs.iter().enumerate() {
+        let index = ExternIdx(number);
+        if !matches!(cx.load.external(index), ExternFate::MismatchedVariable(_)) {
+            continue;
+        }
+        let message = format!("variable '{}' is declared with another type than the kernel's", external.name);
+        let finding = out
+            .found(&MISMATCHED_KSYM, Subject::external(external.name), message)
+            .errno(Errno::EINVAL)
+            .quote(format!("extern (var ksym) '{}': incompatible types", external.name))
+            .help("declare it as the kernel does (vmlinux.h)");
+        if let Some(site) = kfunc_calls::first_use(cx.object, index) {
+            finding.at(site, "referred to here");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! `missing-kfunc`.
+
+use super::{Context, kfunc_calls};
+use crate::errno::Errno;
+use crate::finding::{Outcome, Subject};
+use crate::load::ExternFate;
+use crate::object::{ExternIdx, ExternKind, Object};
+
+rule! {
+    /// Refers to a kfunc that the kernel does not have.
+    ///
+    /// ## Why it matters
+    /// libbpf resolves every strong extern before it loads anything: one that is missing fails the load, even if only dead code or a program
+    /// that is never loaded refers to it.
+    /// ## Example
+    /// ```c
+    /// extern struct rq *scx_bpf_cpu_rq(s32 cpu) __ksym;   /* gone in 7.3 */
+    /// ```
+    /// ## Fix
+    /// Declare it `__ksym __weak` and test it with `bpf_ksym_exists()` before the call.
+    /// ## Sources
+    /// libbpf `bpf_object__resolve_ksym_func_btf_id`.
+    pub MISSING_KFUNC: "missing-kfunc", family: Kfunc, level: Error, phase: Load, since: "0.1.0";
+}
+
+/// What came in the place of kfuncs that went away, and when.
+fn successor(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "scx_bpf_dispatch" => "it was renamed scx_bpf_dsq_insert in 6.13 and went away after 6.16",
+        "scx_bpf_dispatch_vtime" => "it was renamed scx_bpf_dsq_insert_vtime in 6.13 and went away after 6.16",
+        "scx_bpf_consume" => "it was renamed scx_bpf_dsq_move_to_local in 6.13 and went away after 6.16",
+        "scx_bpf_dispatch_from_dsq" => "it was renamed scx_bpf_dsq_move in 6.13 and went away after 6.16",
+        "scx_bpf_dispatch_vtime_from_dsq" => "it was renamed scx_bpf_dsq_move_vtime in 6.13 and went away after 6.16",
+        "scx_bpf_cpu_rq" => "it went away in 7.3; scx_bpf_locked_rq and scx_bpf_cpu_curr are in kernels from 6.18 on",
+        _ => return None,
+    })
+}
+
+pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
+    if cx.kernel.is_none() {
+        return;
+    }
+    for (number, external) in cx.object.externs.iter().enumerate() {
+        let index = ExternIdx(number);
+        if external.kind != ExternKind::Kfunc {
+            continue;
+        }
+        let subject = Subject::external(external.name);
+        match cx.load.external(index) {
+            ExternFate::Missing => {
+                let name = Object::essential_name(external.name);
+                let message = match successor(name) {
+                    Some(what) => format!("kfunc '{name}' is not in the kernel: {what}"),
+                    None => format!("kfunc '{name}' is not in the kernel"),
+                };
+                let finding = out
+                    .found(&MISSING_KFUNC, subject, message)
+                    .errno(Errno::EINVAL)
+                    .quote(format!(
+                        "extern (func ksym) '{}': not found in kernel or module BTFs",
+                        external.name
+                    ))
+                    .help("declare it __ksym __weak and test it with bpf_ksym_exists() before the call");
+                if let Some(site) = kfunc_calls::first_use(cx.object, index) {
+                    finding.at(site, "referred to here");
+                }
+            }
+            ExternFate::Unknown(reason) if !external.weak => {
+                out.undecided(&MISSING_KFUNC, subject, reason.clone());
+            }
+            _ => {}
+        }
+    }
+}

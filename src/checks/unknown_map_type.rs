@@ -1,0 +1,57 @@
+//! `unknown-map-type`.
+
+use super::Context;
+use crate::errno::Errno;
+use crate::finding::{Outcome, Site, Subject};
+use crate::kernel::Lookup;
+use crate::object::{MapIdx, MapOrigin};
+
+rule! {
+    /// A map of a type that the kernel does not know.
+    ///
+    /// ## Why it matters
+    /// libbpf creates every declared map before it loads a program, used or not.
+    /// ## Fix
+    /// Let the loader switch the map off where the kernel lacks its type (`bpf_map__set_autocreate`), or require a later kernel.
+    /// ## Sources
+    /// kernel `map_create`; `enum bpf_map_type`.
+    pub UNKNOWN_MAP_TYPE: "unknown-map-type", family: Map, level: Error, phase: Load, since: "0.1.0";
+}
+
+/// One more than the highest type of 7.3.
+const KNOWN: u64 = 36;
+
+pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
+    for (index, map) in cx.object.maps.iter().enumerate() {
+        // Type 0 stands for a definition that libbpf refused.
+        if map.origin != MapOrigin::Declared || !map.autocreate || map.map_type.0 == 0 {
+            continue;
+        }
+        let subject = Subject::map(cx.object, MapIdx(index));
+        let known = match cx.kernel.map(crate::kernel::Kernel::map_types) {
+            None => KNOWN,
+            Some(Lookup::Found(types)) => types,
+            Some(Lookup::Absent) => continue,
+            Some(Lookup::Unknown(reason)) => {
+                if u64::from(map.map_type.0) >= KNOWN {
+                    out.undecided(&UNKNOWN_MAP_TYPE, subject, reason);
+                }
+                continue;
+            }
+        };
+        if u64::from(map.map_type.0) < known {
+            continue;
+        }
+        let name = map.map_type.name().map_or_else(|| map.map_type.0.to_string(), str::to_owned);
+        let message = format!("map '{}' is of type {name}, which the kernel does not know", map.name);
+        if cx.edited {
+            out.undecided(&UNKNOWN_MAP_TYPE, subject, format!("{message}, and the loader may leave it out"));
+            continue;
+        }
+        out.found(&UNKNOWN_MAP_TYPE, subject, message)
+            .errno(Errno::EINVAL)
+            .quote(format!("map '{}': failed to create: -EINVAL", map.name))
+            .help("let the loader switch the map off where the kernel lacks its type")
+            .at(Site::Map(MapIdx(index)), format!("type {}", map.map_type.0));
+    }
+}

@@ -1,0 +1,84 @@
+//! `unresolved-core-relocation`.
+
+use super::{Context, Reached, core_uses};
+use crate::btf::core::Poison;
+use crate::errno::Errno;
+use crate::finding::{Outcome, Site, Subject};
+use crate::load::{CoreFate, CoreUse};
+
+rule! {
+    /// Accesses a field, type or enumerator that the kernel does not have.
+    ///
+    /// ## Why it matters
+    /// libbpf makes the instruction invalid, and the verifier refuses the program if it comes there. Behind a test
+    /// (`bpf_core_field_exists()`, `bpf_core_type_exists()`, `bpf_core_enum_value_exists()`) the branch is dropped and nothing happens.
+    /// ## Example
+    /// ```c
+    /// u64 id = bpf_core_enum_value(enum scx_ops_flags, SCX_OPS_TID_TO_TASK);   /* on 7.1 */
+    /// ```
+    /// ## Fix
+    /// Test for it first, or declare the type with a flavour (`struct task_struct___old`) per layout.
+    /// ## Sources
+    /// libbpf `bpf_core_calc_relo_insn`, `bpf_core_poison_insn`.
+    pub UNRESOLVED_CORE_RELOCATION: "unresolved-core-relocation", family: CoRe, level: Error, phase: Load, since: "0.1.0";
+}
+
+pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
+    if cx.kernel.is_none() {
+        return;
+    }
+    for (program, function, _) in cx.loaded() {
+        // One finding for each thing that is missing, at the place that is surest to be reached.
+        let mut found: Vec<(&CoreUse, Reached)> = Vec::new();
+        for used in core_uses::of(cx, program) {
+            if !matches!(used.fate, CoreFate::Poison(_) | CoreFate::Unknown(_)) {
+                continue;
+            }
+            if used.kind.is_some_and(crate::btf::core::RelocationKind::is_existence) {
+                continue;
+            }
+            let reached = cx.reached(program, used.function, used.insn);
+            match found.iter_mut().find(|(known, _)| known.subject == used.subject) {
+                _ if reached == Reached::Never => {}
+                Some(known) if known.1 < reached => *known = (used, reached),
+                Some(_) => {}
+                None => found.push((used, reached)),
+            }
+        }
+        for (used, reached) in found {
+            let subject = Subject::program(cx.object, program);
+            let what = &used.subject;
+            let poison = match &used.fate {
+                CoreFate::Poison(poison) => poison,
+                CoreFate::Unknown(reason) => {
+                    if reached == Reached::Certain {
+                        let reason = format!("accesses {what} without a test, and {reason}");
+                        out.undecided(&UNRESOLVED_CORE_RELOCATION, subject, reason);
+                    }
+                    continue;
+                }
+                _ => continue,
+            };
+            let problem = match poison {
+                Poison::NoCandidate => format!("{what}: the kernel has no such type"),
+                Poison::NoMatch => format!("{what} is not in the kernel, or of another type there"),
+                Poison::MemorySize { local, target, .. } => {
+                    format!("{what} is {local} bytes long here and {target} in the kernel, and no unsigned integer or pointer")
+                }
+            };
+            if reached == Reached::Possible {
+                out.undecided(
+                    &UNRESOLVED_CORE_RELOCATION,
+                    subject,
+                    format!("{problem}; it is behind a branch that the verifier may prune"),
+                );
+                continue;
+            }
+            out.found(&UNRESOLVED_CORE_RELOCATION, subject, format!("program '{}' accesses {problem}", function.name))
+                .errno(Errno::EINVAL)
+                .quote(format!("failed to resolve CO-RE relocation {}", used.spec))
+                .help("test for it first (bpf_core_field_exists, bpf_core_type_exists, bpf_core_enum_value_exists)")
+                .via(Site::Insn(used.function, used.insn), program, "this access");
+        }
+    }
+}

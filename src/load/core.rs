@@ -1,0 +1,138 @@
+//! CO-RE records against a kernel (libbpf `bpf_object__relocate_core`).
+
+use crate::btf::core::{Outcome, Poison, Relocation, RelocationKind, Resolver, Slot};
+use crate::btf::{Btf, CoreRelo};
+use crate::kernel::{Kernel, Lookup, Reason};
+use crate::object::{FuncIdx, InsnIdx, Object};
+
+/// A CO-RE record that libbpf processes, and what becomes of it.
+#[derive(Debug)]
+pub struct CoreUse {
+    /// The function that holds the instruction.
+    pub function: FuncIdx,
+    /// The instruction.
+    pub insn: InsnIdx,
+    /// What is asked; `None` for a number that libbpf does not know.
+    pub kind: Option<RelocationKind>,
+    /// What it is about, as C spells it: `task_struct.scx.slice`.
+    pub subject: String,
+    /// The access as libbpf prints it.
+    pub spec: String,
+    /// What becomes of it.
+    pub fate: CoreFate,
+}
+
+/// What becomes of a CO-RE record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CoreFate {
+    /// The instruction is made to hold this value.
+    Value(u64),
+    /// The instruction is made invalid, which is an error where the verifier gets to it.
+    Poison(Poison),
+    /// The load fails, whatever reaches the instruction; what libbpf prints.
+    Refused {
+        /// What `bpf_object__load` returns.
+        errno: crate::errno::Errno,
+        /// libbpf's lines.
+        lines: Vec<String>,
+        /// Several types of the kernel disagree.
+        ambiguous: bool,
+    },
+    /// The data at hand does not tell.
+    Unknown(Reason),
+}
+
+/// All records of programs that libbpf loads, and of every function in `.text`, reached or not.
+pub(super) fn resolve(
+    object: &Object<'_>,
+    kernel: Option<&Kernel<'_>>,
+    autoload: impl Fn(FuncIdx) -> bool,
+) -> Vec<CoreUse> {
+    let (Some(btf), Some(ext)) = (object.btf.as_ref(), object.ext.as_ref()) else { return Vec::new() };
+    let mut resolver = kernel.map(|kernel| Resolver::new(btf, kernel.btf(), kernel.modules()));
+    let mut uses = Vec::new();
+    for section in &object.elf.sections {
+        for (number, record) in ext.core_relos(btf, &section.name).enumerate() {
+            let slot = record.insn_off as usize / crate::insn::INSN_SIZE;
+            let Some(function) = object.function_at(section.index, slot) else { continue };
+            if object[function].entry.is_some() && !autoload(function) {
+                continue;
+            }
+            let insn = InsnIdx(slot - object[function].start);
+            let target = kernel.zip(resolver.as_mut());
+            uses.push(one(object, btf, target, (function, insn), &record, number));
+        }
+    }
+    uses
+}
+
+fn one<'d>(
+    object: &Object<'d>,
+    btf: &Btf<'d>,
+    target: Option<(&Kernel<'_>, &mut Resolver<'_, 'd, '_>)>,
+    (function, insn): (FuncIdx, InsnIdx),
+    record: &CoreRelo,
+    number: usize,
+) -> CoreUse {
+    let code = object[function].code;
+    let name = &object[function].name;
+    let refused = |error: &crate::btf::core::CoreError| CoreFate::Refused {
+        errno: error.errno,
+        lines: error.lines(name, number),
+        ambiguous: error.text.contains("ambiguity"),
+    };
+    let mut found = CoreUse {
+        function,
+        insn,
+        kind: RelocationKind::new(record.kind),
+        subject: String::new(),
+        spec: String::new(),
+        fate: CoreFate::Unknown("no kernel is named".into()),
+    };
+    let relocation = match Relocation::parse(btf, record) {
+        Ok(relocation) => relocation,
+        Err(error) => {
+            // A broken record fails the load on every kernel.
+            found.fate = refused(&error);
+            return found;
+        }
+    };
+    found.subject = relocation.subject();
+    found.spec = relocation.spec.to_string();
+    let Some(own) = code.get(insn.0) else { return found };
+    let slot = Slot { index: insn.0, insn: own, next: code.get(insn.0 + 1) };
+    let Some((kernel, resolver)) = target else { return found };
+    found.fate = match relocation.resolve(btf, slot, resolver.candidates(&relocation)) {
+        Err(error) => refused(&error),
+        Ok(resolution) => match resolution.outcome {
+            Outcome::Poison(Poison::NoCandidate | Poison::NoMatch)
+                if missing(kernel, btf, &relocation).is_some() =>
+            {
+                CoreFate::Unknown(missing(kernel, btf, &relocation).unwrap_or_default())
+            }
+            Outcome::Poison(poison) => CoreFate::Poison(poison),
+            Outcome::Value => {
+                let absent = relocation.kind.is_existence() && resolution.new == 0
+                    || matches!(relocation.kind, RelocationKind::TypeSize | RelocationKind::TypeIdTarget)
+                        && resolution.target.is_none();
+                match missing(kernel, btf, &relocation).filter(|_| absent) {
+                    Some(reason) => CoreFate::Unknown(reason),
+                    None => CoreFate::Value(resolution.new),
+                }
+            }
+        },
+    };
+    found
+}
+
+/// Why nothing follows from the kernel's BTF lacking what the record names; `None` where it follows that the kernel
+/// lacks it.
+fn missing(kernel: &Kernel<'_>, btf: &Btf<'_>, relocation: &Relocation<'_>) -> Option<Reason> {
+    let name = |id| btf.get(id).map_or("", |ty| btf.name(&ty));
+    let own =
+        relocation.spec.accesses.iter().any(|access| kernel.absent::<()>(name(access.ty)) == Lookup::Absent);
+    match kernel.absent::<()>(relocation.type_name()) {
+        Lookup::Unknown(reason) if !own => Some(reason),
+        _ => None,
+    }
+}
