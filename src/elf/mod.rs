@@ -219,7 +219,7 @@ impl<'d> Elf<'d> {
             index => u32::from(index),
         };
         let names = Self::string_section(name_table, headers, endian, data)
-            .ok_or_else(|| missing("the section name table"))?;
+            .ok_or_else(|| missing(error::NAME_TABLE))?;
 
         let mut sections = Vec::with_capacity(headers.len());
         for (index, section) in headers.iter().enumerate() {

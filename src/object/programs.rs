@@ -67,7 +67,7 @@ impl<'d> Opening<'d> {
             code: Code::new(&bytes[offset as usize..end as usize], self.object.elf.byte_order),
             global: symbol.binding != Binding::Local,
             hidden: symbol.hidden,
-            entry: (!is_text).then(|| Entry { kind, sleepable, autoload, linked: Vec::new() }),
+            entry: (!is_text).then(|| Entry { kind, sleepable, autoload, linked: Vec::new(), uses: Vec::new() }),
             refs: Vec::new(),
             calls: Vec::new(),
         })
@@ -85,6 +85,10 @@ impl<'d> Opening<'d> {
                 let linked = self.reach(FuncIdx(index));
                 if let Some(entry) = &mut self.object.functions[index].entry {
                     entry.linked = linked;
+                }
+                let uses = self.object.find_uses(FuncIdx(index));
+                if let Some(entry) = &mut self.object.functions[index].entry {
+                    entry.uses = uses;
                 }
             }
         }
