@@ -126,7 +126,8 @@ impl Error {
 }
 
 impl Error {
-    /// What `bpf_object__open` of libbpf 1.7 says of such a file, from the path on; `None` where it fails without a word.
+    /// What `bpf_object__open` of libbpf 1.7 says of such a file, without the path and other names in its line;
+    /// `None` where it fails without a word.
     pub fn libbpf(&self) -> Option<&'static str> {
         Some(match self {
             Self::Empty
@@ -140,12 +141,18 @@ impl Error {
             | Self::UnknownByteOrder { .. } => "is not a proper ELF object",
             Self::WrongClass { .. } => "is not a 64-bit ELF object",
             Self::HostElf { .. } | Self::NotRelocatable { .. } => "is not a valid eBPF object file",
-            Self::Truncated { what: NAME_TABLE, .. } => "failed to get section names strings",
+            Self::Truncated { what: SECTION_TABLE, .. } => "failed to get section names strings",
+            Self::Truncated { what: NAME_TABLE, .. } | Self::SectionName { .. } => {
+                "failed to get section name string"
+            }
             Self::Truncated { .. } => "is not a proper ELF object",
+            Self::SectionData { .. } => "failed to get section data",
+            Self::SectionForm { name, .. } if name == "version" => "invalid kver section",
             Self::NoSymbolTable => "couldn't find symbol table",
             Self::SeveralSymbolTables => "multiple symbol tables",
-            Self::SymbolStrings { .. } => "symbol strings section missing or invalid",
-            _ => return None,
+            // The first program's name; "symbol strings section missing or invalid" where there is no program.
+            Self::SymbolStrings { .. } => "failed to get symbol name",
+            Self::SectionForm { .. } | Self::SymbolSize { .. } => return None,
         })
     }
 
@@ -206,7 +213,8 @@ impl Error {
     }
 }
 
-/// What is missing where the section names cannot be read; libbpf has words of its own for it.
+/// Parts that can be missing, for which libbpf has words of its own.
+pub(super) const SECTION_TABLE: &str = "the section header table";
 pub(super) const NAME_TABLE: &str = "the section name table";
 
 impl fmt::Display for Error {

@@ -212,7 +212,7 @@ impl<'d> Elf<'d> {
         }
         let missing = |what| Error::Truncated { what, at: header.e_shoff(endian) };
         let headers =
-            Self::headers(header, endian, data).ok_or_else(|| missing("the section header table"))?;
+            Self::headers(header, endian, data).ok_or_else(|| missing(error::SECTION_TABLE))?;
         let name_table = match header.e_shstrndx(endian).0 {
             // SHN_XINDEX: the index did not fit and stands in the null section.
             0xffff => headers.first().map_or(0, |null| null.sh_link(endian)),
