@@ -55,7 +55,10 @@ fn inputs() -> Vec<Input> {
     let one = |index: usize| {
         let (path, data) = &files[index];
         let name = path.file_name().unwrap().to_string_lossy();
-        Input { name: format!("{name} ({} kB)", data.len() / 1000), files: vec![(path.clone(), data.clone())] }
+        Input {
+            name: format!("{name} ({} kB)", data.len() / 1000),
+            files: vec![(path.clone(), data.clone())],
+        }
     };
     let (middle, largest) = (one(files.len() / 2), one(files.len() - 1));
     let all = Input { name: format!("all {}", files.len()), files };

@@ -91,6 +91,12 @@ pub enum Error {
         /// `sh_link` of the symbol table.
         link: u32,
     },
+    /// A file that is made to grow when it is read: what it holds adds up to many times its size.
+    /// No compiler writes one; libbpf has no such limit.
+    TooComplex {
+        /// What adds up.
+        what: &'static str,
+    },
     /// `sh_entsize` of the symbol table.
     SymbolSize {
         /// `sh_entsize`.
@@ -121,6 +127,7 @@ impl Error {
             | Self::SymbolStrings { .. }
             | Self::SymbolSize { .. } => "malformed-elf",
             Self::NoSymbolTable => "no-symbol-table",
+            Self::TooComplex { .. } => "too-complex",
         }
     }
 }
@@ -152,7 +159,7 @@ impl Error {
             Self::SeveralSymbolTables => "multiple symbol tables",
             // The first program's name; "symbol strings section missing or invalid" where there is no program.
             Self::SymbolStrings { .. } => "failed to get symbol name",
-            Self::SectionForm { .. } | Self::SymbolSize { .. } => return None,
+            Self::SectionForm { .. } | Self::SymbolSize { .. } | Self::TooComplex { .. } => return None,
         })
     }
 
@@ -163,9 +170,10 @@ impl Error {
         match self {
             Self::Empty => ("empty file".into(), COMPILE),
             Self::NotElf => ("no ELF file".into(), COMPILE),
-            Self::Text => {
-                ("text, no ELF file".into(), "BPF C source has to be compiled first: clang -target bpf -g -O2 -c")
-            }
+            Self::Text => (
+                "text, no ELF file".into(),
+                "BPF C source has to be compiled first: clang -target bpf -g -O2 -c",
+            ),
             Self::Bitcode => (
                 "LLVM bitcode, no ELF file".into(),
                 "compile it on with llc -march=bpf -mcpu=v3 -filetype=obj, or drop -emit-llvm and -flto",
@@ -189,7 +197,9 @@ impl Error {
             ),
             Self::Truncated { what, at } => (format!("ELF file without {what}, expected at {at:#x}"), AGAIN),
             Self::SectionName { section, offset } => (
-                format!("BPF object whose section {section} has its name at {offset:#x}, outside the name table"),
+                format!(
+                    "BPF object whose section {section} has its name at {offset:#x}, outside the name table"
+                ),
                 AGAIN,
             ),
             Self::SectionData { section, name } => {
@@ -206,6 +216,10 @@ impl Error {
             Self::SymbolStrings { link } => {
                 (format!("BPF object with its symbol names in section {link}, which does not exist"), AGAIN)
             }
+            Self::TooComplex { what } => (
+                format!("BPF object whose {what} add up to many times its size"),
+                "no compiler writes such a file, compile it again",
+            ),
             Self::SymbolSize { size } => {
                 (format!("BPF object with symbol table entries of {size} bytes, expected 24"), AGAIN)
             }
@@ -221,6 +235,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (what, advice) = self.parts();
         match self.libbpf() {
+            _ if matches!(self, Self::TooComplex { .. }) => write!(f, "{what}; {advice}"),
             Some(words) => write!(f, "{what} (libbpf: {words}); {advice}"),
             None => write!(f, "{what} (libbpf refuses it without a word); {advice}"),
         }

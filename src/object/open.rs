@@ -94,7 +94,7 @@ impl<'d> Object<'d> {
             opening.init_maps();
             opening.relocations();
         }
-        opening.link();
+        opening.link(data.len())?;
         Ok(opening.object)
     }
 }

@@ -1,5 +1,7 @@
 //! Integration tests, in one binary.
 
+mod arena;
+mod builder;
 mod cli;
 mod fixtures;
 mod robust;

@@ -39,14 +39,18 @@ fn holds_in_order(line: &str, words: &str) -> bool {
 #[test]
 fn quotes_libbpf_on_what_is_no_object() {
     let mut libbpf = libbpf();
-    let inputs: Vec<_> = objects().into_iter().filter(|path| path.to_string_lossy().contains("/malformed/")).collect();
+    let inputs: Vec<_> =
+        objects().into_iter().filter(|path| path.to_string_lossy().contains("/malformed/")).collect();
     assert!(inputs.len() > 20);
     let ours = report(&inputs);
     let mut wrong = Vec::new();
     for (index, path) in inputs.iter().enumerate() {
         let theirs = libbpf.open_file(path.to_str().unwrap()).unwrap();
         let message = ours["objects"][index]["error"]["message"].as_str().unwrap_or_default();
-        let quote = message.split_once("(libbpf: ").and_then(|(_, rest)| rest.split_once("); ")).map(|(words, _)| words);
+        let quote = message
+            .split_once("(libbpf: ")
+            .and_then(|(_, rest)| rest.split_once("); "))
+            .map(|(words, _)| words);
         let lines = theirs["messages"].as_array().unwrap();
         let agrees = match quote {
             Some(words) => lines.iter().any(|line| holds_in_order(line.as_str().unwrap_or_default(), words)),
