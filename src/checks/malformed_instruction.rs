@@ -25,13 +25,14 @@ rule! {
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let object = cx.object;
     let problems: Vec<_> = object.functions.iter().map(|function| problem(function.code)).collect();
+    let bad: Vec<_> = object.functions.iter().map(|function| bad_registers(function.code)).collect();
     for (program, function, entry) in object.programs().filter(|(_, _, entry)| entry.autoload) {
         debug_assert!(entry.autoload);
         let found = object.code_of(program).find_map(|(index, _)| {
             let (at, problem, text) = problems[index.0].clone()?;
             Some((index, InsnIdx(at), problem, text))
         });
-        let found = found.or_else(|| bad_register(cx, program, out));
+        let found = found.or_else(|| bad_register(cx, program, &bad, out));
         let Some((site, insn, problem, text)) = found else { continue };
         let message = format!("program '{}': {problem}", function.name);
         out.found(&MALFORMED_INSTRUCTION, Subject::program(object, program), message)
@@ -42,32 +43,36 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     }
 }
 
+/// Instructions of a function that use a register above r10, and the register.
+fn bad_registers(code: Code<'_>) -> Vec<(InsnIdx, u8)> {
+    let bad = |insn| registers(insn).into_iter().flatten().find(|&register| register > LAST_REGISTER);
+    code.insns().filter_map(|(at, insn)| Some((InsnIdx(at), bad(insn)?))).collect()
+}
+
 /// The first register above r10 that the verifier is sure to come to; one that it may come to is undecided.
 fn bad_register(
     cx: &Context<'_, '_>,
     program: FuncIdx,
+    bad: &[Vec<(InsnIdx, u8)>],
     out: &mut Outcome,
 ) -> Option<(FuncIdx, InsnIdx, String, String)> {
     let object = cx.object;
     let mut walk = None;
     let mut guarded = None;
     for (index, function) in object.code_of(program) {
-        for (at, insn) in function.code.insns() {
-            let Some(register) = registers(insn).into_iter().flatten().find(|&register| register > LAST_REGISTER)
-            else {
-                continue;
-            };
+        for &(at, register) in &bad[index.0] {
             let walk = walk.get_or_insert_with(|| Walk::new(object, program));
-            if walk.is_certain(index, InsnIdx(at)) {
-                let problem = format!("instruction {at} of '{}' uses register r{register}", function.name);
-                return Some((index, InsnIdx(at), problem, format!("R{register} is invalid")));
+            if walk.is_certain(index, at) {
+                let problem = format!("instruction {} of '{}' uses register r{register}", at.0, function.name);
+                return Some((index, at, problem, format!("R{register} is invalid")));
             }
-            guarded.get_or_insert((function.name.clone(), at, register));
+            guarded.get_or_insert((&function.name, at.0, register));
         }
     }
     if let Some((name, at, register)) = guarded {
-        let reason =
-            format!("instruction {at} of '{name}' uses register r{register}, behind a branch; kernels before 7.1 refuse it only where they come to it");
+        let reason = format!(
+            "instruction {at} of '{name}' uses register r{register}, behind a branch; kernels before 7.1 refuse it only where they come to it"
+        );
         out.undecided(&MALFORMED_INSTRUCTION, Subject::program(object, program), reason);
     }
     None

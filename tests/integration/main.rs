@@ -4,6 +4,7 @@ mod arena;
 mod builder;
 mod cli;
 mod fixtures;
+mod readme;
 mod robust;
 mod schema;
 
