@@ -1,34 +1,38 @@
 //! `malformed-instruction`.
 
 use super::Context;
+use super::walk::Walk;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
-use crate::insn::Code;
+use crate::insn::{Class, Code, Insn};
 use crate::insn::flow::{Fault, Flow};
-use crate::object::InsnIdx;
+use crate::object::{FuncIdx, InsnIdx};
 
 rule! {
     /// An instruction that no kernel decodes.
     ///
     /// ## Why it matters
-    /// The verifier refuses unknown opcodes, incomplete 64-bit loads, registers above r10, jumps out of the function and functions that run off
-    /// their end, before it looks at anything else.
+    /// The verifier refuses unknown opcodes, incomplete 64-bit loads, jumps out of the function and functions that run off their end before
+    /// it looks at anything else, and a register above r10 where it comes to the instruction (since 7.1 everywhere). From 7.2 on r11 may be
+    /// the base of a load or store of an argument on the stack, which is let pass.
     /// ## Fix
     /// Look at inline assembly and at what rewrote the object after the compiler.
     /// ## Sources
-    /// kernel `bpf_opcode_in_insntable`, `resolve_pseudo_ldimm64`, `check_subprogs`.
+    /// kernel `bpf_opcode_in_insntable`, `resolve_pseudo_ldimm64`, `check_subprogs`, `check_reg_arg`.
     pub MALFORMED_INSTRUCTION: "malformed-instruction", family: Program, level: Error, phase: Load, since: "0.1.0";
 }
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let object = cx.object;
     let problems: Vec<_> = object.functions.iter().map(|function| problem(function.code)).collect();
+    let bad: Vec<_> = object.functions.iter().map(|function| bad_registers(function.code)).collect();
     for (program, function, entry) in object.programs().filter(|(_, _, entry)| entry.autoload) {
         debug_assert!(entry.autoload);
         let found = object.code_of(program).find_map(|(index, _)| {
             let (at, problem, text) = problems[index.0].clone()?;
             Some((index, InsnIdx(at), problem, text))
         });
+        let found = found.or_else(|| bad_register(cx, program, &bad, out));
         let Some((site, insn, problem, text)) = found else { continue };
         let message = format!("program '{}': {problem}", function.name);
         out.found(&MALFORMED_INSTRUCTION, Subject::program(object, program), message)
@@ -36,6 +40,70 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             .quote(text)
             .help("look at inline assembly, and at what rewrote the object after the compiler")
             .via(Site::Insn(site, insn), program, "this instruction");
+    }
+}
+
+/// Instructions of a function that use a register above r10, and the register.
+fn bad_registers(code: Code<'_>) -> Vec<(InsnIdx, u8)> {
+    let bad = |insn| registers(insn).into_iter().flatten().find(|&register| register > LAST_REGISTER);
+    code.insns().filter_map(|(at, insn)| Some((InsnIdx(at), bad(insn)?))).collect()
+}
+
+/// The first register above r10 that the verifier is sure to come to; one that it may come to is undecided.
+fn bad_register(
+    cx: &Context<'_, '_>,
+    program: FuncIdx,
+    bad: &[Vec<(InsnIdx, u8)>],
+    out: &mut Outcome,
+) -> Option<(FuncIdx, InsnIdx, String, String)> {
+    let object = cx.object;
+    let mut walk = None;
+    let mut guarded = None;
+    for (index, function) in object.code_of(program) {
+        for &(at, register) in &bad[index.0] {
+            let walk = walk.get_or_insert_with(|| Walk::new(object, program));
+            if walk.is_certain(index, at) {
+                let problem = format!("instruction {} of '{}' uses register r{register}", at.0, function.name);
+                return Some((index, at, problem, format!("R{register} is invalid")));
+            }
+            guarded.get_or_insert((&function.name, at.0, register));
+        }
+    }
+    if let Some((name, at, register)) = guarded {
+        let reason = format!(
+            "instruction {at} of '{name}' uses register r{register}, behind a branch; kernels before 7.1 refuse it only where they come to it"
+        );
+        out.undecided(&MALFORMED_INSTRUCTION, Subject::program(object, program), reason);
+    }
+    None
+}
+
+/// r10, the frame pointer.
+const LAST_REGISTER: u8 = 10;
+
+/// The registers that an instruction reads or writes, as far as its fields name them; r11 as the base of a 64-bit
+/// load or store is left out, which is an argument on the stack from 7.2 on.
+fn registers(insn: Insn) -> [Option<u8>; 2] {
+    let by_register = insn.code & 8 != 0;
+    let source = by_register.then_some(insn.src);
+    let base = |register: u8, wide: u8| (register != 11 || insn.code != wide).then_some(register);
+    match insn.class() {
+        Class::Ld if insn.is_ld_imm64() => [Some(insn.dst), None],
+        // Packet loads: only the indirect ones read a register.
+        Class::Ld => [None, (insn.code & 0xe0 == 0x40).then_some(insn.src)],
+        Class::Ldx => [Some(insn.dst), base(insn.src, 0x79)],
+        Class::St => [base(insn.dst, 0x7a), None],
+        Class::Stx => [base(insn.dst, 0x7b), Some(insn.src)],
+        // A byte swap has its order in the bit of the source register.
+        Class::Alu | Class::Alu64 if insn.code >> 4 == 0xd => [Some(insn.dst), None],
+        Class::Alu | Class::Alu64 => [Some(insn.dst), source],
+        Class::Jmp | Class::Jmp32 => match insn.code >> 4 {
+            // An indirect jump names its register in `dst`.
+            0 => [by_register.then_some(insn.dst), None],
+            // Calls, exits and may_goto name none; the source of a call says what is called.
+            8 | 9 | 0xe => [None, None],
+            _ => [Some(insn.dst), source],
+        },
     }
 }
 
@@ -97,7 +165,39 @@ fn is_opcode(code: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_opcode;
+    use super::{is_opcode, registers};
+    use crate::elf::ByteOrder;
+    use crate::insn::Insn;
+
+    #[test]
+    fn registers_are_those_that_the_instruction_uses() {
+        let of = |code, registers_byte| {
+            registers(Insn::decode(&[code, registers_byte, 0, 0, 0, 0, 0, 0], ByteOrder::Little))
+        };
+        // Moves by value and by register, a byte swap, a negation.
+        assert_eq!(of(0xb7, 0xfb), [Some(11), None]);
+        assert_eq!(of(0xbf, 0xfb), [Some(11), Some(15)]);
+        assert_eq!(of(0xdc, 0xfb), [Some(11), None]);
+        assert_eq!(of(0x87, 0xfb), [Some(11), None]);
+        // Loads and stores; r11 as the base of a 64-bit one is an argument on the stack.
+        assert_eq!(of(0x79, 0xb0), [Some(0), None]);
+        assert_eq!(of(0x79, 0xc0), [Some(0), Some(12)]);
+        assert_eq!(of(0x61, 0xb0), [Some(0), Some(11)]);
+        assert_eq!(of(0x7b, 0x0b), [None, Some(0)]);
+        assert_eq!(of(0x7a, 0xfb), [None, None]);
+        assert_eq!(of(0x63, 0x0b), [Some(11), Some(0)]);
+        // Calls, exit, jumps.
+        assert_eq!(of(0x85, 0xfb), [None, None]);
+        assert_eq!(of(0x95, 0xfb), [None, None]);
+        assert_eq!(of(0x05, 0xfb), [None, None]);
+        assert_eq!(of(0x0d, 0xfb), [Some(11), None]);
+        assert_eq!(of(0x15, 0xfb), [Some(11), None]);
+        assert_eq!(of(0x1d, 0xfb), [Some(11), Some(15)]);
+        // 64-bit immediate: the source says what it is.
+        assert_eq!(of(0x18, 0xfb), [Some(11), None]);
+        assert_eq!(of(0x40, 0xfb), [None, Some(15)]);
+        assert_eq!(of(0x20, 0xfb), [None, None]);
+    }
 
     #[test]
     fn the_table_knows_what_compilers_emit_and_nothing_else() {

@@ -23,7 +23,7 @@ pub(super) fn of<'a>(cx: &Context<'a, '_>) -> impl Iterator<Item = MemberArenas<
         let mut found =
             MemberArenas { ops, name: &object[value.map].name, uses: Vec::new(), arenas: Vec::new() };
         for (member, program) in cx.load.callbacks(ops) {
-            for at in object.maps_of(program) {
+            for &at in object.maps_of(program) {
                 if object[at.map].map_type == MapType::ARENA {
                     found.uses.push((member, program, at));
                     if !found.arenas.contains(&at.map) {

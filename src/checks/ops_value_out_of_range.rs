@@ -2,7 +2,7 @@
 
 use super::Context;
 use crate::errno::Errno;
-use crate::finding::{Outcome, Site, Subject};
+use crate::finding::{Outcome, Phase, Site, Subject};
 use crate::kernel::{Kernel, Lookup};
 use crate::object::{Form, Value};
 
@@ -11,11 +11,12 @@ rule! {
     ///
     /// ## Why it matters
     /// `timeout_ms` may be 30000 at most; `dispatch_max_batch` must fit a per-CPU buffer; `rescue_bandwidth_ppt` may be 250 at most or
-    /// 0xffffffff, `rescue_quantum_us` 1000 to 100000 (0 stands for the default); `priv` belongs to the kernel.
+    /// 0xffffffff, `rescue_quantum_us` 1000 to 100000 (0 stands for the default); `priv` belongs to the kernel, and libbpf refuses any other
+    /// value than 0 when it loads the object.
     /// ## Fix
     /// Choose a value in range, or 0 for the default.
     /// ## Sources
-    /// kernel `bpf_scx_init_member`, `scx_alloc_and_add_sched`, and the limit of one per-CPU allocation (`PCPU_MIN_UNIT_SIZE`).
+    /// libbpf `bpf_map__init_kern_struct_ops`; kernel `bpf_scx_init_member`, `scx_alloc_and_add_sched`, and the limit of one per-CPU allocation (`PCPU_MIN_UNIT_SIZE`).
     pub OPS_VALUE_OUT_OF_RANGE: "ops-value-out-of-range", family: OpsValues, level: Error, phase: Attach, since: "0.1.0";
 }
 
@@ -37,19 +38,26 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             ("rescue_quantum_us", 1..=999) => Some(("at least 1000, or 0".to_owned(), Errno::EINVAL)),
             _ => None,
         };
+        let name = &cx.object[ops.map].name;
         for member in &ops.members {
-            let found = match member.value {
-                Value::Scalar(value) => {
-                    problem(member.name, value).map(|(expected, errno)| (value.to_string(), expected, errno))
-                }
-                // A pointer that is no callback: `priv` set to a number.
-                Value::Bytes(bytes) if member.name == "priv" && bytes.iter().any(|&b| b != 0) => {
-                    Some(("not 0".to_owned(), "0: it belongs to the kernel".to_owned(), Errno::EINVAL))
-                }
-                _ => None,
-            };
-            let Some((got, expected, errno)) = found else { continue };
-            let message = format!("{} is {got}, expected {expected}", member.name);
+            // A pointer that is no callback. Without such a member, as in 6.12, the text is another, the error the same.
+            if let Value::Bytes(bytes) = member.value
+                && member.name == "priv"
+                // With a kernel the match against its type says so.
+                && cx.kernel.is_none()
+                && bytes.iter().any(|&b| b != 0)
+            {
+                let message = "priv is not 0, expected 0: it belongs to the kernel";
+                out.found(&OPS_VALUE_OUT_OF_RANGE, Subject::member(cx.object, index, member.name), message)
+                    .phase(Phase::Load)
+                    .errno(Errno::EOPNOTSUPP)
+                    .quote(format!("struct_ops init_kern {name}: member priv is not a struct_ops program"))
+                    .help("leave it out")
+                    .at(Site::StructOps(index), "in this ops variable");
+            }
+            let Value::Scalar(value) = member.value else { continue };
+            let Some((expected, errno)) = problem(member.name, value) else { continue };
+            let message = format!("{} is {value}, expected {expected}", member.name);
             out.found(&OPS_VALUE_OUT_OF_RANGE, Subject::member(cx.object, index, member.name), message)
                 .errno(errno)
                 .help("choose a value in range, or 0 for the default")

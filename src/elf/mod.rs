@@ -211,19 +211,21 @@ impl<'d> Elf<'d> {
             return Err(Error::NotRelocatable { file_type: file_type.0 });
         }
         let missing = |what| Error::Truncated { what, at: header.e_shoff(endian) };
-        let headers =
-            Self::headers(header, endian, data).ok_or_else(|| missing("the section header table"))?;
+        let headers = Self::headers(header, endian, data).ok_or_else(|| missing(error::SECTION_TABLE))?;
         let name_table = match header.e_shstrndx(endian).0 {
             // SHN_XINDEX: the index did not fit and stands in the null section.
             0xffff => headers.first().map_or(0, |null| null.sh_link(endian)),
             index => u32::from(index),
         };
         let names = Self::string_section(name_table, headers, endian, data)
-            .ok_or_else(|| missing("the section name table"))?;
+            .ok_or_else(|| missing(error::NAME_TABLE))?;
 
         let mut sections = Vec::with_capacity(headers.len());
+        let mut name_budget = name_budget(data);
         for (index, section) in headers.iter().enumerate() {
-            sections.push(Self::section(index as u32, section, names, endian, data)?);
+            let section = Self::section(index as u32, section, names, endian, data)?;
+            spend(&mut name_budget, section.name.len(), "section names")?;
+            sections.push(section);
         }
         let symbols = Self::symbols(&sections, headers, endian, data)?;
         let byte_order = match endian {
@@ -325,30 +327,37 @@ impl<'d> Elf<'d> {
         let count = bytes.len() / size_of::<elf::Sym64<Endianness>>();
         let (raw, _) = object::pod::slice_from_bytes::<elf::Sym64<Endianness>>(bytes, count)
             .map_err(|()| Error::Truncated { what: "the symbol table", at: 0 })?;
-        Ok(raw
-            .iter()
-            .map(|sym| Symbol {
-                name: string(strings, sym.st_name(endian)),
-                unnamed: sym.st_name(endian) == 0,
-                value: sym.st_value(endian),
-                size: sym.st_size(endian),
-                kind: match sym.st_type() {
-                    elf::STT_NOTYPE => SymbolKind::NoType,
-                    elf::STT_OBJECT => SymbolKind::Object,
-                    elf::STT_FUNC => SymbolKind::Func,
-                    elf::STT_SECTION => SymbolKind::Section,
-                    other => SymbolKind::Other(other.0),
-                },
-                binding: match sym.st_bind() {
-                    elf::STB_LOCAL => Binding::Local,
-                    elf::STB_GLOBAL => Binding::Global,
-                    elf::STB_WEAK => Binding::Weak,
-                    other => Binding::Other(other.0),
-                },
-                hidden: matches!(sym.st_visibility(), elf::STV_HIDDEN | elf::STV_INTERNAL),
-                section: u32::from(sym.st_shndx(endian).0),
+        let mut name_budget = name_budget(data);
+        let mut name = |sym: &elf::Sym64<Endianness>| {
+            let name = string(strings, sym.st_name(endian));
+            spend(&mut name_budget, name.as_ref().map_or(0, |name| name.len()), "symbol names")?;
+            Ok(name)
+        };
+        raw.iter()
+            .map(|sym| {
+                Ok(Symbol {
+                    name: name(sym)?,
+                    unnamed: sym.st_name(endian) == 0,
+                    value: sym.st_value(endian),
+                    size: sym.st_size(endian),
+                    kind: match sym.st_type() {
+                        elf::STT_NOTYPE => SymbolKind::NoType,
+                        elf::STT_OBJECT => SymbolKind::Object,
+                        elf::STT_FUNC => SymbolKind::Func,
+                        elf::STT_SECTION => SymbolKind::Section,
+                        other => SymbolKind::Other(other.0),
+                    },
+                    binding: match sym.st_bind() {
+                        elf::STB_LOCAL => Binding::Local,
+                        elf::STB_GLOBAL => Binding::Global,
+                        elf::STB_WEAK => Binding::Weak,
+                        other => Binding::Other(other.0),
+                    },
+                    hidden: matches!(sym.st_visibility(), elf::STV_HIDDEN | elf::STV_INTERNAL),
+                    section: u32::from(sym.st_shndx(endian).0),
+                })
             })
-            .collect())
+            .collect()
     }
 
     /// The section at `index`, as symbols and `sh_info` name it.
@@ -374,6 +383,17 @@ impl<'d> Elf<'d> {
             ByteOrder::Big => u32::from_be_bytes(*raw),
         })
     }
+}
+
+/// Bytes that the names of a file may have in all. Symbols may share a name, which is then kept once and shown many
+/// times; more than this is no use of a string table but an attack on whoever reads it.
+fn name_budget(data: &[u8]) -> usize {
+    data.len().saturating_mul(2).saturating_add(64 << 10)
+}
+
+fn spend(budget: &mut usize, bytes: usize, what: &'static str) -> Result<(), Error> {
+    *budget = budget.checked_sub(bytes).ok_or(Error::TooComplex { what })?;
+    Ok(())
 }
 
 /// The NUL-terminated string at `offset`; `None` outside the table or without a terminator.

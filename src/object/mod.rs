@@ -12,9 +12,11 @@ mod sec;
 mod struct_ops;
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::ops::Index;
+use std::sync::OnceLock;
 
-use crate::btf::{Btf, BtfExt, TypeId};
+use crate::btf::{Btf, BtfExt, LineInfo, TypeId};
 use crate::elf::{Elf, SectionIdx};
 use crate::errno::Errno;
 use crate::insn::Code;
@@ -86,6 +88,8 @@ pub struct Object<'d> {
     pub refusals: Vec<Refusal>,
     /// Section index of `.text`.
     text: Option<SectionIdx>,
+    /// The line records, read when the first line is asked for.
+    lines: OnceLock<HashMap<Cow<'d, str>, Vec<LineInfo>>>,
 }
 
 /// A function of the object: an entry program, or a subprogram in `.text`.
@@ -125,6 +129,8 @@ pub struct Entry {
     pub autoload: bool,
     /// Subprograms that libbpf appends, in its order (`bpf_object__reloc_code`).
     pub linked: Vec<FuncIdx>,
+    /// What [`Object::maps_of`] gives: several rules and the report ask for it.
+    uses: Vec<MapUse>,
 }
 
 /// A relocated instruction.
@@ -220,6 +226,8 @@ pub struct Member<'d> {
     pub name: &'d str,
     /// Byte offset in the object's own struct.
     pub offset: u32,
+    /// Its type is a pointer, to a function or to data.
+    pub pointer: bool,
     /// Its value in the file.
     pub value: Value<'d>,
 }
@@ -404,19 +412,24 @@ impl<'d> Object<'d> {
     }
 
     /// The maps that a program uses, each at its first use, in order of first use: what the kernel
-    /// will list for it, less what libbpf binds afterwards.
-    pub fn maps_of(&self, program: FuncIdx) -> Vec<MapUse> {
-        let mut uses: Vec<MapUse> = Vec::new();
+    /// will list for it, less what libbpf binds afterwards. None for a subprogram.
+    pub fn maps_of(&self, program: FuncIdx) -> &[MapUse] {
+        self[program].entry.as_ref().map_or(&[], |entry| &entry.uses)
+    }
+
+    /// Finds what [`maps_of`](Self::maps_of) gives.
+    fn find_uses(&self, program: FuncIdx) -> Vec<MapUse> {
+        let kconfig = self.kconfig_map();
+        let mut seen = vec![false; self.maps.len()];
+        let mut uses = Vec::new();
         for (function, reference) in self.refs_of(program) {
             let map = match reference.target {
                 Target::Map(map) => Some(map),
-                Target::Extern(index) if self.externs[index.0].kind == ExternKind::Kconfig => {
-                    self.kconfig_map()
-                }
+                Target::Extern(index) if self.externs[index.0].kind == ExternKind::Kconfig => kconfig,
                 _ => None,
             };
             let Some(map) = map.filter(|&map| self[map].autocreate) else { continue };
-            if !uses.iter().any(|known| known.map == map) {
+            if !std::mem::replace(&mut seen[map.0], true) {
                 uses.push(MapUse { map, function, insn: reference.insn });
             }
         }
@@ -456,34 +469,50 @@ impl<'d> Object<'d> {
 
     /// The kfuncs that the final code of a program refers to, in order of first reference.
     pub fn kfuncs_of(&self, program: FuncIdx) -> Vec<&Extern<'d>> {
-        let mut seen: Vec<ExternIdx> = Vec::new();
+        let mut seen = vec![false; self.externs.len()];
+        let mut kfuncs = Vec::new();
         for (_, reference) in self.refs_of(program) {
             if let Target::Extern(index) = reference.target
                 && self.externs[index.0].kind == ExternKind::Kfunc
-                && !seen.contains(&index)
+                && !std::mem::replace(&mut seen[index.0], true)
             {
-                seen.push(index);
+                kfuncs.push(&self.externs[index.0]);
             }
         }
-        seen.into_iter().map(|index| &self.externs[index.0]).collect()
+        kfuncs
     }
 
     /// The C line of an instruction: the last record at or before it, inside its function.
     pub fn source_line(&self, function: FuncIdx, insn: InsnIdx) -> Option<SourceLine<'d>> {
-        let (btf, ext, function) = (self.btf.as_ref()?, self.ext.as_ref()?, &self[function]);
-        let section = self.elf.section_at(function.section.0)?;
+        let (btf, function) = (self.btf.as_ref()?, &self[function]);
+        let section = &self.elf.section_at(function.section.0)?.name;
+        let lines = self.lines.get_or_init(|| self.lines_by_section()).get(section)?;
         let bytes = |slot: usize| u64::try_from(slot).unwrap_or(u64::MAX).saturating_mul(8);
-        let (first, at) = (bytes(function.start), bytes(function.start + insn.0));
-        let line = ext
-            .lines(btf, &section.name)
-            .filter(|line| (first..=at).contains(&u64::from(line.insn_off)))
-            .max_by_key(|line| line.insn_off)?;
+        let (first, at) = (bytes(function.start), bytes(function.start.saturating_add(insn.0)));
+        let after = lines.partition_point(|line| u64::from(line.insn_off) <= at);
+        let line = lines[..after].last().filter(|line| u64::from(line.insn_off) >= first)?;
         Some(SourceLine {
             file: btf.str(line.file),
             line: line.line,
             column: line.column,
             text: btf.str(line.text),
         })
+    }
+
+    /// The line records of every section that holds functions, by offset; of equal ones the last counts.
+    /// Sections of one name share their records, as `.BTF.ext` knows them by name only.
+    fn lines_by_section(&self) -> HashMap<Cow<'d, str>, Vec<LineInfo>> {
+        let mut sections = HashMap::new();
+        let (Some(btf), Some(ext)) = (&self.btf, &self.ext) else { return sections };
+        for function in &self.functions {
+            let Some(section) = self.elf.section_at(function.section.0) else { continue };
+            sections.entry(section.name.clone()).or_insert_with(|| {
+                let mut lines: Vec<_> = ext.lines(btf, &section.name).collect();
+                lines.sort_by_key(|line| line.insn_off);
+                lines
+            });
+        }
+        sections
     }
 
     /// The `.text` function that contains an instruction slot of that section

@@ -1,6 +1,7 @@
 //! The order of `bpf_object__open`: sections, programs, BTF, externs, data sections, maps, relocations.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 use super::{Cause, Item, Object, Refusal};
 use crate::btf::{Btf, BtfExt, Kind, Linkage, TypeId, VarSecInfo};
@@ -81,6 +82,7 @@ impl<'d> Object<'d> {
                 arena_globals: 0,
                 refusals: Vec::new(),
                 text: None,
+                lines: OnceLock::new(),
             },
         };
         opening.sections()?;
@@ -92,7 +94,7 @@ impl<'d> Object<'d> {
             opening.init_maps();
             opening.relocations();
         }
-        opening.link();
+        opening.link(data.len())?;
         Ok(opening.object)
     }
 }

@@ -3,7 +3,7 @@
 
 use super::open::{Opening, Role};
 use super::{Cause, Entry, FuncIdx, Function, InsnIdx, Item, ProgramKind, Value, sec};
-use crate::elf::{Binding, SectionIdx, SymbolKind};
+use crate::elf::{self, Binding, SectionIdx, SymbolKind};
 use crate::errno::Errno;
 use crate::insn::{Code, INSN_SIZE};
 
@@ -67,27 +67,71 @@ impl<'d> Opening<'d> {
             code: Code::new(&bytes[offset as usize..end as usize], self.object.elf.byte_order),
             global: symbol.binding != Binding::Local,
             hidden: symbol.hidden,
-            entry: (!is_text).then(|| Entry { kind, sleepable, autoload, linked: Vec::new() }),
+            entry: (!is_text).then(|| Entry {
+                kind,
+                sleepable,
+                autoload,
+                linked: Vec::new(),
+                uses: Vec::new(),
+            }),
             refs: Vec::new(),
             calls: Vec::new(),
         })
     }
 
     /// Appends subprograms to every entry program and settles which struct_ops programs load.
-    pub(super) fn link(&mut self) {
+    ///
+    /// # Errors
+    /// What programs refer to adds up to far more than the file: thousands of programs that each reach thousands of
+    /// functions or maps. Every such program would be refused, and listing them would take memory without end.
+    pub(super) fn link(&mut self, file_len: usize) -> Result<(), elf::Error> {
         self.settle_autoload();
+        let mut budget = Budget(file_len.saturating_add(4 << 20));
+        self.spend_on_contents(&mut budget)?;
+        let callbacks = self.exception_callbacks();
         for index in 0..self.object.functions.len() {
             self.object.functions[index].refs.sort_by_key(|r| r.insn);
             self.plain_calls(index);
         }
         for index in 0..self.object.functions.len() {
             if self.object.functions[index].entry.is_some() {
-                let linked = self.reach(FuncIdx(index));
+                let linked = self.reach(FuncIdx(index), &callbacks);
+                for &function in &linked {
+                    budget.spend(self.object[function].name.len(), "subprograms")?;
+                }
                 if let Some(entry) = &mut self.object.functions[index].entry {
                     entry.linked = linked;
                 }
+                let uses = self.object.find_uses(FuncIdx(index));
+                for used in &uses {
+                    budget.spend(2 * self.object[used.map].name.len(), "uses of maps")?;
+                }
+                for map in self.object.bound_maps(&uses) {
+                    budget.spend(self.object[map].name.len(), "uses of maps")?;
+                }
+                for kfunc in self.object.kfuncs_of(FuncIdx(index)) {
+                    budget.spend(kfunc.name.len(), "calls of kernel functions")?;
+                }
+                if let Some(entry) = &mut self.object.functions[index].entry {
+                    entry.uses = uses;
+                }
             }
         }
+        Ok(())
+    }
+
+    /// What a report repeats of maps and ops variables: types and members may share one name.
+    fn spend_on_contents(&self, budget: &mut Budget) -> Result<(), elf::Error> {
+        for map in &self.object.maps {
+            budget.spend(map.name.len(), "maps")?;
+        }
+        for ops in &self.object.struct_ops {
+            for member in &ops.members {
+                let value = if let Value::Bytes(bytes) = member.value { bytes.len() } else { 0 };
+                budget.spend(member.name.len() + value, "members of ops variables")?;
+            }
+        }
+        Ok(())
     }
 
     /// A struct_ops program that some ops map uses loads if one of those maps is created
@@ -137,7 +181,7 @@ impl<'d> Opening<'d> {
     }
 
     /// Pre-order walk over calls and function addresses, each function once.
-    fn reach(&self, program: FuncIdx) -> Vec<FuncIdx> {
+    fn reach(&self, program: FuncIdx, callbacks: &[(&str, FuncIdx)]) -> Vec<FuncIdx> {
         let mut order = Vec::new();
         let mut seen = vec![false; self.object.functions.len()];
         seen[program.0] = true;
@@ -158,7 +202,8 @@ impl<'d> Opening<'d> {
                 }
             }
         }
-        for callback in self.exception_callbacks(program) {
+        let name = &self.object[program].name;
+        for &(_, callback) in callbacks.iter().filter(|(tagged, _)| tagged == name) {
             if !std::mem::replace(&mut seen[callback.0], true) {
                 order.push(callback);
             }
@@ -166,18 +211,30 @@ impl<'d> Opening<'d> {
         order
     }
 
-    /// Functions named by an `exception_callback:` tag on the program.
-    fn exception_callbacks(&self, program: FuncIdx) -> Vec<FuncIdx> {
+    /// Tags `exception_callback:`: the name of the tagged program and the function that the tag names.
+    fn exception_callbacks(&self) -> Vec<(&'d str, FuncIdx)> {
         let Some(btf) = &self.object.btf else { return Vec::new() };
-        let name = &self.object.functions[program.0].name;
         btf.decl_tags()
             .filter_map(|(target, _, text)| Some((target, text.strip_prefix("exception_callback:")?)))
-            .filter(|(target, _)| btf.get(*target).is_some_and(|ty| btf.name(&ty) == name))
-            .filter_map(|(_, callback)| {
+            .filter_map(|(target, callback)| {
+                let name = btf.name(&btf.get(target)?);
                 let found =
                     self.object.functions.iter().position(|f| f.entry.is_none() && f.name == callback);
-                found.map(FuncIdx)
+                Some((name, FuncIdx(found?)))
             })
             .collect()
+    }
+}
+
+/// Bytes that may yet be kept of names and references.
+struct Budget(usize);
+
+impl Budget {
+    /// Takes one reference with a text of so many bytes.
+    fn spend(&mut self, text: usize, what: &'static str) -> Result<(), elf::Error> {
+        // A string and the pointers to it.
+        let bytes = text.saturating_add(48);
+        self.0 = self.0.checked_sub(bytes).ok_or(elf::Error::TooComplex { what })?;
+        Ok(())
     }
 }

@@ -189,7 +189,12 @@ fn members<'d>(btf: &Btf<'d>, type_id: TypeId, value: &'d [u8], order: ByteOrder
                 }
                 _ => Value::Bytes(bytes),
             };
-            Member { name: btf.str(member.name), offset: member.bit_offset / 8, value }
+            Member {
+                name: btf.str(member.name),
+                offset: member.bit_offset / 8,
+                pointer: kind == Kind::Ptr,
+                value,
+            }
         })
         .collect()
 }

@@ -515,7 +515,7 @@ fn describe(path: &str, object: &Object<'_>, loader: &'static str) -> ObjectDoc 
     let mut programs = Vec::new();
     for (index, function, entry) in object.programs() {
         let uses = object.maps_of(index);
-        for used in &uses {
+        for used in uses {
             users[used.map.0].push(function.name.to_string());
         }
         programs.push(ProgramDoc {
@@ -528,7 +528,7 @@ fn describe(path: &str, object: &Object<'_>, loader: &'static str) -> ObjectDoc 
             insns_linked: object.code_of(index).map(|(_, function)| function.code.len()).sum(),
             subprograms: entry.linked.iter().map(|&sub| object[sub].name.to_string()).collect(),
             maps: uses.iter().map(|used| name(used.map)).collect(),
-            bound_maps: object.bound_maps(&uses).into_iter().map(name).collect(),
+            bound_maps: object.bound_maps(uses).into_iter().map(name).collect(),
             kfuncs: object
                 .kfuncs_of(index)
                 .into_iter()

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-use super::root;
+use super::{malformed_inputs, root};
 
 fn scx_lint(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_scx-lint"));
@@ -179,6 +179,28 @@ fn what_is_no_object_gets_one_line_that_says_what_it_is() {
             "{report}"
         );
         assert!(report.contains("missing-arena"), "the other input is linted all the same: {report}");
+    }
+}
+
+#[test]
+fn malformed_inputs_get_exactly_the_line_that_their_manifest_says() {
+    let rows = malformed_inputs();
+    assert!(rows.len() >= 20, "only {} rows", rows.len());
+    let folder = root().join("fixtures/malformed");
+    let files = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name());
+    let inputs = files.filter(|name| name != "MANIFEST.toml" && name != "README.md").count();
+    assert_eq!(inputs, rows.len(), "files and rows of the manifest");
+    for row in rows {
+        let path = format!("../malformed/{}", row.file);
+        let output = scx_lint(&[&path]);
+        assert_eq!(output.status.code(), Some(2), "{path}");
+        let expected = format!("{path}: error: {}\n0 errors, 0 warnings in 1 input\n", row.message);
+        assert_eq!(text(&output.stdout), expected);
+        assert_eq!(text(&output.stderr), "");
+        let output = scx_lint(&["--format", "json", &path]);
+        assert_eq!(output.status.code(), Some(2), "{path}");
+        assert_eq!(json(&output)["objects"][0]["error"]["code"], *row.code, "{path}");
+        assert_eq!(json(&output)["objects"][0]["error"]["message"], *row.message, "{path}");
     }
 }
 

@@ -1,7 +1,10 @@
 //! Integration tests, in one binary.
 
+mod arena;
+mod builder;
 mod cli;
 mod fixtures;
+mod readme;
 mod robust;
 mod schema;
 
@@ -33,4 +36,33 @@ fn objects_in(folder: &Path) -> Vec<PathBuf> {
 
 fn name(path: &Path) -> String {
     path.file_name().unwrap().to_str().unwrap().to_owned()
+}
+
+/// An input of fixtures/malformed and what is expected of it.
+#[derive(Debug, Default)]
+struct Malformed {
+    file: String,
+    code: String,
+    errno: i32,
+    message: String,
+}
+
+/// The rows of fixtures/malformed/MANIFEST.toml; its strings are written as JSON, which TOML reads alike.
+fn malformed_inputs() -> Vec<Malformed> {
+    let text = std::fs::read_to_string(root().join("fixtures/malformed/MANIFEST.toml")).unwrap();
+    let mut rows = Vec::new();
+    for line in text.lines() {
+        if line == "[[input]]" {
+            rows.push(Malformed::default());
+        }
+        let (Some((key, value)), Some(row)) = (line.split_once(" = "), rows.last_mut()) else { continue };
+        match key {
+            "file" => row.file = serde_json::from_str(value).unwrap(),
+            "code" => row.code = serde_json::from_str(value).unwrap(),
+            "message" => row.message = serde_json::from_str(value).unwrap(),
+            "errno" => row.errno = value.parse().unwrap(),
+            other => panic!("unknown key {other}"),
+        }
+    }
+    rows
 }

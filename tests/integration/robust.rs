@@ -6,7 +6,7 @@ use scx_lint::checks::{self, Options};
 use scx_lint::object::Object;
 use scx_lint::report::Document;
 
-use super::{fixture_objects, name};
+use super::{corpus_objects, fixture_objects, name};
 
 /// Opens, checks and describes; whatever comes of it is fine.
 fn swallow(data: &[u8]) {
@@ -82,4 +82,103 @@ fn random_words_in_btf() {
         mutant[at..at + 4].copy_from_slice(&value.to_le_bytes());
         swallow(&mutant);
     }
+}
+
+/// Scheduler of so many programs, each of which reaches all of as many subprograms.
+fn dense(count: usize) -> Vec<u8> {
+    use super::builder::{ARRAY, FunctionSpec, MapSpec, Spec};
+    let chain = (0..count)
+        .map(|n| FunctionSpec { maps: vec![n], calls: if n + 1 < count { vec![n + 1] } else { vec![] } });
+    Spec {
+        ops_type: "sched_ext_ops",
+        maps: (0..count).map(|_| MapSpec { map_type: ARRAY, flags: 0 }).collect(),
+        programs: (0..count).map(|_| FunctionSpec { maps: vec![], calls: vec![0] }).collect(),
+        outsider: None,
+        subprograms: chain.collect(),
+    }
+    .build()
+}
+
+/// A scheduler whose symbols all have one name, as long as half of the file, that is no UTF-8 either.
+fn shared_name(count: usize) -> Vec<u8> {
+    let mut data = dense(count);
+    let len = data.len();
+    let word = |data: &[u8], at: usize| u64::from_le_bytes(*data[at..].first_chunk().unwrap());
+    let table = usize::try_from(word(&data, 40)).unwrap();
+    let headers = (table..len).step_by(64).filter(|at| at + 64 <= len);
+    let of_type =
+        |data: &[u8], kind: u8| headers.clone().find(|at| data[at + 4] == kind && data[at + 5] == 0).unwrap();
+    let symbols = of_type(&data, 2);
+    let strings = headers.clone().nth(data[symbols + 40].into()).unwrap();
+    let (start, size) = (
+        usize::try_from(word(&data, symbols + 24)).unwrap(),
+        usize::try_from(word(&data, symbols + 32)).unwrap(),
+    );
+    for entry in (start + 24..start + size).step_by(24) {
+        data[entry..entry + 4].copy_from_slice(&1u32.to_le_bytes());
+    }
+    // The string table moves to the end.
+    data[strings + 24..strings + 32].copy_from_slice(&(len as u64).to_le_bytes());
+    data[strings + 32..strings + 40].copy_from_slice(&(len as u64 + 2).to_le_bytes());
+    data.push(0);
+    data.extend(std::iter::repeat_n(0xff, len));
+    data.push(0);
+    data
+}
+
+/// Runs the command on a file with so many bytes of data (heap, stack aside) to use, as the kernel counts them
+/// (`RLIMIT_DATA`), and gives its exit status and the code of the input error.
+fn within(bytes: usize, path: &std::path::Path, format: &str) -> (Option<i32>, Option<String>) {
+    let output = std::process::Command::new("sh")
+        .args(["-c", "ulimit -d \"$1\"; shift; exec \"$@\"", "sh"])
+        .arg((bytes / 1024).to_string())
+        .args([env!("CARGO_BIN_EXE_scx-lint"), "--format", format])
+        .arg(path)
+        .output()
+        .unwrap();
+    let code = serde_json::from_slice::<serde_json::Value>(&output.stdout)
+        .ok()
+        .and_then(|report| report["objects"][0]["error"]["code"].as_str().map(str::to_owned));
+    (output.status.code(), code)
+}
+
+/// What the command may take for an input of so many bytes.
+fn allowance(len: usize) -> usize {
+    3 * len + (8 << 20)
+}
+
+#[test]
+fn memory_stays_below_three_inputs_and_eight_megabytes() {
+    let mut paths = fixture_objects();
+    paths.extend(corpus_objects());
+    paths.sort_by_key(|path| std::fs::metadata(path).unwrap().len());
+    // The small ones are all alike.
+    let from = paths.len().saturating_sub(25);
+    for path in &paths[from..] {
+        let len = usize::try_from(std::fs::metadata(path).unwrap().len()).unwrap();
+        for format in ["full", "json"] {
+            let (status, _) = within(allowance(len), path, format);
+            assert!(matches!(status, Some(0 | 1)), "{}: {status:?}", path.display());
+        }
+    }
+    // The measure can fail.
+    let path = paths.last().unwrap();
+    assert!(!matches!(within(128 << 10, path, "json").0, Some(0 | 1)));
+}
+
+#[test]
+fn what_is_made_to_grow_is_not_read() {
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    for (name, data) in [("dense.o", dense(1500)), ("shared-name.o", shared_name(500))] {
+        let path = folder.join(name);
+        std::fs::write(&path, &data).unwrap();
+        let started = Instant::now();
+        let (status, code) = within(allowance(data.len()), &path, "json");
+        assert_eq!((status, code.as_deref()), (Some(2), Some("too-complex")), "{name}");
+        assert!(started.elapsed() < Duration::from_secs(5), "{name}: {:?}", started.elapsed());
+    }
+    // As many as the kernel takes are read.
+    let path = folder.join("many.o");
+    std::fs::write(&path, dense(64)).unwrap();
+    assert!(matches!(within(allowance(100_000), &path, "json"), (Some(0 | 1), None)));
 }

@@ -1,0 +1,103 @@
+//! How long a lint takes: reading an object, reading and judging it, and the whole process.
+//!
+//! `cargo bench` runs over the recorded objects of real schedulers where this machine has them beside the package,
+//! otherwise over the fixtures. The largest object and one of middle size are shown by name, the rest in one sum.
+//! `cargo bench -p scx-lint-oracle` holds the second number against libbpf's own open.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use divan::Bencher;
+use divan::counter::BytesCount;
+use scx_lint::checks::{self, Options};
+use scx_lint::object::Object;
+
+fn main() {
+    divan::main();
+}
+
+/// An object, or all of them.
+struct Input {
+    name: String,
+    files: Vec<(PathBuf, Vec<u8>)>,
+}
+
+impl std::fmt::Display for Input {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+impl Input {
+    fn bytes(&self) -> BytesCount {
+        BytesCount::new(self.files.iter().map(|(_, data)| data.len()).sum::<usize>())
+    }
+}
+
+fn objects_in(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found: Vec<_> = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "o"))
+        .map(|path| (path.clone(), std::fs::read(&path).unwrap()))
+        .collect();
+    found.sort_by_key(|(_, data)| data.len());
+    found
+}
+
+fn inputs() -> Vec<Input> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = objects_in(&root.join("../shared/corpus/objects"));
+    if files.is_empty() {
+        files = objects_in(&root.join("fixtures/obj/clang-19"));
+    }
+    let one = |index: usize| {
+        let (path, data) = &files[index];
+        let name = path.file_name().unwrap().to_string_lossy();
+        Input {
+            name: format!("{name} ({} kB)", data.len() / 1000),
+            files: vec![(path.clone(), data.clone())],
+        }
+    };
+    let (middle, largest) = (one(files.len() / 2), one(files.len() - 1));
+    let all = Input { name: format!("all {}", files.len()), files };
+    vec![middle, largest, all]
+}
+
+#[divan::bench(args = inputs())]
+fn open(bencher: Bencher<'_, '_>, input: &Input) {
+    bencher.counter(input.bytes()).bench(|| {
+        for (_, data) in &input.files {
+            divan::black_box(Object::open(divan::black_box(data), "bench.bpf.o").is_ok());
+        }
+    });
+}
+
+#[divan::bench(args = inputs())]
+fn open_and_rules(bencher: Bencher<'_, '_>, input: &Input) {
+    let options = Options::default();
+    bencher.counter(input.bytes()).bench(|| {
+        for (_, data) in &input.files {
+            if let Ok(object) = Object::open(divan::black_box(data), "bench.bpf.o") {
+                divan::black_box(checks::check(&object, &options));
+            }
+        }
+    });
+}
+
+/// One process for each object, from exec to exit.
+#[divan::bench(args = inputs(), sample_count = 50, sample_size = 1)]
+fn whole_process(bencher: Bencher<'_, '_>, input: &Input) {
+    bencher.counter(input.bytes()).bench(|| {
+        for (path, _) in &input.files {
+            let status = Command::new(env!("CARGO_BIN_EXE_scx-lint"))
+                .arg(path)
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status()
+                .unwrap();
+            assert!(matches!(status.code(), Some(0..=2)), "{}: {status}", path.display());
+        }
+    });
+}
