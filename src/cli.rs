@@ -1,5 +1,7 @@
 //! The command line: what was typed, and what is done about it.
 
+mod repository;
+
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
@@ -108,6 +110,9 @@ struct Inspect {
     /// How to print it
     #[arg(long, value_enum, default_value_t = InspectFormat::Full)]
     format: InspectFormat,
+    /// Draw member -> program -> maps instead
+    #[arg(long, value_enum, value_name = "LANGUAGE")]
+    graph: Option<Graph>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -139,6 +144,26 @@ enum Format {
     Concise,
     /// JSON version 1
     Json,
+    /// SARIF 2.1.0, for code scanning
+    Sarif,
+    /// Annotations of GitHub Actions
+    Github,
+    /// Code Quality report of GitLab
+    Gitlab,
+    /// JUnit XML, a case for each verdict
+    Junit,
+    /// Table and findings, for $GITHUB_STEP_SUMMARY
+    Markdown,
+    /// One page to look at, with pictures
+    Html,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Graph {
+    /// Graphviz
+    Dot,
+    /// Mermaid
+    Mermaid,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -309,7 +334,16 @@ fn lint(lint: &Lint) -> Result<u8, Failure> {
 }
 
 fn print(lint: &Lint, document: &Document, out: &mut impl Write, terminal: bool) -> io::Result<()> {
+    let sources =
+        report::Sources { roots: lint.look.source_root.clone(), remap: lint.look.remap_path.clone() };
+    let repository = || repository::find(sources.clone(), repository::rule_pages());
     match lint.format {
+        Format::Sarif => report::sarif(document, &repository(), out),
+        Format::Github => report::github(document, &repository(), out),
+        Format::Gitlab => report::gitlab(document, &repository(), out),
+        Format::Junit => report::junit(document, &repository(), out),
+        Format::Markdown => report::markdown(document, &repository(), out),
+        Format::Html => report::html(document, &repository(), out),
         Format::Json => report::json(document, out),
         Format::Concise => report::concise(document, out),
         Format::Full => {
@@ -318,8 +352,6 @@ fn print(lint: &Lint, document: &Document, out: &mut impl Write, terminal: bool)
                 unicode: use_unicode(),
                 width: width(terminal),
             };
-            let sources =
-                report::Sources { roots: lint.look.source_root.clone(), remap: lint.look.remap_path.clone() };
             if lint.verbose {
                 let assumed = &document.assumptions;
                 writeln!(
@@ -363,9 +395,11 @@ fn width(_terminal: bool) -> usize {
 fn run_inspect(inspect: &Inspect) -> Result<u8, Failure> {
     let document = examine(std::slice::from_ref(&inspect.input), &Options::default());
     let mut out = BufWriter::new(io::stdout().lock());
-    match inspect.format {
-        InspectFormat::Json => report::json(&document, &mut out)?,
-        InspectFormat::Full => report::inspect(&document, &mut out, width(false))?,
+    match (inspect.graph, inspect.format) {
+        (Some(Graph::Dot), _) => report::dot(&document, &mut out)?,
+        (Some(Graph::Mermaid), _) => report::mermaid(&document, &mut out)?,
+        (None, InspectFormat::Json) => report::json(&document, &mut out)?,
+        (None, InspectFormat::Full) => report::inspect(&document, &mut out, width(false))?,
     }
     out.flush()?;
     Ok(if document.has_input_errors() { 2 } else { 0 })

@@ -4,6 +4,8 @@ mod cli;
 mod fixtures;
 mod robust;
 mod schema;
+mod services;
+mod tools;
 
 use std::path::{Path, PathBuf};
 
