@@ -1,5 +1,6 @@
 //! The command line: what was typed, and what is done about it.
 
+mod examine;
 mod repository;
 
 use std::fs::File;
@@ -11,9 +12,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::checks::{self, ArenaRule, Loader, Options};
 use crate::finding::Level;
-use crate::input;
-use crate::object::Object;
+use crate::input::Compiler;
 use crate::report::{self, Document};
+use examine::examine;
 
 /// Preflight for Linux sched_ext BPF schedulers: will it open, load and attach, and which line is to blame if not.
 #[derive(Debug, Parser)]
@@ -47,7 +48,7 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct Lint {
-    /// BPF objects to lint; '-' reads one from standard input
+    /// BPF objects, programs that embed them, BPF C sources, folders or patterns; '-' reads standard input
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<String>,
     /// Arena rule for cid-form schedulers: exactly one arena, always mapped (always) or not (one)
@@ -80,6 +81,12 @@ struct Lint {
     /// Write the report to a file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// The clang that compiles BPF C sources
+    #[arg(long, value_name = "PATH", env = "BPF_CLANG", hide_env_values = true)]
+    clang: Option<PathBuf>,
+    /// Flag for clang (repeatable)
+    #[arg(long, value_name = "FLAG", allow_hyphen_values = true)]
+    cflag: Vec<String>,
     #[command(flatten)]
     look: Look,
     /// Print only what fails the run
@@ -281,27 +288,10 @@ fn options(lint: &Lint) -> Result<Options, Failure> {
     })
 }
 
-/// Lints every input into one document.
-fn examine(inputs: &[String], options: &Options) -> Document {
-    let mut document = Document::default();
-    for path in inputs {
-        match input::read(path) {
-            Err(error) => document.add_error(path, &error.code, error.message),
-            Ok(bytes) => match Object::open(&bytes, input::file_name(path)) {
-                Err(error) => document.add_error(path, error.code(), error.to_string()),
-                Ok(object) => {
-                    let outcome = checks::check(&object, options);
-                    document.add(path, &object, checks::loader_name(&object, options), &outcome);
-                }
-            },
-        }
-    }
-    document
-}
-
 fn lint(lint: &Lint) -> Result<u8, Failure> {
     let options = options(lint)?;
-    let mut document = examine(&lint.inputs, &options);
+    let compiler = Compiler { clang: lint.clang.clone(), flags: lint.cflag.clone() };
+    let mut document = examine(&lint.inputs, &compiler, &|_| options.clone());
     let failed = match lint.fail_on {
         FailOn::Error => document.summary.errors > 0,
         FailOn::Warning => document.summary.errors + document.summary.warnings > 0,
@@ -393,7 +383,8 @@ fn width(_terminal: bool) -> usize {
 }
 
 fn run_inspect(inspect: &Inspect) -> Result<u8, Failure> {
-    let document = examine(std::slice::from_ref(&inspect.input), &Options::default());
+    let document =
+        examine(std::slice::from_ref(&inspect.input), &Compiler::default(), &|_| Options::default());
     let mut out = BufWriter::new(io::stdout().lock());
     match (inspect.graph, inspect.format) {
         (Some(Graph::Dot), _) => report::dot(&document, &mut out)?,

@@ -53,7 +53,7 @@ pub enum Error {
         value: u8,
     },
     /// An ELF for a CPU.
-    #[error("ELF {} for {}, expected a BPF object; it was built for a host CPU, compile the BPF source with -target bpf", type_name(*.file_type), machine_name(*.machine))]
+    #[error("ELF {} for {}, expected a BPF object, or a program that embeds one; what was meant for BPF is compiled with -target bpf", type_name(*.file_type), machine_name(*.machine))]
     HostElf {
         /// `e_machine`.
         machine: u16,

@@ -368,6 +368,25 @@ impl Document {
         }));
     }
 
+    /// Adds the objects of another document, linted with the same kernels.
+    pub fn append(&mut self, mut other: Self) {
+        let first = self.objects.len();
+        other.verdicts.iter_mut().for_each(|verdict| verdict.object += first);
+        other.findings.iter_mut().for_each(|finding| finding.object += first);
+        other.undecided.iter_mut().for_each(|undecided| undecided.object += first);
+        other.suppressed.iter_mut().for_each(|suppressed| suppressed.object += first);
+        self.objects.append(&mut other.objects);
+        self.verdicts.append(&mut other.verdicts);
+        self.findings.append(&mut other.findings);
+        self.undecided.append(&mut other.undecided);
+        self.suppressed.append(&mut other.suppressed);
+        self.summary.objects += other.summary.objects;
+        self.summary.errors += other.summary.errors;
+        self.summary.warnings += other.summary.warnings;
+        self.summary.notes += other.summary.notes;
+        self.summary.undecided += other.summary.undecided;
+    }
+
     /// Drops what does not fail the run: notes, and warnings and open questions as asked.
     pub fn keep_failing(&mut self, drop_warnings: bool, drop_undecided: bool) {
         self.findings.retain(|f| f.level == "error" || (f.level == "warning" && !drop_warnings));

@@ -2,6 +2,7 @@
 
 mod cli;
 mod fixtures;
+mod inputs;
 mod robust;
 mod schema;
 mod services;
