@@ -1,5 +1,8 @@
 //! The command line: what was typed, and what is done about it.
 
+mod examine;
+mod repository;
+
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
@@ -8,11 +11,11 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::checks::{self, ArenaRule, Loader, Options};
-use crate::finding::{Level, Outcome};
-use crate::input;
+use crate::finding::Level;
+use crate::input::Compiler;
 use crate::kernel::{Kernel, Target, target};
-use crate::object::Object;
 use crate::report::{self, Document};
+use examine::examine;
 
 /// Preflight for Linux sched_ext BPF schedulers: will it open, load and attach, and which line is to blame if not.
 #[derive(Debug, Parser)]
@@ -46,7 +49,7 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct Lint {
-    /// BPF objects to lint; '-' reads one from standard input
+    /// BPF objects, programs that embed them, BPF C sources, folders or patterns; '-' reads standard input
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<String>,
     /// Kernel to lint for: a built-in release, 'all', 'host', or a file with BTF, vmlinux, vmlinuz or a snapshot (repeatable, comma lists)
@@ -82,6 +85,12 @@ struct Lint {
     /// Write the report to a file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// The clang that compiles BPF C sources
+    #[arg(long, value_name = "PATH", env = "BPF_CLANG", hide_env_values = true)]
+    clang: Option<PathBuf>,
+    /// Flag for clang (repeatable)
+    #[arg(long, value_name = "FLAG", allow_hyphen_values = true)]
+    cflag: Vec<String>,
     #[command(flatten)]
     look: Look,
     /// Print only what fails the run
@@ -112,6 +121,9 @@ struct Inspect {
     /// How to print it
     #[arg(long, value_enum, default_value_t = InspectFormat::Full)]
     format: InspectFormat,
+    /// Draw member -> program -> maps instead
+    #[arg(long, value_enum, value_name = "LANGUAGE")]
+    graph: Option<Graph>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -143,6 +155,26 @@ enum Format {
     Concise,
     /// JSON version 1
     Json,
+    /// SARIF 2.1.0, for code scanning
+    Sarif,
+    /// Annotations of GitHub Actions
+    Github,
+    /// Code Quality report of GitLab
+    Gitlab,
+    /// JUnit XML, a case for each verdict
+    Junit,
+    /// Table and findings, for $GITHUB_STEP_SUMMARY
+    Markdown,
+    /// One page to look at, with pictures
+    Html,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Graph {
+    /// Graphviz
+    Dot,
+    /// Mermaid
+    Mermaid,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -265,36 +297,6 @@ fn options(lint: &Lint) -> Result<Options, Failure> {
     })
 }
 
-/// Lints every input for every kernel into one document.
-fn examine(inputs: &[String], kernels: &[Kernel<'_>], options: &Options) -> Document {
-    let mut document = Document::default();
-    for kernel in kernels {
-        document.add_kernel(kernel);
-    }
-    for path in inputs {
-        match input::read(path) {
-            Err(error) => document.add_error(path, &error.code, error.message),
-            Ok(bytes) => match Object::open(&bytes, input::file_name(path)) {
-                Err(error) => document.add_error(path, error.code(), error.to_string()),
-                Ok(object) => {
-                    let mut outcomes: Vec<(Option<usize>, Outcome)> = kernels
-                        .iter()
-                        .enumerate()
-                        .map(|(index, kernel)| {
-                            (Some(index), checks::check_on(&object, Some(kernel), options))
-                        })
-                        .collect();
-                    if kernels.is_empty() {
-                        outcomes.push((None, checks::check(&object, options)));
-                    }
-                    document.add(path, &object, checks::loader_name(&object, options), &outcomes);
-                }
-            },
-        }
-    }
-    document
-}
-
 /// Reads the types of every target.
 fn read_kernels(targets: &[Target]) -> Result<Vec<Kernel<'_>>, Failure> {
     let read = |target| Kernel::new(target).map_err(|error| Failure::Kernel(target.name.clone(), error));
@@ -308,7 +310,8 @@ fn lint(lint: &Lint) -> Result<u8, Failure> {
         targets.extend(target::load(names)?);
     }
     let kernels = read_kernels(&targets)?;
-    let mut document = examine(&lint.inputs, &kernels, &options);
+    let compiler = Compiler { clang: lint.clang.clone(), flags: lint.cflag.clone() };
+    let mut document = examine(&lint.inputs, &kernels, &compiler, &|_| options.clone());
     let failed = match lint.fail_on {
         FailOn::Error => document.summary.errors > 0,
         FailOn::Warning => document.summary.errors + document.summary.warnings > 0,
@@ -341,7 +344,16 @@ fn lint(lint: &Lint) -> Result<u8, Failure> {
 }
 
 fn print(lint: &Lint, document: &Document, out: &mut impl Write, terminal: bool) -> io::Result<()> {
+    let sources =
+        report::Sources { roots: lint.look.source_root.clone(), remap: lint.look.remap_path.clone() };
+    let repository = || repository::find(sources.clone(), repository::rule_pages());
     match lint.format {
+        Format::Sarif => report::sarif(document, &repository(), out),
+        Format::Github => report::github(document, &repository(), out),
+        Format::Gitlab => report::gitlab(document, &repository(), out),
+        Format::Junit => report::junit(document, &repository(), out),
+        Format::Markdown => report::markdown(document, &repository(), out),
+        Format::Html => report::html(document, &repository(), out),
         Format::Json => report::json(document, out),
         Format::Concise => report::concise(document, out),
         Format::Full => {
@@ -350,8 +362,6 @@ fn print(lint: &Lint, document: &Document, out: &mut impl Write, terminal: bool)
                 unicode: use_unicode(),
                 width: width(terminal),
             };
-            let sources =
-                report::Sources { roots: lint.look.source_root.clone(), remap: lint.look.remap_path.clone() };
             if lint.verbose {
                 let assumed = &document.assumptions;
                 writeln!(
@@ -393,11 +403,14 @@ fn width(_terminal: bool) -> usize {
 }
 
 fn run_inspect(inspect: &Inspect) -> Result<u8, Failure> {
-    let document = examine(std::slice::from_ref(&inspect.input), &[], &Options::default());
+    let document =
+        examine(std::slice::from_ref(&inspect.input), &[], &Compiler::default(), &|_| Options::default());
     let mut out = BufWriter::new(io::stdout().lock());
-    match inspect.format {
-        InspectFormat::Json => report::json(&document, &mut out)?,
-        InspectFormat::Full => report::inspect(&document, &mut out, width(false))?,
+    match (inspect.graph, inspect.format) {
+        (Some(Graph::Dot), _) => report::dot(&document, &mut out)?,
+        (Some(Graph::Mermaid), _) => report::mermaid(&document, &mut out)?,
+        (None, InspectFormat::Json) => report::json(&document, &mut out)?,
+        (None, InspectFormat::Full) => report::inspect(&document, &mut out, width(false))?,
     }
     out.flush()?;
     Ok(if document.has_input_errors() { 2 } else { 0 })

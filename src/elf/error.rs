@@ -189,7 +189,7 @@ impl Error {
             Self::UnknownByteOrder { value } => (format!("ELF file of unknown byte order {value}"), AGAIN),
             Self::HostElf { machine, file_type } => (
                 format!("ELF {} for {}", type_name(*file_type), machine_name(*machine)),
-                "expected a BPF object, compile the BPF source with -target bpf",
+                "expected a BPF object, or a program that embeds one; what was meant for BPF is compiled with -target bpf",
             ),
             Self::NotRelocatable { file_type } => (
                 format!("BPF ELF {}", type_name(*file_type)),

@@ -15,7 +15,7 @@ pub fn concise(document: &Document, out: &mut impl Write) -> io::Result<()> {
         }
     }
     for finding in &document.findings {
-        let path = &document.objects[finding.object].path;
+        let path = document.objects[finding.object].title();
         let place = finding.locations.iter().find_map(|location| {
             let (file, line) = (location.file.as_ref()?, location.line?);
             let column = location.column.map_or_else(String::new, |column| format!(":{column}"));
@@ -25,7 +25,7 @@ pub fn concise(document: &Document, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "{place}: {}[{}]: {}", finding.level, finding.rule, finding.message)?;
     }
     for undecided in &document.undecided {
-        let path = &document.objects[undecided.object].path;
+        let path = document.objects[undecided.object].title();
         let (kind, name) = (undecided.subject.kind, &undecided.subject.name);
         writeln!(out, "{path}: undecided[{}]: {kind} '{name}': {}", undecided.rule, undecided.reason)?;
     }

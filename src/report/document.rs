@@ -30,8 +30,27 @@ pub struct Document {
     pub undecided: Vec<UndecidedDoc>,
     /// Live runs; none yet.
     pub live: Vec<serde_json::Value>,
+    /// What the user's `allow` entries keep out of `findings`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub suppressed: Vec<SuppressedDoc>,
+    /// The findings were held against a baseline.
+    #[serde(skip)]
+    pub baseline: bool,
     /// Counts.
     pub summary: Summary,
+}
+
+/// A finding that the user has allowed.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs)]
+pub struct SuppressedDoc {
+    pub rule: &'static str,
+    pub object: usize,
+    pub subject: SubjectDoc,
+    pub message: String,
+    /// `config` or `source`.
+    pub by: &'static str,
+    pub reason: String,
 }
 
 /// What was taken for granted.
@@ -60,8 +79,8 @@ pub struct Summary {
 pub struct ObjectDoc {
     /// Path as given.
     pub path: String,
-    /// Where in an executable it was found; always null yet.
-    pub embedded: Option<serde_json::Value>,
+    /// Where in an executable it was found.
+    pub embedded: Option<Embedded>,
     /// libbpf's name for it.
     pub name: String,
     /// Its license string.
@@ -80,8 +99,29 @@ pub struct ObjectDoc {
     pub maps: Vec<MapDoc>,
 }
 
+/// Where an executable or shared library holds an object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Embedded {
+    /// Name of the symbol that covers it; empty in a stripped executable.
+    pub name: String,
+    /// Byte offset in the file.
+    pub offset: u64,
+}
+
+impl ObjectDoc {
+    /// The path, and which of an executable's objects it is: `scx_sched(bpf_bpf)`, or its offset where no symbol
+    /// names it.
+    pub fn title(&self) -> String {
+        match &self.embedded {
+            None => self.path.clone(),
+            Some(embedded) if embedded.name.is_empty() => format!("{}(+{:#x})", self.path, embedded.offset),
+            Some(embedded) => format!("{}({})", self.path, embedded.name),
+        }
+    }
+}
+
 /// An input that cannot be read as a BPF object.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct InputError {
     /// Stable code.
     pub code: String,
@@ -225,6 +265,9 @@ pub struct FindingDoc {
     pub message: String,
     pub help: Option<String>,
     pub locations: Vec<LocationDoc>,
+    /// The baseline has it: it does not fail the run.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub known: bool,
 }
 
 /// A place: a C line where the object records one, else only the label.
@@ -272,6 +315,8 @@ impl Default for Document {
             findings: Vec::new(),
             undecided: Vec::new(),
             live: Vec::new(),
+            suppressed: Vec::new(),
+            baseline: false,
             summary: Summary::default(),
         }
     }
@@ -363,6 +408,25 @@ impl Document {
         self.undecided.extend(undecided);
     }
 
+    /// Adds the objects of another document, linted with the same kernels.
+    pub fn append(&mut self, mut other: Self) {
+        let first = self.objects.len();
+        other.verdicts.iter_mut().for_each(|verdict| verdict.object += first);
+        other.findings.iter_mut().for_each(|finding| finding.object += first);
+        other.undecided.iter_mut().for_each(|undecided| undecided.object += first);
+        other.suppressed.iter_mut().for_each(|suppressed| suppressed.object += first);
+        self.objects.append(&mut other.objects);
+        self.verdicts.append(&mut other.verdicts);
+        self.findings.append(&mut other.findings);
+        self.undecided.append(&mut other.undecided);
+        self.suppressed.append(&mut other.suppressed);
+        self.summary.objects += other.summary.objects;
+        self.summary.errors += other.summary.errors;
+        self.summary.warnings += other.summary.warnings;
+        self.summary.notes += other.summary.notes;
+        self.summary.undecided += other.summary.undecided;
+    }
+
     /// Drops what does not fail the run: notes, and warnings and open questions as asked.
     pub fn keep_failing(&mut self, drop_warnings: bool, drop_undecided: bool) {
         self.findings.retain(|f| f.level == "error" || (f.level == "warning" && !drop_warnings));
@@ -402,6 +466,7 @@ fn finding_doc(number: usize, object: &Object<'_>, finding: &Finding) -> Finding
         message: finding.message.clone(),
         help: finding.help.clone(),
         locations: finding.locations.iter().map(|location| locate(object, location)).collect(),
+        known: false,
     }
 }
 

@@ -38,7 +38,7 @@ pub struct Sources {
 
 impl Sources {
     /// The path to show for a recorded one.
-    fn remapped(&self, file: &str) -> String {
+    pub(super) fn remapped(&self, file: &str) -> String {
         let rule = self
             .remap
             .iter()
@@ -46,8 +46,8 @@ impl Sources {
         rule.unwrap_or_else(|| file.to_owned())
     }
 
-    /// The lines of a source file, from the first place that has it: as it stands, beside the object, under the roots.
-    fn lines(&self, file: &str, object: &str) -> Option<Vec<String>> {
+    /// A source file, at the first place that has it: as it stands, beside the object, under the roots.
+    pub(super) fn find(&self, file: &str, object: &str) -> Option<PathBuf> {
         let path = Path::new(file);
         let beside = Path::new(object).parent().map(|folder| folder.join(path));
         let name = path.file_name().map(Path::new);
@@ -55,8 +55,12 @@ impl Sources {
             let relative = path.strip_prefix("/").unwrap_or(path);
             [Some(root.join(relative)), name.map(|name| root.join(name))].into_iter().flatten()
         });
-        let places = std::iter::once(path.to_owned()).chain(beside).chain(under);
-        let text = places.filter(|place| place.is_file()).find_map(|place| fs::read(place).ok())?;
+        std::iter::once(path.to_owned()).chain(beside).chain(under).find(|place| place.is_file())
+    }
+
+    /// The lines of a source file.
+    pub(super) fn lines(&self, file: &str, object: &str) -> Option<Vec<String>> {
+        let text = fs::read(self.find(file, object)?).ok()?;
         Some(String::from_utf8_lossy(&text).lines().map(str::to_owned).collect())
     }
 }
@@ -166,12 +170,12 @@ pub fn full(document: &Document, style: &Style, sources: &Sources, out: &mut imp
         writeln!(out, "{text}")?;
     }
     for undecided in &document.undecided {
-        let path = &document.objects[undecided.object].path;
+        let path = document.objects[undecided.object].title();
         let (kind, name) = (undecided.subject.kind, &undecided.subject.name);
         writeln!(out, "{path}: cannot tell [{}]: {kind} '{name}': {}", undecided.rule, undecided.reason)?;
     }
     for (number, object) in document.objects.iter().enumerate().filter(|(_, object)| object.error.is_none()) {
-        writeln!(out, "{}: {}", object.path, answer(document, number))?;
+        writeln!(out, "{}: {}", object.title(), answer(document, number))?;
     }
     writeln!(out, "{}", counts(document))
 }
@@ -203,7 +207,7 @@ fn message(document: &Document, finding: &FindingDoc, sources: &Sources) -> Mess
     Message {
         code: Some(finding.rule.to_owned()),
         severity,
-        text: format!("{object}: {}", finding.message),
+        text: format!("{}: {}", document.objects[finding.object].title(), finding.message),
         help: (!notes.is_empty()).then_some(notes),
         source,
         labels,

@@ -28,7 +28,7 @@ fn one(object: &ObjectDoc, out: &mut impl Write, width: usize) -> io::Result<()>
     writeln!(
         out,
         "{}: object '{}', license \"{}\", {} endian",
-        object.path,
+        object.title(),
         object.name,
         object.license.escape_debug(),
         object.byte_order.unwrap_or("?")

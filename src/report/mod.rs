@@ -8,12 +8,46 @@ mod document;
 mod full;
 mod inspect;
 
+/// The formats of services and editors, which give places inside a repository.
+#[cfg(feature = "cli")]
+mod services {
+    pub use super::github::github;
+    pub use super::gitlab::gitlab;
+    pub use super::graph::{dot, mermaid};
+    pub use super::html::html;
+    pub use super::junit::junit;
+    pub use super::markdown::markdown;
+    pub use super::matrix::{Cell, Fate, Matrix, Row};
+    pub use super::place::{Place, Repository, fingerprints};
+    pub use super::sarif::sarif;
+}
+#[cfg(feature = "cli")]
+mod github;
+#[cfg(feature = "cli")]
+mod gitlab;
+#[cfg(feature = "cli")]
+mod graph;
+#[cfg(feature = "cli")]
+mod html;
+#[cfg(feature = "cli")]
+mod junit;
+#[cfg(feature = "cli")]
+mod markdown;
+#[cfg(feature = "cli")]
+mod matrix;
+#[cfg(feature = "cli")]
+mod place;
+#[cfg(feature = "cli")]
+mod sarif;
+
 pub use concise::concise;
 
 pub use document::*;
 #[cfg(feature = "cli")]
 pub use full::{Sources, Style, full};
 pub use inspect::inspect;
+#[cfg(feature = "cli")]
+pub use services::*;
 
 use std::io::{self, Write};
 
@@ -28,6 +62,20 @@ pub fn json(document: &Document, out: &mut impl Write) -> io::Result<()> {
 
 /// The JSON Schema (2020-12) of the document.
 pub const SCHEMA: &str = include_str!("../../schema/scx-lint-1.json");
+
+/// A message as a sentence: a capital first, unless it is a name, and a full stop.
+#[cfg(feature = "cli")]
+fn sentence(message: &str) -> String {
+    let stop = if message.ends_with(['.', '!', '?']) { "" } else { "." };
+    let word = message.split([' ', ':']).next().unwrap_or_default();
+    let mut letters = message.chars();
+    match letters.next() {
+        Some(first) if word.chars().all(|c| c.is_ascii_lowercase()) => {
+            format!("{}{}{stop}", first.to_ascii_uppercase(), letters.as_str())
+        }
+        _ => format!("{message}{stop}"),
+    }
+}
 
 /// `1 error, 2 warnings in 3 objects`.
 fn counts(document: &Document) -> String {

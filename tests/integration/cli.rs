@@ -145,6 +145,7 @@ fn what_is_no_object_gets_one_line_that_says_what_it_is() {
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
     let locked = file("locked.o", &good);
     std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0o0)).unwrap();
+    std::fs::create_dir(folder.join("nothing")).unwrap();
     let mut cases = vec![
         (file("empty.o", b""), "empty"),
         (file("text.o", b"int main(void) { return 0; }\n"), "text"),
@@ -158,7 +159,8 @@ fn what_is_no_object_gets_one_line_that_says_what_it_is() {
         (file("executable.o", &executable), "not-relocatable"),
         (file("truncated.o", &good[..good.len() / 2]), "truncated"),
         (env!("CARGO_BIN_EXE_scx-lint").to_owned(), "host-elf"),
-        (folder.to_str().unwrap().to_owned(), "is-directory"),
+        (folder.join("nothing").to_str().unwrap().to_owned(), "no-inputs"),
+        (folder.join("*.none").to_str().unwrap().to_owned(), "no-inputs"),
         (fifo.to_str().unwrap().to_owned(), "not-a-file"),
         (folder.join("absent").to_str().unwrap().to_owned(), "not-found"),
     ];

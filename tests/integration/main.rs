@@ -4,9 +4,12 @@ mod arena;
 mod builder;
 mod cli;
 mod fixtures;
+mod inputs;
 mod readme;
 mod robust;
 mod schema;
+mod services;
+mod tools;
 
 use std::path::{Path, PathBuf};
 

@@ -1,0 +1,112 @@
+//! What a user names to bytes: files, folders, patterns, sources, and programs that embed objects.
+
+mod compile;
+mod embedded;
+mod walk;
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::ops::Range;
+use std::path::Path;
+
+use crate::report::{Embedded, InputError};
+
+pub use compile::Compiler;
+pub use walk::{Target, expand};
+
+/// What an input holds: its bytes, and the objects in them.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The file's bytes, or the compiled object's.
+    pub bytes: Vec<u8>,
+    /// The objects; one of the whole file for a plain object.
+    pub parts: Vec<Part>,
+}
+
+/// An object in an input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// The name that libbpf is given: a file name, or the name in a skeleton.
+    pub name: String,
+    /// Where an executable holds it.
+    pub embedded: Option<Embedded>,
+    /// Its bytes.
+    pub range: Range<usize>,
+}
+
+/// Reads a file, compiles a source, and finds the objects in an executable.
+///
+/// # Errors
+/// There is nothing to read, or the compiler refuses the source. A file that turns out to be no BPF object is no
+/// error yet: [`crate::object::Object::open`] says what it is.
+pub fn load(path: &str, compiler: &Compiler) -> Result<Loaded, InputError> {
+    let file = file_name(path);
+    if path.ends_with(".bpf.c") {
+        let bytes = compile::compile(path, compiler)?;
+        let name = format!("{}.o", file.trim_end_matches(".c"));
+        let range = 0..bytes.len();
+        return Ok(Loaded { bytes, parts: vec![Part { name, embedded: None, range }] });
+    }
+    let bytes = read(path)?;
+    let mut parts = Vec::new();
+    if embedded::is_host_elf(&bytes) {
+        let stem = file.split('.').next().unwrap_or(file);
+        parts.extend(embedded::find(&bytes, stem).into_iter().map(|found| {
+            let start = usize::try_from(found.embedded.offset).unwrap_or(usize::MAX);
+            Part {
+                name: found.embedded.name.clone(),
+                range: start..start.saturating_add(found.len),
+                embedded: Some(found.embedded),
+            }
+        }));
+    }
+    if parts.is_empty() {
+        parts.push(Part { name: file.to_owned(), embedded: None, range: 0..bytes.len() });
+    }
+    Ok(Loaded { bytes, parts })
+}
+
+/// Reads an input; `-` is standard input.
+///
+/// # Errors
+/// What is there is no regular file, or cannot be read. The message is one line and says what to do.
+pub fn read(path: &str) -> Result<Vec<u8>, InputError> {
+    if path == "-" {
+        let mut bytes = Vec::new();
+        return match io::stdin().lock().read_to_end(&mut bytes) {
+            Ok(_) => Ok(bytes),
+            Err(error) => Err(io_error(&error)),
+        };
+    }
+    let metadata = fs::metadata(path).map_err(|error| io_error(&error))?;
+    let kind = metadata.file_type();
+    // Opening a FIFO would wait for a writer, and a device may have no end.
+    if !kind.is_file() {
+        return Err(input_error(
+            "not-a-file",
+            "is no regular file (a FIFO, socket or device), expected a BPF object; pipe it in as '-'",
+        ));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
+    File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)).map_err(|error| io_error(&error))?;
+    Ok(bytes)
+}
+
+/// The part of a path that libbpf names the object after.
+pub fn file_name(path: &str) -> &str {
+    Path::new(path).file_name().and_then(|name| name.to_str()).unwrap_or(path)
+}
+
+fn input_error(code: &str, message: &str) -> InputError {
+    InputError { code: code.to_owned(), message: message.to_owned() }
+}
+
+fn io_error(error: &io::Error) -> InputError {
+    match error.kind() {
+        io::ErrorKind::NotFound => input_error("not-found", "no such file"),
+        io::ErrorKind::PermissionDenied => {
+            input_error("permission-denied", "permission denied; make the file readable for this user")
+        }
+        _ => InputError { code: "io".to_owned(), message: error.to_string() },
+    }
+}

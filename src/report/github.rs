@@ -1,0 +1,135 @@
+//! Workflow commands of GitHub Actions: annotations at the C lines of a pull request.
+//!
+//! GitHub keeps ten annotations of each level and step and drops the rest in silence. Errors come first; what is over is
+//! counted in the tenth and printed into the log.
+
+use std::fmt;
+use std::io::{self, Write};
+
+use super::matrix::kernels_of;
+use super::place::Repository;
+use super::{Document, FindingDoc, counts};
+
+/// Annotations of one level that GitHub keeps from a step.
+const KEPT: usize = 10;
+
+/// Escapes the text of a command, as the runner's toolkit does.
+struct Data<'a>(&'a str);
+
+impl fmt::Display for Data<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A"))
+    }
+}
+
+/// Escapes the value of a property of a command.
+struct Property<'a>(&'a str);
+
+impl fmt::Display for Property<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&Data(self.0).to_string().replace(':', "%3A").replace(',', "%2C"))
+    }
+}
+
+/// A line of the log that the runner must not take for a command.
+fn plain(text: &str) -> String {
+    format!("- {}", text.replace(['\r', '\n'], " ").replace("##[", "## ["))
+}
+
+/// Prints annotations, errors first, and the counts.
+///
+/// # Errors
+/// The writer's.
+pub fn github(document: &Document, repository: &Repository, out: &mut impl Write) -> io::Result<()> {
+    let mut commands: [(&str, Vec<(String, String)>); 3] =
+        [("error", Vec::new()), ("warning", Vec::new()), ("notice", Vec::new())];
+    for object in &document.objects {
+        if let Some(error) = &object.error {
+            let place = repository.object(&object.path);
+            let file = if place.inside { &place.path } else { &object.path };
+            let title = format!("scx-lint: {}", error.code);
+            let properties = format!("file={},title={}", Property(file), Property(&title));
+            commands[0].1.push((properties, format!("{}: {}", object.path, error.message)));
+        }
+    }
+    for finding in &document.findings {
+        let at = match finding.level {
+            "error" => 0,
+            "warning" => 1,
+            _ => 2,
+        };
+        commands[at].1.push(annotation(document, repository, finding));
+    }
+    for undecided in &document.undecided {
+        let object = document.objects[undecided.object].title();
+        let place = repository.object(&document.objects[undecided.object].path);
+        let title = Property(undecided.rule).to_string();
+        let properties = format!("file={},title={title}", Property(&place.path));
+        let (kind, name, reason) = (undecided.subject.kind, &undecided.subject.name, &undecided.reason);
+        commands[2].1.push((properties, format!("{object}: {kind} '{name}': cannot tell: {reason}")));
+    }
+    let mut over = Vec::new();
+    for (command, annotations) in &commands {
+        let shown = if annotations.len() > KEPT { KEPT - 1 } else { annotations.len() };
+        for (properties, message) in &annotations[..shown] {
+            writeln!(out, "::{command} {properties}::{}", Data(message))?;
+        }
+        let rest = &annotations[shown..];
+        if !rest.is_empty() {
+            let more =
+                format!("and {} more; the log of this step and the other formats have all", rest.len());
+            writeln!(out, "::{command} title=scx-lint::{}", Data(&more))?;
+            over.extend(rest.iter().map(|(_, message)| (command, message)));
+        }
+    }
+    if !over.is_empty() {
+        writeln!(out, "::group::scx-lint: findings beyond GitHub's limit of {KEPT} annotations of a level")?;
+        for (command, message) in over {
+            writeln!(out, "{}", plain(&format!("{command}: {message}")))?;
+        }
+        writeln!(out, "::endgroup::")?;
+    }
+    writeln!(out, "{}", plain(&counts(document)))
+}
+
+fn annotation(document: &Document, repository: &Repository, finding: &FindingDoc) -> (String, String) {
+    let object = &document.objects[finding.object];
+    let place = &repository.places(document, finding)[0];
+    let mut properties = format!("file={}", Property(&place.path));
+    if let Some(line) = place.line {
+        properties.push_str(&format!(",line={line}"));
+        if let Some(column) = place.column {
+            properties.push_str(&format!(",col={column}"));
+        }
+    }
+    properties.push_str(&format!(",title={}", Property(finding.rule)));
+    let mut message = format!("{}: {}", object.title(), finding.message);
+    let kernels = kernels_of(document, finding);
+    if !kernels.is_empty() {
+        message.push_str(&format!("\non kernels {}", kernels.join(", ")));
+    }
+    if let Some(words) = &finding.kernel_message {
+        let errno = finding.errno.as_ref().map_or_else(String::new, |errno| format!("{errno}: "));
+        message.push_str(&format!("\nat {}: {errno}{words}", finding.phase));
+    }
+    if let Some(help) = &finding.help {
+        message.push_str(&format!("\n{help}"));
+    }
+    (properties, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_escaped_as_the_toolkit_does() {
+        assert_eq!(Data("50% of\r\na: b, c").to_string(), "50%25 of%0D%0Aa: b, c");
+        assert_eq!(Property("a:b,c%\n").to_string(), "a%3Ab%2Cc%25%0A");
+    }
+
+    #[test]
+    fn a_plain_line_is_no_command() {
+        assert_eq!(plain("::error::x\n##[error]y"), "- ::error::x ## [error]y");
+    }
+}

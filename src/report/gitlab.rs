@@ -1,0 +1,69 @@
+//! GitLab's Code Quality report: a JSON array, shown beside the lines of a merge request.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::Document;
+use super::matrix::kernels_of;
+use super::place::{Repository, fingerprints};
+
+#[derive(Serialize)]
+struct Issue<'a> {
+    description: String,
+    check_name: &'a str,
+    fingerprint: String,
+    severity: &'a str,
+    location: Location,
+}
+
+#[derive(Serialize)]
+struct Location {
+    path: String,
+    lines: Lines,
+}
+
+#[derive(Serialize)]
+struct Lines {
+    begin: u32,
+}
+
+/// Prints the findings, and inputs that cannot be read, as Code Quality issues.
+///
+/// # Errors
+/// The writer's.
+pub fn gitlab(document: &Document, repository: &Repository, out: &mut impl Write) -> io::Result<()> {
+    let mut issues = Vec::new();
+    for object in &document.objects {
+        if let Some(error) = &object.error {
+            issues.push(Issue {
+                description: format!("{}: {}", object.path, error.message),
+                check_name: &error.code,
+                fingerprint: format!("{}:{}", error.code, object.path),
+                severity: "blocker",
+                location: Location { path: repository.object(&object.path).path, lines: Lines { begin: 1 } },
+            });
+        }
+    }
+    for (finding, fingerprint) in document.findings.iter().zip(fingerprints(document)) {
+        let place = repository.places(document, finding).swap_remove(0);
+        let mut description = format!("{}: {}", document.objects[finding.object].title(), finding.message);
+        let kernels = kernels_of(document, finding);
+        if !kernels.is_empty() {
+            description.push_str(&format!(" (kernels {})", kernels.join(", ")));
+        }
+        issues.push(Issue {
+            description,
+            check_name: finding.rule,
+            fingerprint,
+            severity: match finding.level {
+                "error" => "critical",
+                "warning" => "minor",
+                _ => "info",
+            },
+            location: Location { path: place.path, lines: Lines { begin: place.line.unwrap_or(1) } },
+        });
+    }
+    serde_json::to_writer_pretty(&mut *out, &issues)?;
+    writeln!(out)
+}

@@ -1,0 +1,195 @@
+//! One HTML page that needs nothing else: the table of verdicts, every finding with its lines, and a picture of
+//! each scheduler.
+
+use std::io::{self, Write};
+
+use quick_xml::escape::escape;
+
+use super::graph::Graph;
+use super::matrix::{Fate, Matrix, kernels_of};
+use super::place::Repository;
+use super::{Document, FindingDoc, counts};
+
+const STYLE: &str = include_str!("html.css");
+
+/// Lines of real source shown before and after a line of a finding.
+const AROUND: usize = 2;
+
+/// Prints the page.
+///
+/// # Errors
+/// The writer's.
+pub fn html(document: &Document, repository: &Repository, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">")?;
+    writeln!(out, "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">")?;
+    // Nothing is fetched, whatever a name in an object says.
+    writeln!(
+        out,
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
+    )?;
+    writeln!(
+        out,
+        "<title>scx-lint: {}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>",
+        counts(document)
+    )?;
+    writeln!(out, "<header><h1>scx-lint</h1><p>{}</p></header>\n<main>", counts(document))?;
+    matrix(document, out)?;
+    for (index, object) in document.objects.iter().enumerate() {
+        writeln!(out, "<section id=\"o{index}\">\n<h2>{}</h2>", escape(object.title()))?;
+        if let Some(error) = &object.error {
+            writeln!(
+                out,
+                "<p class=\"finding error\"><b>{}</b> {}</p>\n</section>",
+                escape(error.code.as_str()),
+                escape(error.message.as_str())
+            )?;
+            continue;
+        }
+        writeln!(
+            out,
+            "<p class=\"facts\">object <code>{}</code>, license <code>{}</code>, {} programs, {} maps</p>",
+            escape(object.name.as_str()),
+            escape(object.license.as_str()),
+            object.programs.len(),
+            object.maps.len()
+        )?;
+        let mut any = false;
+        for found in document.findings.iter().filter(|finding| finding.object == index) {
+            any = true;
+            finding(document, repository, found, out)?;
+        }
+        if !any {
+            writeln!(out, "<p class=\"facts\">No findings.</p>")?;
+        }
+        let unknown: Vec<_> = document.undecided.iter().filter(|u| u.object == index).collect();
+        if !unknown.is_empty() {
+            writeln!(out, "<details><summary>{} not decided</summary><ul>", unknown.len())?;
+            for undecided in unknown {
+                writeln!(
+                    out,
+                    "<li><code>{}</code> {} <code>{}</code>: {}</li>",
+                    undecided.rule,
+                    undecided.subject.kind,
+                    escape(undecided.subject.name.as_str()),
+                    escape(undecided.reason.as_str())
+                )?;
+            }
+            writeln!(out, "</ul></details>")?;
+        }
+        for graph in Graph::of(document, index) {
+            writeln!(out, "<figure><figcaption>{}</figcaption>", escape(graph.title.as_str()))?;
+            writeln!(out, "{}\n</figure>", graph.svg())?;
+        }
+        writeln!(out, "</section>")?;
+    }
+    let assumed = &document.assumptions;
+    writeln!(
+        out,
+        "</main>\n<footer>scx-lint {}; assuming {} with {}-byte pages and libbpf {}</footer>\n</body>\n</html>",
+        document.scx_lint, assumed.arch, assumed.page_size, assumed.libbpf
+    )
+}
+
+fn matrix(document: &Document, out: &mut impl Write) -> io::Result<()> {
+    let matrix = Matrix::of(document);
+    write!(out, "<div class=\"scroll\"><table class=\"matrix\"><thead><tr><th scope=\"col\">scheduler</th>")?;
+    for column in &matrix.columns {
+        write!(out, "<th scope=\"col\">{}</th>", escape(column.as_str()))?;
+    }
+    writeln!(out, "</tr></thead><tbody>")?;
+    for row in &matrix.rows {
+        let title = escape(row.title.as_str());
+        write!(out, "<tr><th scope=\"row\"><a href=\"#o{}\">{title}</a></th>", row.object)?;
+        for cell in &row.cells {
+            let class = match cell.fate {
+                Fate::Works => "works",
+                Fate::Fails(_) => "fails",
+                Fate::Unknown => "unknown",
+                Fate::Unreadable => "unreadable",
+            };
+            write!(out, "<td class=\"{class}\">{} {}", cell.fate.sign(), cell.fate.words())?;
+            for rule in &cell.rules {
+                write!(out, "<br><code>{rule}</code>")?;
+            }
+            write!(out, "</td>")?;
+        }
+        writeln!(out, "</tr>")?;
+    }
+    writeln!(out, "</tbody></table></div>")
+}
+
+fn finding(
+    document: &Document,
+    repository: &Repository,
+    found: &FindingDoc,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let known = if found.known { " known" } else { "" };
+    write!(
+        out,
+        "<article class=\"finding {}{known}\">\n<h3><span class=\"level\">{}</span> ",
+        found.level, found.level
+    )?;
+    match repository.rule_page(found.rule) {
+        Some(address) => write!(out, "<a href=\"{}\"><code>{}</code></a>", escape(address), found.rule)?,
+        None => write!(out, "<code>{}</code>", found.rule)?,
+    }
+    write!(out, " <span class=\"when\">at {}", found.phase)?;
+    let kernels = kernels_of(document, found);
+    if !kernels.is_empty() {
+        write!(out, " on {}", escape(kernels.join(", ")))?;
+    }
+    if found.known {
+        write!(out, ", in the baseline")?;
+    }
+    writeln!(out, "</span></h3>\n<p>{}</p>", escape(found.message.as_str()))?;
+    if let Some(words) = &found.kernel_message {
+        let errno = found.errno.as_ref().map_or_else(String::new, |errno| format!("{errno}: "));
+        writeln!(out, "<pre class=\"kernel\">{}{}</pre>", escape(errno), escape(words.as_str()))?;
+    }
+    let object = &document.objects[found.object].path;
+    for location in &found.locations {
+        let (Some(file), Some(line)) = (location.file.as_deref(), location.line) else {
+            writeln!(out, "<p class=\"place\">{}</p>", escape(location.label.as_str()))?;
+            continue;
+        };
+        let shown = repository.sources.remapped(file);
+        let program = location.program.as_deref().map_or_else(String::new, |p| format!(" in {p}"));
+        writeln!(
+            out,
+            "<figure class=\"source\"><figcaption>{}:{line}{}</figcaption><pre>",
+            escape(shown.as_str()),
+            escape(program.as_str())
+        )?;
+        let recorded = location.text.as_deref().unwrap_or_default();
+        let disk =
+            repository.sources.lines(file, object).or_else(|| repository.sources.lines(&shown, object));
+        let at = line as usize;
+        // Only where the file still has the recorded line.
+        let disk = disk.filter(|lines| {
+            lines.get(at.wrapping_sub(1)).is_some_and(|text| text.trim_end() == recorded.trim_end())
+        });
+        let one = [recorded.to_owned()];
+        let (first, lines) = match &disk {
+            Some(lines) => {
+                let first = at.saturating_sub(AROUND).max(1);
+                (first, &lines[first - 1..(at + AROUND).min(lines.len())])
+            }
+            None => (at, &one[..]),
+        };
+        for (number, text) in (first..).zip(lines) {
+            let class = if number == at { " class=\"here\"" } else { "" };
+            // The spans are blocks: a line feed would add an empty line.
+            write!(out, "<span{class}><i>{number:5}</i> {}</span>", escape(text.replace('\t', "    ")))?;
+            if number == at {
+                let text = escape(location.label.as_str());
+                write!(out, "<span class=\"label\"><i>     </i> ╰ {text}</span>")?;
+            }
+        }
+        writeln!(out, "</pre></figure>")?;
+    }
+    if let Some(help) = &found.help {
+        writeln!(out, "<p class=\"help\">{}</p>", escape(help.as_str()))?;
+    }
+    writeln!(out, "</article>")
+}

@@ -1,0 +1,96 @@
+//! JUnit XML: a suite for each input, a case for each ops variable (or the object) on each kernel.
+
+use std::io::{self, Write};
+
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+
+use super::matrix::{Matrix, concerns};
+use super::place::Repository;
+use super::{Document, FindingDoc};
+
+/// Prints the verdicts as test results. A case fails where an error finding keeps the scheduler from running;
+/// an input that cannot be read is an error, and what is not decided stands in the output of the case.
+///
+/// # Errors
+/// The writer's.
+pub fn junit(document: &Document, repository: &Repository, out: &mut impl Write) -> io::Result<()> {
+    let matrix = Matrix::of(document);
+    let mut report = Report::new("scx-lint");
+    for (index, object) in document.objects.iter().enumerate() {
+        let path = object.title();
+        let mut suite = TestSuite::new(path.clone());
+        for row in matrix.rows.iter().filter(|row| row.object == index) {
+            for (column, (kernel, cell)) in matrix.columns.iter().zip(&row.cells).enumerate() {
+                let ops = row.ops.as_deref().unwrap_or("object");
+                let name = format!("{ops} on {kernel}");
+                let here = |finding: &&FindingDoc| {
+                    finding.object == index
+                        && (finding.kernels.is_empty() || finding.kernels.contains(&column))
+                        && concerns(finding, row.ops.as_deref())
+                };
+                let fails =
+                    |finding: &&FindingDoc| here(finding) && finding.level == "error" && !finding.known;
+                let failing: Vec<&FindingDoc> = document.findings.iter().filter(fails).collect();
+                let status = if let Some(error) = &object.error {
+                    let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+                    status.set_message(error.message.clone());
+                    status.set_type(error.code.clone());
+                    status
+                } else if let Some(first) = failing.first() {
+                    let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+                    let rules =
+                        if cell.rules.is_empty() { first.rule.to_owned() } else { cell.rules.join(", ") };
+                    status.set_message(format!("{}: {rules}", cell.fate.words()));
+                    status.set_type(first.rule);
+                    let texts = failing.iter().map(|finding| describe(document, repository, finding));
+                    status.set_description(texts.collect::<Vec<_>>().join("\n"));
+                    status
+                } else {
+                    TestCaseStatus::success()
+                };
+                let mut case = TestCase::new(name, status);
+                case.set_classname(path.clone());
+                let others = document
+                    .findings
+                    .iter()
+                    .filter(here)
+                    .filter(|finding| !fails(finding))
+                    .map(|finding| describe(document, repository, finding));
+                let unknown = document.undecided.iter().filter(|undecided| {
+                    undecided.object == index
+                        && (undecided.kernels.is_empty() || undecided.kernels.contains(&column))
+                });
+                let unknown = unknown.map(|undecided| {
+                    let (kind, name) = (undecided.subject.kind, &undecided.subject.name);
+                    format!("cannot tell [{}]: {kind} '{name}': {}\n", undecided.rule, undecided.reason)
+                });
+                let text: String = others.chain(unknown).collect();
+                if !text.is_empty() {
+                    case.set_system_out(text);
+                }
+                suite.add_test_case(case);
+            }
+        }
+        report.add_test_suite(suite);
+    }
+    let text = report.to_string().map_err(io::Error::other)?;
+    out.write_all(text.as_bytes())?;
+    writeln!(out)
+}
+
+fn describe(document: &Document, repository: &Repository, finding: &FindingDoc) -> String {
+    let mut text = String::new();
+    let place = &repository.places(document, finding)[0];
+    if let Some(line) = place.line {
+        text.push_str(&format!("{}:{line}: ", place.path));
+    }
+    text.push_str(&format!("{}[{}]: {}\n", finding.level, finding.rule, finding.message));
+    if let Some(words) = &finding.kernel_message {
+        let errno = finding.errno.as_ref().map_or_else(String::new, |errno| format!("{errno}: "));
+        text.push_str(&format!("at {}: {errno}{words}\n", finding.phase));
+    }
+    if let Some(help) = &finding.help {
+        text.push_str(&format!("{help}\n"));
+    }
+    text
+}

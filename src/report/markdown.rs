@@ -1,0 +1,156 @@
+//! Markdown (GitHub's flavour), for `$GITHUB_STEP_SUMMARY` and comments: the verdicts as a table, then the findings.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use super::matrix::{Fate, Matrix, kernels_of};
+use super::place::Repository;
+use super::{Document, FindingDoc, counts};
+
+/// GitHub drops a step summary above 1 MiB; what is over is counted.
+const LIMIT: usize = 900 << 10;
+
+/// Text that Markdown must take as it is.
+pub(super) fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '\n' | '\r' => out.push(' '),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' | '~' | '@' | '!' => {
+                out.push('\\');
+                out.push(c);
+            }
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
+/// A code span, with a fence that its text cannot close; a table cell splits at `|` even in one.
+fn code(text: &str) -> String {
+    let text = text.replace(['\n', '\r'], " ").replace('|', "\\|");
+    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat(longest + 1);
+    if longest > 0 { format!("{fence} {text} {fence}") } else { format!("{fence}{text}{fence}") }
+}
+
+/// A link to a rule's page, or its name.
+fn rule(repository: &Repository, name: &str) -> String {
+    match repository.rule_page(name) {
+        Some(address) => format!("[{}]({address})", code(name)),
+        None => code(name),
+    }
+}
+
+/// Prints the table and the findings.
+///
+/// # Errors
+/// The writer's.
+pub fn markdown(document: &Document, repository: &Repository, out: &mut impl Write) -> io::Result<()> {
+    let matrix = Matrix::of(document);
+    writeln!(out, "### scx-lint: {}\n", escape(&counts(document)))?;
+    write!(out, "| scheduler |")?;
+    for column in &matrix.columns {
+        write!(out, " {} |", escape(column))?;
+    }
+    writeln!(out, "\n|---|{}", "---|".repeat(matrix.columns.len()))?;
+    for row in &matrix.rows {
+        write!(out, "| {} |", code(&row.title))?;
+        for cell in &row.cells {
+            let sign = match cell.fate {
+                Fate::Works => "✅",
+                Fate::Fails(_) => "❌",
+                Fate::Unknown => "➖",
+                Fate::Unreadable => "⚠️",
+            };
+            write!(out, " {sign} {}", cell.fate.words())?;
+            if !cell.rules.is_empty() {
+                let rules: Vec<String> = cell.rules.iter().map(|name| rule(repository, name)).collect();
+                write!(out, ": {}", rules.join(", "))?;
+            }
+            write!(out, " |")?;
+        }
+        writeln!(out)?;
+    }
+    writeln!(out)?;
+    for object in &document.objects {
+        if let Some(error) = &object.error {
+            writeln!(out, "- ⚠️ {}: {}", code(&object.path), escape(&error.message))?;
+        }
+    }
+    let mut used = 0;
+    for (number, finding) in document.findings.iter().enumerate() {
+        let text = describe(document, repository, finding);
+        used += text.len();
+        if used > LIMIT {
+            writeln!(out, "\n… and {} more findings.", document.findings.len() - number)?;
+            break;
+        }
+        out.write_all(text.as_bytes())?;
+    }
+    if !document.undecided.is_empty() {
+        writeln!(out, "\n<details><summary>{} not decided</summary>\n", document.undecided.len())?;
+        for undecided in &document.undecided {
+            let object = document.objects[undecided.object].title();
+            writeln!(
+                out,
+                "- {} {}: {} {}: {}",
+                rule(repository, undecided.rule),
+                code(&object),
+                undecided.subject.kind.replace('_', "\\_"),
+                code(&undecided.subject.name),
+                escape(&undecided.reason)
+            )?;
+        }
+        writeln!(out, "\n</details>")?;
+    }
+    Ok(())
+}
+
+fn describe(document: &Document, repository: &Repository, finding: &FindingDoc) -> String {
+    let mut out = String::new();
+    let place = &repository.places(document, finding)[0];
+    let _ = write!(
+        out,
+        "- **{}** {}: {}",
+        finding.level,
+        rule(repository, finding.rule),
+        escape(&finding.message)
+    );
+    let kernels = kernels_of(document, finding);
+    if !kernels.is_empty() {
+        let _ = write!(out, " (kernels {})", escape(&kernels.join(", ")));
+    }
+    let line = place.line.map_or_else(String::new, |line| format!(":{line}"));
+    let _ = write!(out, "  \n  at {}", code(&format!("{}{line}", place.path)));
+    if place.line.is_some() {
+        let _ = write!(out, " in {}", code(&document.objects[finding.object].title()));
+    }
+    if let Some(words) = &finding.kernel_message {
+        let errno = finding.errno.as_ref().map_or_else(String::new, |errno| format!("{errno}: "));
+        let _ = write!(out, "  \n  {}", code(&format!("{errno}{words}")));
+    }
+    if let Some(text) = place.text.as_deref().filter(|text| !text.trim().is_empty()) {
+        let _ = write!(out, "  \n  {}", code(text.trim()));
+    }
+    if let Some(help) = &finding.help {
+        let _ = write!(out, "  \n  {}", escape(help));
+    }
+    out.push('\n');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_in_a_text_is_markup() {
+        assert_eq!(escape("a_b|c <d> `e`"), "a\\_b\\|c &lt;d&gt; \\`e\\`");
+        assert_eq!(code("a|b"), "`a\\|b`");
+        assert_eq!(code("a `b`` c"), "``` a `b`` c ```");
+    }
+}

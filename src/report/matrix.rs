@@ -1,0 +1,156 @@
+//! The verdicts as a table: a row for each object and ops variable, a column for each kernel.
+
+use super::{Answer, Document, FindingDoc};
+
+/// The table.
+#[derive(Debug, Clone)]
+pub struct Matrix {
+    /// Names of the kernels; one column `any kernel` where none is named.
+    pub columns: Vec<String>,
+    /// Rows in the order of the objects.
+    pub rows: Vec<Row>,
+}
+
+/// One row.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// Index of the object.
+    pub object: usize,
+    /// The ops variable; `None` for the object as a whole.
+    pub ops: Option<String>,
+    /// The object's path, and the ops variable.
+    pub title: String,
+    /// One for each column.
+    pub cells: Vec<Cell>,
+}
+
+/// What would happen on one kernel.
+#[derive(Debug, Clone, Default)]
+pub struct Cell {
+    /// How far it comes.
+    pub fate: Fate,
+    /// The rules that say so, each once.
+    pub rules: Vec<&'static str>,
+}
+
+/// How far an object comes on a kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Fate {
+    /// Every phase passes.
+    Works,
+    /// Fails at the named phase.
+    Fails(&'static str),
+    /// Nothing says that it fails, nor that it works.
+    #[default]
+    Unknown,
+    /// The input cannot be read.
+    Unreadable,
+}
+
+impl Fate {
+    /// In two or three words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Works => "works",
+            Self::Fails("open") => "does not open",
+            Self::Fails("load") => "does not load",
+            Self::Fails("attach") => "does not attach",
+            Self::Fails(_) => "is ejected",
+            Self::Unknown => "nothing found",
+            Self::Unreadable => "unreadable",
+        }
+    }
+
+    /// One character for narrow columns.
+    pub fn sign(self) -> &'static str {
+        match self {
+            Self::Works => "✓",
+            Self::Fails(_) => "✗",
+            Self::Unknown => "·",
+            Self::Unreadable => "!",
+        }
+    }
+}
+
+/// Names of the document's kernels.
+pub(super) fn kernel_names(document: &Document) -> Vec<String> {
+    let value = serde_json::to_value(&document.kernels).unwrap_or_default();
+    let name = |kernel: &serde_json::Value| kernel["name"].as_str().unwrap_or("?").to_owned();
+    value.as_array().map(|kernels| kernels.iter().map(name).collect()).unwrap_or_default()
+}
+
+/// The kernels that a finding is about, by name; empty where no kernel is named or it is about all of them.
+pub(super) fn kernels_of(document: &Document, finding: &FindingDoc) -> Vec<String> {
+    let names = kernel_names(document);
+    if finding.kernels.len() == names.len() {
+        return Vec::new();
+    }
+    finding.kernels.iter().filter_map(|&kernel| names.get(kernel).cloned()).collect()
+}
+
+/// Does a finding belong to an ops variable: one of open or load concerns all of them.
+pub(super) fn concerns(finding: &FindingDoc, ops: Option<&str>) -> bool {
+    let Some(ops) = ops else { return true };
+    matches!(finding.phase, "open" | "load")
+        || finding.subject.name == ops
+        || finding.subject.name.strip_prefix(ops).is_some_and(|rest| rest.starts_with('.'))
+}
+
+impl Matrix {
+    /// The table of a document.
+    pub fn of(document: &Document) -> Self {
+        let names = kernel_names(document);
+        let keys: Vec<Option<usize>> =
+            if names.is_empty() { vec![None] } else { (0..names.len()).map(Some).collect() };
+        let mut rows = Vec::new();
+        for (object, input) in document.objects.iter().enumerate() {
+            let path = input.title();
+            if input.error.is_some() {
+                let cell = Cell { fate: Fate::Unreadable, rules: Vec::new() };
+                rows.push(Row { object, ops: None, title: path, cells: vec![cell; keys.len()] });
+                continue;
+            }
+            let mut ops: Vec<Option<&str>> = Vec::new();
+            for verdict in document.verdicts.iter().filter(|verdict| verdict.object == object) {
+                if !ops.contains(&verdict.struct_ops.as_deref()) {
+                    ops.push(verdict.struct_ops.as_deref());
+                }
+            }
+            for ops in ops {
+                let title = ops.map_or_else(|| path.clone(), |ops| format!("{path}: {ops}"));
+                let cells = keys.iter().map(|&kernel| cell(document, object, ops, kernel)).collect();
+                rows.push(Row { object, ops: ops.map(str::to_owned), title, cells });
+            }
+        }
+        let columns = if names.is_empty() { vec!["any kernel".to_owned()] } else { names };
+        Self { columns, rows }
+    }
+}
+
+fn cell(document: &Document, object: usize, ops: Option<&str>, kernel: Option<usize>) -> Cell {
+    let found = document
+        .verdicts
+        .iter()
+        .find(|v| v.object == object && v.kernel == kernel && v.struct_ops.as_deref() == ops);
+    let Some(verdict) = found else { return Cell::default() };
+    let phases =
+        [(verdict.open, "open"), (verdict.load, "load"), (verdict.attach, "attach"), (verdict.run, "run")];
+    let Some((_, phase)) = phases.into_iter().find(|(answer, _)| *answer == Answer::Fail) else {
+        let works = phases.iter().all(|(answer, _)| *answer == Answer::Pass);
+        return Cell { fate: if works { Fate::Works } else { Fate::Unknown }, rules: Vec::new() };
+    };
+    let mut rules = Vec::new();
+    let here = document.findings.iter().filter(|finding| {
+        finding.object == object
+            && finding.level == "error"
+            && finding.phase == phase
+            && kernel.is_none_or(|kernel| finding.kernels.is_empty() || finding.kernels.contains(&kernel))
+            && concerns(finding, ops)
+    });
+    for finding in here {
+        if !rules.contains(&finding.rule) {
+            rules.push(finding.rule);
+        }
+    }
+    Cell { fate: Fate::Fails(phase), rules }
+}

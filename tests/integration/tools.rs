@@ -1,0 +1,50 @@
+//! The tools of others that the tests hold our output against.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use super::root;
+
+/// A tool by name: in `target/tools` (see .ci/tools), or in the path. A test that misses one is skipped and says so,
+/// or fails where `SCX_LINT_ALL_TOOLS` is set, as it is in CI.
+pub(super) fn tool(name: &str) -> Option<PathBuf> {
+    let tools = root().join("target/tools");
+    let below = match name {
+        "sarif-multitool" => tools.join("sarif-multitool-linux@5.7.0/Sarif.Multitool"),
+        "actions-core" => tools.join("core@3.0.1/lib/command.js"),
+        "mermaid" => tools.join("mermaid@11.17.2/dist/mermaid.min.js"),
+        "pre-commit" => tools.join("venv/bin/pre-commit"),
+        "python" => tools.join("venv/bin/python"),
+        _ => PathBuf::new(),
+    };
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::iter::once(below)
+        .chain(std::env::split_paths(&path).map(|folder| folder.join(name)))
+        .find(|path| path.is_file());
+    if found.is_none() {
+        assert!(std::env::var_os("SCX_LINT_ALL_TOOLS").is_none(), "{name} is missing");
+        eprintln!("SKIPPED: {name} is not installed; .ci/run installs it");
+    }
+    found
+}
+
+/// Runs a command that must succeed.
+pub(super) fn run(command: &mut Command) -> Output {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
+
+/// A folder of a test's own, empty.
+pub(super) fn scratch(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
