@@ -11,7 +11,9 @@ use miette::{
     Severity, SourceCode, SourceSpan, SpanContents,
 };
 
-use super::{Document, FindingDoc, LocationDoc, answer, counts};
+use super::answer::{answer, only_on};
+use super::matrix::{Fate, Matrix};
+use super::{Document, FindingDoc, LocationDoc, counts};
 
 /// Lines of real source shown before and after a line of a finding.
 const AROUND: u32 = 2;
@@ -172,7 +174,15 @@ pub fn full(document: &Document, style: &Style, sources: &Sources, out: &mut imp
     for undecided in &document.undecided {
         let path = document.objects[undecided.object].title();
         let (kind, name) = (undecided.subject.kind, &undecided.subject.name);
-        writeln!(out, "{path}: cannot tell [{}]: {kind} '{name}': {}", undecided.rule, undecided.reason)?;
+        let kernels = only_on(document, &undecided.kernels).map_or_else(String::new, |on| format!(" for {on}"));
+        writeln!(
+            out,
+            "{path}: cannot tell{kernels} [{}]: {kind} '{name}': {}",
+            undecided.rule, undecided.reason
+        )?;
+    }
+    if document.kernels.len() > 1 {
+        matrix(document, style, out)?;
     }
     for (number, object) in document.objects.iter().enumerate().filter(|(_, object)| object.error.is_none()) {
         writeln!(out, "{}: {}", object.title(), answer(document, number))?;
@@ -180,11 +190,61 @@ pub fn full(document: &Document, style: &Style, sources: &Sources, out: &mut imp
     writeln!(out, "{}", counts(document))
 }
 
+/// The verdicts as a table: a row for each object and ops variable, a column for each kernel. Columns that do not fit
+/// the width make a further block.
+fn matrix(document: &Document, style: &Style, out: &mut impl Write) -> io::Result<()> {
+    let matrix = Matrix::of(document);
+    let word = |fate: Fate| match fate {
+        Fate::Works => "pass".to_owned(),
+        Fate::Fails(phase) => format!("fail at {phase}"),
+        Fate::Unknown => "unknown".to_owned(),
+        Fate::Unreadable => "-".to_owned(),
+    };
+    let len = |text: &str| text.chars().count();
+    let title = matrix.rows.iter().map(|row| len(&row.title)).max().unwrap_or(0).max(len("scheduler"));
+    let widths: Vec<usize> = matrix
+        .columns
+        .iter()
+        .enumerate()
+        .map(|(column, name)| {
+            let cells = matrix.rows.iter().map(|row| len(&word(row.cells[column].fate)));
+            cells.max().unwrap_or(0).max(len(name))
+        })
+        .collect();
+    let mut first = 0;
+    while first < widths.len() {
+        let mut used = title;
+        let mut last = first;
+        while last < widths.len() && (last == first || used + 2 + widths[last] <= style.width) {
+            used += 2 + widths[last];
+            last += 1;
+        }
+        let line = |name: &str, cells: &mut dyn Iterator<Item = String>| {
+            let mut text = format!("{name:title$}");
+            for (cell, width) in cells.zip(&widths[first..last]) {
+                text.push_str(&format!("  {cell:width$}"));
+            }
+            text.trim_end().to_owned()
+        };
+        writeln!(out, "{}", line("scheduler", &mut matrix.columns[first..last].iter().cloned()))?;
+        for row in &matrix.rows {
+            let mut cells = row.cells[first..last].iter().map(|cell| word(cell.fate));
+            writeln!(out, "{}", line(&row.title, &mut cells))?;
+        }
+        writeln!(out)?;
+        first = last;
+    }
+    Ok(())
+}
+
 /// One finding with all its excerpts.
 fn message(document: &Document, finding: &FindingDoc, sources: &Sources) -> Message {
     let object = &document.objects[finding.object].path;
     let mut notes = String::new();
     let errno = finding.errno.as_deref().map_or_else(String::new, |errno| format!(" {errno}"));
+    if let Some(kernels) = only_on(document, &finding.kernels) {
+        notes.push_str(&format!("on {kernels}\n"));
+    }
     match &finding.kernel_message {
         Some(words) => notes.push_str(&format!("at {}:{errno}: {words}", finding.phase)),
         None if finding.errno.is_some() => notes.push_str(&format!("at {}:{errno}", finding.phase)),

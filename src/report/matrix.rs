@@ -74,9 +74,7 @@ impl Fate {
 
 /// Names of the document's kernels.
 pub(super) fn kernel_names(document: &Document) -> Vec<String> {
-    let value = serde_json::to_value(&document.kernels).unwrap_or_default();
-    let name = |kernel: &serde_json::Value| kernel["name"].as_str().unwrap_or("?").to_owned();
-    value.as_array().map(|kernels| kernels.iter().map(name).collect()).unwrap_or_default()
+    document.kernels.iter().map(|kernel| kernel.name.clone()).collect()
 }
 
 /// The kernels that a finding is about, by name; empty where no kernel is named or it is about all of them.

@@ -2,6 +2,8 @@
 //!
 //! [`Document`] is JSON version 1; the formats for people print the same document.
 
+#[cfg(feature = "cli")]
+mod answer;
 mod concise;
 mod document;
 #[cfg(feature = "cli")]
@@ -92,39 +94,4 @@ fn counts(document: &Document) -> String {
         parts.push(format!("{} undecided", summary.undecided));
     }
     format!("{} in {}", parts.join(", "), plural(summary.objects, "input"))
-}
-
-#[cfg(feature = "cli")]
-/// One sentence on an object: how far it comes, and what stops it.
-fn answer(document: &Document, object: usize) -> String {
-    let Some(verdict) = document.verdicts.iter().find(|v| v.object == object && v.struct_ops.is_none())
-    else {
-        return "cannot be read".to_owned();
-    };
-    let phases = [
-        (verdict.open, "open", "will not open"),
-        (verdict.load, "load", "will not load"),
-        (verdict.attach, "attach", "will not attach"),
-        (verdict.run, "run", "will be ejected"),
-    ];
-    for (answer, phase, words) in phases {
-        if answer == Answer::Fail {
-            let mut rules: Vec<&str> = Vec::new();
-            for finding in document
-                .findings
-                .iter()
-                .filter(|f| f.object == object && f.phase == phase && f.level == "error")
-            {
-                if !rules.contains(&finding.rule) {
-                    rules.push(finding.rule);
-                }
-            }
-            return if rules.is_empty() {
-                words.to_owned()
-            } else {
-                format!("{words}: {}", rules.join(", "))
-            };
-        }
-    }
-    "opens; nothing in the file keeps it from loading and attaching (no kernel named)".to_owned()
 }

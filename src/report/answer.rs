@@ -1,0 +1,120 @@
+//! One sentence on an object: on which kernels it works, and what stops it on the others.
+
+use super::matrix::{Fate, Matrix, kernel_names};
+use super::{Answer, Document};
+
+/// Kernels by name; a run of three and more neighbours of the list as `first-last`.
+pub(super) fn kernel_list(document: &Document, kernels: &[usize]) -> String {
+    let names = kernel_names(document);
+    let name = |kernel: usize| names.get(kernel).map_or("?", String::as_str);
+    let mut parts: Vec<String> = Vec::new();
+    let mut rest = kernels;
+    while let Some(&first) = rest.first() {
+        let run = rest.iter().enumerate().take_while(|&(i, &kernel)| kernel == first + i).count();
+        // A range of file names would say nothing.
+        let built_in = rest[..run].iter().all(|&kernel| {
+            document.kernels.get(kernel).is_some_and(|kernel| kernel.source == "built-in")
+        });
+        let take = if run >= 3 && built_in { run } else { 1 };
+        parts.push(match take {
+            1 => name(first).to_owned(),
+            _ => format!("{}-{}", name(first), name(rest[take - 1])),
+        });
+        rest = &rest[take..];
+    }
+    parts.join(", ")
+}
+
+/// The kernels that something is about, as `kernel_list` spells them; `None` where it is about all, or none is named.
+pub(super) fn only_on(document: &Document, kernels: &[usize]) -> Option<String> {
+    (kernels.len() < document.kernels.len()).then(|| kernel_list(document, kernels))
+}
+
+/// The sentence.
+pub(super) fn answer(document: &Document, object: usize) -> String {
+    if document.kernels.is_empty() {
+        return without_kernel(document, object);
+    }
+    let matrix = Matrix::of(document);
+    let Some(row) = matrix.rows.iter().find(|row| row.object == object && row.ops.is_none()) else {
+        return "cannot be read".to_owned();
+    };
+    let mut works = Vec::new();
+    let mut unknown: Vec<(usize, String)> = Vec::new();
+    let mut fails: Vec<(Vec<usize>, String)> = Vec::new();
+    for (kernel, cell) in row.cells.iter().enumerate() {
+        match cell.fate {
+            Fate::Works => works.push(kernel),
+            Fate::Unreadable => return "cannot be read".to_owned(),
+            Fate::Unknown => unknown.push((kernel, first_question(document, object, kernel))),
+            Fate::Fails(phase) => {
+                let reason = format!("{}: {}", cell.fate.words(), first_reason(document, object, kernel, phase));
+                match fails.iter_mut().find(|(_, known)| *known == reason) {
+                    Some((kernels, _)) => kernels.push(kernel),
+                    None => fails.push((vec![kernel], reason)),
+                }
+            }
+        }
+    }
+    let mut parts = Vec::new();
+    if !works.is_empty() {
+        parts.push(format!("works on {}", kernel_list(document, &works)));
+    }
+    for (kernels, reason) in fails {
+        parts.push(format!("on {} {reason}", kernel_list(document, &kernels)));
+    }
+    let mut asked: Vec<(Vec<usize>, String)> = Vec::new();
+    for (kernel, reason) in unknown {
+        match asked.iter_mut().find(|(_, known)| *known == reason) {
+            Some((kernels, _)) => kernels.push(kernel),
+            None => asked.push((vec![kernel], reason)),
+        }
+    }
+    for (kernels, reason) in asked {
+        parts.push(format!("cannot tell for {}: {reason}", kernel_list(document, &kernels)));
+    }
+    parts.join("; ")
+}
+
+/// The first finding that stops an object on a kernel.
+fn first_reason(document: &Document, object: usize, kernel: usize, phase: &str) -> String {
+    let here = |finding: &&super::FindingDoc| {
+        finding.object == object
+            && finding.phase == phase
+            && (finding.kernels.is_empty() || finding.kernels.contains(&kernel))
+    };
+    // An error first, else what the user made a warning or note of.
+    let mut found = document.findings.iter().filter(here);
+    let first = found.clone().find(|finding| finding.level == "error").or_else(|| found.next());
+    first.map_or_else(|| "by a rule that is allowed".to_owned(), |finding| finding.message.clone())
+}
+
+/// The first open question about an object on a kernel.
+fn first_question(document: &Document, object: usize, kernel: usize) -> String {
+    let found = document.undecided.iter().find(|open| open.object == object && open.kernels.contains(&kernel));
+    found.map_or_else(|| "no rule says".to_owned(), |open| format!("{} '{}' {}", open.subject.kind, open.subject.name, open.reason))
+}
+
+fn without_kernel(document: &Document, object: usize) -> String {
+    let Some(verdict) = document.verdicts.iter().find(|v| v.object == object && v.struct_ops.is_none())
+    else {
+        return "cannot be read".to_owned();
+    };
+    let phases = [
+        (verdict.open, "open", "will not open"),
+        (verdict.load, "load", "will not load"),
+        (verdict.attach, "attach", "will not attach"),
+        (verdict.run, "run", "will be ejected"),
+    ];
+    let Some((_, phase, words)) = phases.into_iter().find(|(answer, ..)| *answer == Answer::Fail) else {
+        return "opens; nothing in the file keeps it from loading and attaching (no kernel named)".to_owned();
+    };
+    let mut rules: Vec<&str> = Vec::new();
+    let stops = |f: &&super::FindingDoc| f.object == object && f.phase == phase && f.level == "error";
+    for finding in document.findings.iter().filter(stops) {
+        if !rules.contains(&finding.rule) {
+            rules.push(finding.rule);
+        }
+    }
+    if rules.is_empty() { words.to_owned() } else { format!("{words}: {}", rules.join(", ")) }
+}
