@@ -5,9 +5,12 @@
 //! absent, or unknown with its reason: where the BTF at hand was cut, or is that of a smaller
 //! configuration, a name that is missing proves nothing.
 
+pub mod builtin;
 pub mod exceptions;
+pub mod image;
 pub mod kfuncs;
 mod ops;
+pub mod snapshot;
 pub mod target;
 
 use std::borrow::Cow;
