@@ -13,6 +13,7 @@
 
 pub mod client;
 pub mod compare;
+pub mod core;
 pub mod mutate;
 pub mod view;
 pub mod worker;

@@ -66,6 +66,15 @@ fn take_messages() -> Vec<(u32, String)> {
     MESSAGES.lock().map(|mut m| std::mem::take(&mut *m)).unwrap_or_default()
 }
 
+/// The warnings that libbpf printed since messages were last taken.
+pub fn take_warnings() -> Vec<String> {
+    take_messages()
+        .into_iter()
+        .filter(|&(level, _)| level == sys::LIBBPF_WARN)
+        .map(|(_, text)| text)
+        .collect()
+}
+
 /// An object that libbpf opened; closed on drop.
 pub struct Opened(ptr::NonNull<sys::bpf_object>);
 

@@ -121,7 +121,7 @@ impl Builder {
 
     /// An integer with other encoding bits: 1 signed, 2 char, 4 bool.
     pub fn int_encoded(&mut self, name: &str, size: u32, encoding: u32) -> TypeId {
-        self.raw(Kind::Int, name, 0, size, &[encoding << 24 | size * 8])
+        self.raw(Kind::Int, name, 0, size, &[encoding << 24 | (size * 8)])
     }
 
     /// A floating-point number of so many bytes.

@@ -318,3 +318,161 @@ fn params(local: &Type<'_>, target: &Type<'_>) -> impl Iterator<Item = (TypeId, 
     };
     types(local).into_iter().zip(types(target))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::btf::build::{Builder, Field};
+
+    type Question = fn(&Btf<'_>, TypeId, &Btf<'_>, TypeId) -> Result<bool, Errno>;
+
+    /// Asks about two types of one BTF, one of which plays the kernel's.
+    fn ask(build: &Builder, question: Question, local: TypeId, target: TypeId) -> Result<bool, Errno> {
+        let bytes = build.finish();
+        let btf = Btf::parse(&bytes).unwrap();
+        question(&btf, local, &btf, target)
+    }
+
+    #[test]
+    fn types_are_compared_by_shape() {
+        let mut build = Builder::new();
+        let (int, long) = (build.int("int", 4, true), build.int("unsigned long", 8, false));
+        let (a, b) = (build.composite("a", 4, &[]), build.composite("b", 8, &[]));
+        let (narrow, wide) = (build.enumeration("e", &[]), build.enum64("f", &[]));
+        let fwd = build.fwd("a", false);
+        let [to_a, to_b, to_fwd, to_void] = [a, b, fwd, TypeId::VOID].map(|to| build.ptr(to));
+        let konst = build.refer(Kind::Const, "", int);
+        let named = build.typedef("t", int);
+        let (three, four) = (build.array(int, 3), build.array(long, 4));
+        let takes = [to_a, to_b, to_fwd, konst].map(|ty| build.proto(int, &[("x", ty)]));
+        let returns_void = build.proto(TypeId::VOID, &[("x", to_a)]);
+        let yes = [
+            (int, long),
+            (a, b),
+            (narrow, wide),
+            (to_a, to_b),
+            (three, four),
+            (takes[0], takes[1]),
+            (konst, konst),
+            (TypeId::VOID, TypeId::VOID),
+        ];
+        let no = [
+            (int, narrow),
+            (a, fwd),
+            (to_a, to_fwd),
+            (to_void, to_a),
+            (int, to_a),
+            (takes[0], takes[2]),
+            (takes[0], takes[3]),
+            (takes[0], returns_void),
+            // The roots themselves are compared as they are.
+            (int, konst),
+            (int, named),
+        ];
+        for (local, target) in yes {
+            assert_eq!(ask(&build, types_are_compat, local, target), Ok(true), "{local} {target}");
+        }
+        for (local, target) in no {
+            assert_eq!(ask(&build, types_are_compat, local, target), Ok(false), "{local} {target}");
+            assert_eq!(ask(&build, types_are_compat, target, local), Ok(false), "{target} {local}");
+        }
+    }
+
+    #[test]
+    fn depth_is_limited() {
+        let mut build = Builder::new();
+        let mut ty = build.int("int", 4, true);
+        for _ in 0..31 {
+            ty = build.ptr(ty);
+        }
+        assert_eq!(ask(&build, types_are_compat, ty, ty), Ok(true));
+        let deeper = build.ptr(ty);
+        assert_eq!(ask(&build, types_are_compat, deeper, deeper), Err(Errno::EINVAL));
+        assert_eq!(ask(&build, types_match, deeper, deeper), Err(Errno::EINVAL));
+    }
+
+    #[test]
+    fn cycles_end() {
+        let mut build = Builder::new();
+        let own = build.next_id();
+        let typedef = build.typedef("t", own);
+        let array = build.array(TypeId(typedef.0 + 1), 1);
+        for question in [types_are_compat as Question, types_match, fields_are_compat] {
+            assert_eq!(ask(&build, question, typedef, typedef), Err(Errno::EINVAL));
+            assert!(ask(&build, question, array, array).is_err());
+        }
+        // Prototypes that take two of the next each.
+        let mut build = Builder::new();
+        let mut proto = build.proto(TypeId::VOID, &[]);
+        for _ in 0..31 {
+            proto = build.proto(TypeId::VOID, &[("a", proto), ("b", proto)]);
+        }
+        assert_eq!(ask(&build, types_are_compat, proto, proto), Err(Errno::E2BIG));
+        assert_eq!(ask(&build, types_match, proto, proto), Err(Errno::E2BIG));
+    }
+
+    #[test]
+    fn matching_is_a_subset() {
+        let mut build = Builder::new();
+        let (int, uint) = (build.int("int", 4, true), build.int("unsigned int", 4, false));
+        let (small, large) = (
+            build.composite("s___x", 4, &[Field::new("a", int, 0)]),
+            build.composite("s", 8, &[Field::new("b", uint, 0), Field::new("a", int, 32)]),
+        );
+        let other = build.composite("s", 8, &[Field::new("b", int, 0), Field::new("a", uint, 32)]);
+        assert_eq!(ask(&build, types_match, small, large), Ok(true));
+        assert_eq!(ask(&build, types_match, large, small), Ok(false));
+        assert_eq!(ask(&build, types_match, small, other), Ok(false));
+        assert_eq!(ask(&build, types_match, int, uint), Ok(false));
+        // Behind a pointer only name and kind count, and a declaration will do.
+        let (fwd, fwd_union) = (build.fwd("s", false), build.fwd("s", true));
+        let [to_small, to_other, to_fwd, to_union] = [small, other, fwd, fwd_union].map(|to| build.ptr(to));
+        assert_eq!(ask(&build, types_match, to_small, to_other), Ok(true));
+        assert_eq!(ask(&build, types_match, to_small, to_fwd), Ok(true));
+        assert_eq!(ask(&build, types_match, to_fwd, to_small), Ok(true));
+        assert_eq!(ask(&build, types_match, to_small, to_union), Ok(false));
+        assert_eq!(ask(&build, types_match, to_union, to_small), Ok(false));
+        assert_eq!(ask(&build, types_match, small, fwd), Ok(false));
+        let (three, four) = (build.array(int, 3), build.array(int, 4));
+        assert_eq!(ask(&build, types_match, three, four), Ok(false));
+        // Enumerators by name, whatever their value; the width has to be the same.
+        let (one, two) = (build.enumeration("e", &[("A", 1)]), build.enumeration("e", &[("B", 1), ("A", 2)]));
+        let wide = build.enum64("e", &[("A", 1)]);
+        assert_eq!(ask(&build, types_match, one, two), Ok(true));
+        assert_eq!(ask(&build, types_match, two, one), Ok(false));
+        assert_eq!(ask(&build, types_match, one, wide), Ok(false));
+    }
+
+    #[test]
+    fn fields_are_compared_loosely() {
+        let mut build = Builder::new();
+        let (int, long) = (build.int("int", 4, true), build.int("unsigned long", 8, false));
+        let (structure, union) = (build.composite("a", 4, &[]), build.union("b", 8, &[]));
+        let (e, same, anonymous, f) = (
+            build.enumeration("e___x", &[]),
+            build.enum64("e", &[]),
+            build.enumeration("", &[]),
+            build.enumeration("f", &[]),
+        );
+        let (to_int, to_union) = (build.ptr(int), build.ptr(union));
+        let (three, four) = (build.array(int, 3), build.array(long, 4));
+        let (single, double) = (build.float("float", 4), build.float("double", 8));
+        let shifted = build.raw(Kind::Int, "old", 0, 4, &[1 << 24 | 3 << 16 | 5]);
+        for (local, target) in [
+            (int, long),
+            (structure, union),
+            (e, same),
+            (e, anonymous),
+            (to_int, to_union),
+            (three, four),
+            (single, double),
+        ] {
+            assert_eq!(ask(&build, fields_are_compat, local, target), Ok(true), "{local} {target}");
+        }
+        for (local, target) in
+            [(e, f), (int, e), (int, three), (structure, to_int), (int, shifted), (int, single)]
+        {
+            assert_eq!(ask(&build, fields_are_compat, local, target), Ok(false), "{local} {target}");
+        }
+    }
+}

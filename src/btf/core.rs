@@ -34,19 +34,23 @@ pub struct CoreError {
     /// The value was found, but the instruction cannot hold it: libbpf's `failed to patch insn`, with the instruction's
     /// index in its function.
     pub patching: Option<usize>,
+    /// The text names the relocation by itself, so that only the program comes before it.
+    unnumbered: bool,
 }
 
 impl CoreError {
     fn new(errno: Errno, text: impl Into<String>) -> Self {
-        Self { errno, text: text.into(), patching: None }
+        Self { errno, text: text.into(), patching: None, unnumbered: false }
     }
 
     /// The lines that libbpf prints about record `number` (of its section's block) in the program.
     pub fn lines(&self, program: &str, number: usize) -> Vec<String> {
         let prefix = format!("prog '{program}': relo #{number}: ");
         let mut lines = Vec::new();
-        if !self.text.is_empty() {
-            lines.push(format!("{prefix}{}", self.text));
+        match self.text.as_str() {
+            "" => {}
+            text if self.unnumbered => lines.push(format!("prog '{program}': {text}")),
+            text => lines.push(format!("{prefix}{text}")),
         }
         lines.push(match self.patching {
             Some(index) => format!("{prefix}failed to patch insn #{index}: -{}", self.errno),
@@ -207,7 +211,10 @@ impl<'l> Relocation<'l> {
                 ),
             ));
         }
-        let spec = kind.ok_or(Errno::EINVAL).and_then(|kind| Spec::parse(local, record, kind));
+        let spec = match kind {
+            Some(kind) => Spec::parse(local, record, kind),
+            None => Err(spec::unknown_kind(local.bytes(record.access))),
+        };
         let failed = |errno: Errno| {
             CoreError::new(
                 Errno::EINVAL,
@@ -401,7 +408,7 @@ impl<'l> Relocation<'l> {
                         "relo {} at insn #{} can't be applied to array access",
                         self.number, self.insn_in_section
                     );
-                    return Err(CoreError { text, ..error() });
+                    return Err(CoreError { unnumbered: true, ..CoreError::new(Errno::EINVAL, text) });
                 }
             }
             return Ok(field);
@@ -429,7 +436,7 @@ impl<'l> Relocation<'l> {
                         "relo {} at insn #{} can't be satisfied for bitfield",
                         self.number, self.insn_in_section
                     );
-                    return Err(CoreError::new(Errno::E2BIG, text));
+                    return Err(CoreError { unnumbered: true, ..CoreError::new(Errno::E2BIG, text) });
                 }
                 bytes *= 2;
                 byte_offset = bit_offset / 8 / bytes * bytes;
@@ -495,7 +502,8 @@ impl<'l> Relocation<'l> {
     /// libbpf `bpf_core_patch_insn`.
     fn patch<'t>(&self, value: &Value, slot: Slot, no_candidate: bool) -> Result<Resolution<'t>, CoreError> {
         let Slot { index, insn, next } = slot;
-        let fail = |errno, text: String| Err(CoreError { errno, text, patching: Some(index) });
+        let fail =
+            |errno, text: String| Err(CoreError { patching: Some(index), ..CoreError::new(errno, text) });
         let Value { orig, new, .. } = *value;
         let mut done = Resolution { orig, new, outcome: Outcome::Value, insn, next, target: None };
         if value.poison {

@@ -325,7 +325,7 @@ impl<'d> Btf<'d> {
         let depth = depth.checked_sub(1)?;
         let ty = self.get(id)?;
         match ty.kind() {
-            Kind::Int | Kind::Enum | Kind::Enum64 | Kind::Float => Some(ty.size().clamp(1, 8)),
+            Kind::Int | Kind::Enum | Kind::Enum64 | Kind::Float => (ty.size() > 0).then(|| ty.size().min(8)),
             Kind::Ptr => Some(8),
             Kind::Typedef | Kind::Volatile | Kind::Const | Kind::Restrict | Kind::TypeTag => {
                 self.align_within(ty.target(), depth, seen)
@@ -360,7 +360,7 @@ impl<'d> Btf<'d> {
                 return Some(1);
             }
         }
-        Some(if ty.size() % most == 0 { most } else { 1 })
+        Some(if ty.size().is_multiple_of(most) { most } else { 1 })
     }
 
     /// All declaration tags: what they tag, which member or parameter (-1: the whole), and the text.
@@ -370,3 +370,6 @@ impl<'d> Btf<'d> {
             .map(|(_, ty)| (ty.target(), ty.component(), self.name(&ty)))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -112,25 +112,33 @@ fn zeros(word: u64) -> u64 {
 
 /// [`hash`] of the name that `rest` starts with, and whether three underscores in a row may be in it. A NUL ends it.
 fn hash_string(rest: &[u8]) -> (u64, bool) {
-    let (words, tail) = rest.as_chunks::<8>();
-    let mut last = [0; 8];
-    last[..tail.len()].copy_from_slice(tail);
     let (mut hash, mut marks, mut flavoured) = (0, 0, 0);
-    for &word in words.iter().chain(std::iter::once(&last)) {
-        let mut word = u64::from_le_bytes(word);
+    let mut rest = rest;
+    loop {
+        let mut word = match rest.split_first_chunk::<8>() {
+            Some((word, next)) => {
+                rest = next;
+                u64::from_le_bytes(*word)
+            }
+            None => {
+                let mut word = [0; 8];
+                word[..rest.len()].copy_from_slice(rest);
+                u64::from_le_bytes(word)
+            }
+        };
         let end = zeros(word);
         if end != 0 {
-            word &= (1u64 << (end.trailing_zeros() & !7)) - 1;
+            // Keeps what is below the mark on the first zero, whose own lower bits are zero as they are.
+            word &= (end & end.wrapping_neg()) - 1;
         }
         let underscores = zeros(word ^ (ONES * u64::from(b'_')));
         flavoured |= underscores & (underscores << 8 | marks >> 56) & (underscores << 16 | marks >> 48);
         marks = underscores;
         hash = mix(hash, word);
         if end != 0 {
-            break;
+            return (finish(hash), flavoured != 0);
         }
     }
-    (finish(hash), flavoured != 0)
 }
 
 /// Lookups by name. Names are compared byte by byte; those that are not UTF-8 are never found.

@@ -1,8 +1,10 @@
 //! Where scx-lint and libbpf must agree, and what the oracle itself must get right for that to mean anything.
 
+mod core;
 mod oracle;
 mod same_on_files;
 mod same_on_mutants;
+mod types;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,6 +26,27 @@ fn root() -> PathBuf {
 fn corpus() -> Option<PathBuf> {
     let shared = std::env::var_os("SCX_LINT_SHARED").map_or_else(|| root().join("../shared"), PathBuf::from);
     Some(shared.join("corpus")).filter(|dir| dir.is_dir())
+}
+
+/// Kernels' BTFs by name: those beside the repository, which are compressed, and this machine's. Sorted; most machines have
+/// only the last, or none.
+fn kernels() -> Vec<(String, Vec<u8>)> {
+    let shared = std::env::var_os("SCX_LINT_SHARED").map_or_else(|| root().join("../shared"), PathBuf::from);
+    let mut found = Vec::new();
+    for path in
+        fs::read_dir(shared.join("kernels/btf")).into_iter().flatten().flatten().map(|entry| entry.path())
+    {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        match Command::new("xz").arg("-dc").arg(&path).output() {
+            Ok(output) if output.status.success() => found.push((name, output.stdout)),
+            _ => eprintln!("skipped: {name}: xz cannot unpack it"),
+        }
+    }
+    found.sort();
+    if let Ok(bytes) = fs::read("/sys/kernel/btf/vmlinux") {
+        found.push(("this machine's".to_owned(), bytes));
+    }
+    found
 }
 
 /// Every object there is: fixtures, malformed ones included, and the corpus. Sorted, so that a run can be repeated.

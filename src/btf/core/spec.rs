@@ -331,7 +331,7 @@ impl fmt::Display for Spec<'_> {
         if self.kind.is_field() {
             let raw: Vec<_> = self.raw.iter().map(u32::to_string).collect();
             write!(f, " ({} @ offset {}", raw.join(":"), self.bit_offset / 8)?;
-            if self.bit_offset % 8 != 0 {
+            if !self.bit_offset.is_multiple_of(8) {
                 write!(f, ".{}", self.bit_offset % 8)?;
             }
             f.write_str(")")?;
@@ -382,6 +382,14 @@ fn match_member<'t>(
 /// Bits that `index` elements of `size` bytes take, as libbpf's 32-bit offset keeps them.
 fn bits(index: u32, size: u64) -> u32 {
     u64::from(index).wrapping_mul(size).wrapping_mul(8) as u32
+}
+
+/// What is wrong with a record of no known kind: libbpf first reads its access string.
+pub(super) fn unknown_kind(text: &[u8]) -> Errno {
+    if text.first() == Some(&b':') {
+        return Errno::EINVAL;
+    }
+    indexes(text).err().unwrap_or(Errno::EINVAL)
 }
 
 /// The numbers of an access string, as a loop of `sscanf("%d")` with an optional colon before each reads them.
