@@ -11,4 +11,5 @@ pub mod finding;
 pub mod input;
 pub mod insn;
 pub mod object;
+pub mod reach;
 pub mod report;

@@ -1,5 +1,6 @@
 //! Where scx-lint and libbpf must agree, and what the oracle itself must get right for that to mean anything.
 
+mod reach;
 mod oracle;
 mod same_on_files;
 mod same_on_mutants;
