@@ -5,6 +5,7 @@
 
 use crate::finding::{Level, Outcome, Phase};
 use crate::object::Object;
+use crate::reach::{Analysis, Knowledge};
 
 /// A rule; its documentation is the comment at its definition.
 #[derive(Debug)]
@@ -122,6 +123,8 @@ pub struct Context<'a, 'd> {
     pub options: &'a Options,
     /// User space may change values, sizes and what is loaded: the loader is scx's.
     pub edited: bool,
+    /// What the verifier walks of each program.
+    pub analysis: &'a Analysis<'a, 'd>,
 }
 
 type Check = fn(&Context<'_, '_>, &mut Outcome);
@@ -197,7 +200,13 @@ pub fn find(name: &str) -> Option<&'static Rule> {
 
 /// Runs every check over an object.
 pub fn check(object: &Object<'_>, options: &Options) -> Outcome {
-    let cx = Context { object, options, edited: is_edited(object, options) };
+    let edited = is_edited(object, options);
+    let mut knowledge = Knowledge::default();
+    if edited {
+        knowledge = knowledge.with_unknown_rodata(object);
+    }
+    let analysis = Analysis::new(object, &knowledge);
+    let cx = Context { object, options, edited, analysis: &analysis };
     let mut outcome = Outcome::default();
     for check in CHECKS {
         check(&cx, &mut outcome);

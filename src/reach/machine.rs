@@ -240,7 +240,7 @@ impl<'a, 'd> Machine<'a, 'd> {
         };
         match raw {
             Some(raw) => {
-                let value = Value::known(super::little_endian(raw));
+                let value = Value::known(super::number(raw, self.object.elf.byte_order));
                 if signed { sign_extended(value, bytes, true, 0) } else { value }
             }
             None => Value::Scalar(Scalar::vague(if signed { 8 } else { bytes })),

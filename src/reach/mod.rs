@@ -24,6 +24,7 @@ mod value;
 use std::cell::OnceCell;
 use std::collections::HashMap;
 
+use crate::elf::ByteOrder;
 use crate::object::{FuncIdx, InsnIdx, MapIdx, MapOrigin, Object};
 
 use code::{Code, CoreFacts, Step};
@@ -50,7 +51,7 @@ pub enum ExternFact {
     Resolved,
     /// Weak and not there: its address is 0 and a call to it is poisoned.
     Null,
-    /// A kernel configuration value, as libbpf puts it into `.kconfig`: little-endian bytes.
+    /// A kernel configuration value, as libbpf puts it into `.kconfig`: bytes in the object's byte order.
     Value(Vec<u8>),
 }
 
@@ -124,13 +125,17 @@ impl Knowledge {
                 value[usize::try_from(byte - at).ok()?] = *edit.bytes.as_ref()?.get(index)?;
             }
         }
-        Some(little_endian(value))
+        Some(number(value, object.elf.byte_order))
     }
 }
 
-/// Up to eight bytes as a number. Objects of the other byte order are refused before anything is walked.
-fn little_endian(bytes: &[u8]) -> u64 {
-    bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte))
+/// Up to eight bytes as a number.
+fn number(bytes: &[u8], order: ByteOrder) -> u64 {
+    let push = |value: u64, byte: &u8| value << 8 | u64::from(*byte);
+    match order {
+        ByteOrder::Little => bytes.iter().rev().fold(0, push),
+        ByteOrder::Big => bytes.iter().fold(0, push),
+    }
 }
 
 /// An object with what is known of it; the functions are looked at as programs need them.
@@ -140,13 +145,15 @@ pub struct Analysis<'a, 'd> {
     knowledge: &'a Knowledge,
     core: OnceCell<CoreFacts>,
     codes: Vec<OnceCell<Code>>,
+    programs: Vec<OnceCell<Reach>>,
 }
 
 impl<'a, 'd> Analysis<'a, 'd> {
     /// Nothing is computed yet.
     pub fn new(object: &'a Object<'d>, knowledge: &'a Knowledge) -> Self {
         let codes = object.functions.iter().map(|_| OnceCell::new()).collect();
-        Self { object, knowledge, core: OnceCell::new(), codes }
+        let programs = object.functions.iter().map(|_| OnceCell::new()).collect();
+        Self { object, knowledge, core: OnceCell::new(), codes, programs }
     }
 
     fn code(&self, function: FuncIdx) -> &Code {
@@ -156,8 +163,12 @@ impl<'a, 'd> Analysis<'a, 'd> {
         })
     }
 
-    /// What the verifier walks of one program.
-    pub fn program(&self, program: FuncIdx) -> Reach {
+    /// What the verifier walks of one program; computed at the first call.
+    pub fn program(&self, program: FuncIdx) -> &Reach {
+        self.programs[program.0].get_or_init(|| self.walk(program))
+    }
+
+    fn walk(&self, program: FuncIdx) -> Reach {
         let functions: Vec<FuncIdx> = self.object.code_of(program).map(|(function, _)| function).collect();
         let codes: Vec<&Code> = functions.iter().map(|&function| self.code(function)).collect();
         let machine = Machine::new(self.object, self.knowledge, program);
@@ -223,7 +234,7 @@ pub struct Reach {
 impl Reach {
     /// Looks at one program. For several programs of an object, [`Analysis`] saves work.
     pub fn of(object: &Object<'_>, program: FuncIdx, knowledge: &Knowledge) -> Self {
-        Analysis::new(object, knowledge).program(program)
+        Analysis::new(object, knowledge).walk(program)
     }
 
     /// Does the verifier walk an instruction of the program or of a function appended to it. An instruction that
