@@ -13,4 +13,5 @@ pub mod insn;
 pub mod kernel;
 pub mod load;
 pub mod object;
+pub mod reach;
 pub mod report;

@@ -32,7 +32,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             continue;
         }
         let subject = Subject::program(object, program);
-        match Walk::new(object, program).first(|insn| insn.is_addr_space_cast()) {
+        match Walk::new(cx, program).first(|insn| insn.is_addr_space_cast()) {
             Sight::Certain(site, insn) => {
                 let message = format!("program '{}' casts an arena pointer and uses no arena", function.name);
                 out.found(&CAST_WITHOUT_ARENA, subject, message)

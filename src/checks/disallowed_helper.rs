@@ -36,7 +36,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         let subject = Subject::program(object, program);
         let refused =
             |insn: Insn| insn.helper().is_some_and(|id| (1..=211).contains(&id) && !ALLOWED.contains(&id));
-        match Walk::new(object, program).first(refused) {
+        match Walk::new(cx, program).first(refused) {
             Sight::Certain(site, insn) => {
                 let id = object[site].code.get(insn.0).map_or(0, |insn| insn.imm);
                 let message = format!("program '{}' calls helper #{id}, which sched_ext does not offer", function.name);

@@ -24,7 +24,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         debug_assert!(entry.autoload);
         let subject = Subject::program(object, program);
         let wrong = |insn: Insn| insn.is_addr_space_cast() && !matches!(insn.imm, 1 | 0x1_0000);
-        match Walk::new(object, program).first(wrong) {
+        match Walk::new(cx, program).first(wrong) {
             Sight::Certain(site, insn) => {
                 let message = format!("program '{}' casts between unknown address spaces", function.name);
                 out.found(&INVALID_ADDRESS_SPACE_CAST, subject, message)

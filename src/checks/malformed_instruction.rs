@@ -61,7 +61,7 @@ fn bad_register(
     let mut guarded = None;
     for (index, function) in object.code_of(program) {
         for &(at, register) in &bad[index.0] {
-            let walk = walk.get_or_insert_with(|| Walk::new(object, program));
+            let walk = walk.get_or_insert_with(|| Walk::new(cx, program));
             if walk.is_certain(index, at) {
                 let problem = format!("instruction {} of '{}' uses register r{register}", at.0, function.name);
                 return Some((index, at, problem, format!("R{register} is invalid")));

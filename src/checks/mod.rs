@@ -7,6 +7,7 @@ use crate::finding::{Level, Outcome, Phase};
 use crate::kernel::{Kernel, KernelArenaRule};
 use crate::load::Load;
 use crate::object::{F_ARENA_MAP_ALWAYS, FuncIdx, InsnIdx, Object, OpsIdx, StructOps};
+use crate::reach::{Analysis, Reached};
 
 /// A rule; its documentation is the comment at its definition.
 #[derive(Debug)]
@@ -138,6 +139,8 @@ pub struct Context<'a, 'd> {
     pub options: &'a Options,
     /// User space may change values, sizes and what is loaded: the loader is scx's.
     pub edited: bool,
+    /// What the verifier walks of each program.
+    pub analysis: &'a Analysis<'a, 'd>,
 }
 
 impl<'a, 'd> Context<'a, 'd> {
@@ -177,11 +180,7 @@ impl<'a, 'd> Context<'a, 'd> {
 
     /// Will the verifier walk an instruction of a program, its own or one of a function appended to it.
     fn reached(&self, program: FuncIdx, function: FuncIdx, insn: InsnIdx) -> Reached {
-        if walk::Walk::new(self.object, program).is_certain(function, insn) {
-            Reached::Certain
-        } else {
-            Reached::Possible
-        }
+        self.analysis.program(program).at(function, insn)
     }
 
     /// Where a program serves as a callback of a scheduler that is created: ops variable, its form, member.
@@ -193,17 +192,6 @@ impl<'a, 'd> Context<'a, 'd> {
         }
         places
     }
-}
-
-/// Does the verifier walk an instruction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reached {
-    /// Never.
-    Never,
-    /// Perhaps.
-    Possible,
-    /// For sure.
-    Certain,
 }
 
 type Check = fn(&Context<'_, '_>, &mut Outcome);
@@ -324,7 +312,9 @@ pub fn check(object: &Object<'_>, options: &Options) -> Outcome {
 pub fn check_on(object: &Object<'_>, kernel: Option<&Kernel<'_>>, options: &Options) -> Outcome {
     let edited = is_edited(object, options);
     let load = Load::new(object, kernel, edited);
-    let cx = Context { object, kernel, load: &load, options, edited };
+    let knowledge = load.knowledge(kernel);
+    let analysis = Analysis::new(object, &knowledge);
+    let cx = Context { object, kernel, load: &load, options, edited, analysis: &analysis };
     let mut outcome = Outcome::default();
     for check in CHECKS {
         check(&cx, &mut outcome);

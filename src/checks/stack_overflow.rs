@@ -31,7 +31,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         debug_assert!(entry.autoload);
         let subject = Subject::program(object, program);
         let over = |insn: Insn| stack_use(insn) > LIMIT;
-        match Walk::new(object, program).first(over) {
+        match Walk::new(cx, program).first(over) {
             Sight::Certain(site, insn) => {
                 let at = object[site].code.get(insn.0);
                 let (off, base) = at.map_or((0, 10), |insn| (insn.off, 10));
@@ -57,7 +57,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         if possible <= LIMIT {
             continue;
         }
-        let mut walk = Walk::new(object, program);
+        let walk = Walk::new(cx, program);
         let certain = chain(object, program, &mut |function, insn| walk.is_certain(function, insn), 0);
         if certain > LIMIT {
             let message =

@@ -26,7 +26,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         debug_assert!(entry.autoload);
         let subject = Subject::program(object, program);
         let unknown = |insn: Insn| insn.helper().is_some_and(|id| !(1..=LAST).contains(&id));
-        match Walk::new(object, program).first(unknown) {
+        match Walk::new(cx, program).first(unknown) {
             Sight::Certain(site, insn) => {
                 let id = object[site].code.get(insn.0).map_or(0, |insn| insn.imm);
                 let name = if id == 0 { "unspec" } else { "unknown" };

@@ -1,78 +1,54 @@
-//! Looking for instructions that the verifier is sure to meet.
-
-use std::collections::HashMap;
+//! Looking for instructions that the verifier meets.
 
 use crate::insn::Insn;
-use crate::insn::flow::Flow;
-use crate::object::{FuncIdx, InsnIdx, Object};
+use crate::object::{FuncIdx, InsnIdx};
+use crate::reach::Reached;
+
+use super::Context;
 
 /// What was seen of the instruction that was looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sight {
-    /// Every path through the program comes to this one.
+    /// The verifier is sure to walk this one.
     Certain(FuncIdx, InsnIdx),
-    /// There is one, and a branch on the way to it.
+    /// There is one that the verifier may walk.
     Guarded,
-    /// There is none.
+    /// There is none, or none that the verifier walks.
     No,
 }
 
 /// A program and the functions appended to it, with what is sure to be walked.
-pub(super) struct Walk<'a, 'd> {
-    object: &'a Object<'d>,
+pub(super) struct Walk<'a, 'c, 'd> {
+    cx: &'a Context<'c, 'd>,
     program: FuncIdx,
-    /// Functions that every path calls.
-    certain: Vec<FuncIdx>,
-    flows: HashMap<FuncIdx, Flow<'d>>,
 }
 
-impl<'a, 'd> Walk<'a, 'd> {
-    pub(super) fn new(object: &'a Object<'d>, program: FuncIdx) -> Self {
-        Self { object, program, certain: Vec::new(), flows: HashMap::new() }
+impl<'a, 'c, 'd> Walk<'a, 'c, 'd> {
+    pub(super) fn new(cx: &'a Context<'c, 'd>, program: FuncIdx) -> Self {
+        Self { cx, program }
     }
 
-    fn is_inevitable(&mut self, function: FuncIdx, insn: InsnIdx) -> bool {
-        let code = self.object[function].code;
-        self.flows.entry(function).or_insert_with(|| Flow::new(code)).is_inevitable(insn.0)
+    /// Does the verifier walk the instruction.
+    pub(super) fn reached(&self, function: FuncIdx, insn: InsnIdx) -> Reached {
+        self.cx.analysis.program(self.program).at(function, insn)
     }
 
-    /// Follows calls that every path makes. Function addresses are not followed: a callback is
-    /// walked only with the helper call that takes it.
-    fn certain_functions(&mut self) {
-        if !self.certain.is_empty() {
-            return;
-        }
-        self.certain.push(self.program);
-        let mut next = 0;
-        while let Some(&function) = self.certain.get(next) {
-            next += 1;
-            for &(insn, target) in &self.object[function].calls {
-                let is_call = self.object[function].code.get(insn.0).is_some_and(Insn::is_call);
-                if let Some(target) = target.filter(|target| is_call && !self.certain.contains(target))
-                    && self.is_inevitable(function, insn)
-                {
-                    self.certain.push(target);
-                }
-            }
-        }
-    }
-
-    /// Is the instruction on every path through the program.
-    pub(super) fn is_certain(&mut self, function: FuncIdx, insn: InsnIdx) -> bool {
-        self.certain_functions();
-        self.certain.contains(&function) && self.is_inevitable(function, insn)
+    /// Is the verifier sure to walk the instruction.
+    pub(super) fn is_certain(&self, function: FuncIdx, insn: InsnIdx) -> bool {
+        self.reached(function, insn) == Reached::Certain
     }
 
     /// Looks for an instruction; one that is certain before one that is not.
-    pub(super) fn first(mut self, wanted: impl Fn(Insn) -> bool) -> Sight {
-        let object = self.object;
+    pub(super) fn first(&self, wanted: impl Fn(Insn) -> bool) -> Sight {
+        let object = self.cx.object;
         let mut sight = Sight::No;
         for (function, code) in object.code_of(self.program) {
             for (at, _) in code.code.insns().filter(|(_, insn)| wanted(*insn)) {
-                if self.is_certain(function, InsnIdx(at)) {
-                    return Sight::Certain(function, InsnIdx(at));
+                match self.reached(function, InsnIdx(at)) {
+                    Reached::Certain => return Sight::Certain(function, InsnIdx(at)),
+                    Reached::Possible => sight = Sight::Guarded,
+                    Reached::Never => {}
                 }
-                sight = Sight::Guarded;
             }
         }
         sight

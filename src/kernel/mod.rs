@@ -75,7 +75,7 @@ impl Source {
 }
 
 /// A target as bytes, before anything is asked of it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Target {
     /// How the user named it.
     pub name: String,
@@ -90,8 +90,8 @@ pub struct Target {
     /// Why a name outside the scheduler's own surface may be missing though kernels of this release have
     /// it; `None` for a BTF that is whole and stands for itself.
     pub partial: Option<Reason>,
-    /// Names of functions that were cut from the BTF, sorted; nothing else is known of them.
-    pub functions: Vec<String>,
+    /// What was cut from the BTF; `None` for one that is whole.
+    pub cut: Option<snapshot::Cut>,
 }
 
 /// Which arena rule a kernel enforces for cid-form schedulers.
@@ -139,7 +139,7 @@ pub struct Kernel<'d> {
     btf: Btf<'d>,
     modules: Vec<Btf<'d>>,
     partial: Option<&'d Reason>,
-    functions: &'d [String],
+    cut: Option<&'d snapshot::Cut>,
     arena_rule: KernelArenaRule,
 }
 
@@ -167,7 +167,7 @@ impl<'d> Kernel<'d> {
             btf,
             modules: Vec::new(),
             partial: target.partial.as_ref(),
-            functions: &target.functions,
+            cut: target.cut.as_ref(),
             arena_rule: KernelArenaRule::None,
         };
         kernel.arena_rule = kernel.read_arena_rule();
@@ -204,7 +204,8 @@ impl<'d> Kernel<'d> {
 
     /// A function that was cut from the BTF has this name.
     fn is_cut_function(&self, name: &str) -> bool {
-        self.functions.binary_search_by(|known| known.as_str().cmp(name)).is_ok()
+        // A list that does not unpack is that of a damaged snapshot, whose checksum was right.
+        self.cut.is_some_and(|cut| cut.has_function(name).unwrap_or(false))
     }
 
     /// Is there a function of that name, traceable or not.

@@ -1,19 +1,35 @@
 //! What the user names as a kernel, to bytes.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
-use super::{Source, Target};
+use super::{Source, Target, builtin, image, snapshot};
 
 /// Why a kernel cannot be used as a target.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 #[allow(missing_docs)]
 pub enum Error {
-    #[error("{0}: {1}")]
-    Io(String, std::io::Error),
-    #[error("kernel '{name}': neither a file nor a built-in release; built in are {known}")]
-    Unknown { name: String, known: String },
+    #[error("kernel '{name}': {error}")]
+    Io { name: String, error: io::Error },
+    #[error("kernel '{name}': {error}")]
+    Image { name: String, error: image::Error },
+    #[error("kernel '{name}': {error}")]
+    Snapshot { name: String, error: snapshot::Error },
+    #[error("kernel '{name}' is neither a file nor a built-in release; built in are {}", built_in())]
+    Unknown { name: String },
+    #[error("kernel 'host': this machine has no BTF of its kernel: {0}")]
+    Host(io::Error),
+    #[error("kernel '{0}' is a directory, expected a kernel image, a vmlinux, BTF or a snapshot")]
+    Directory(String),
+    #[error("no kernel is named between the commas of '{0}'")]
+    Empty(String),
+}
+
+/// The built-in releases, for messages.
+pub fn built_in() -> String {
+    builtin::RELEASES.iter().map(|release| release.name).collect::<Vec<_>>().join(", ")
 }
 
 /// Loads what one `--kernel` option names: several targets for `all` and for comma lists.
@@ -21,23 +37,101 @@ pub enum Error {
 /// # Errors
 /// A name that is no built-in release and no file, and a file that holds no kernel.
 pub fn load(names: &str) -> Result<Vec<Target>, Error> {
+    // A path may have a comma in it.
+    if Path::new(names).exists() {
+        return Ok(vec![one(names)?]);
+    }
     let mut targets = Vec::new();
-    for name in names.split(',').filter(|name| !name.is_empty()) {
-        targets.push(one(name)?);
+    for name in names.split(',') {
+        match name {
+            "" => return Err(Error::Empty(names.to_owned())),
+            "all" => {
+                for release in builtin::RELEASES {
+                    targets.push(release_target(release)?);
+                }
+            }
+            name => targets.push(one(name)?),
+        }
     }
     Ok(targets)
 }
 
 fn one(name: &str) -> Result<Target, Error> {
+    if name == "host" {
+        return host();
+    }
+    // A release wins over a file of its name; such a file is named as `./7.3`.
+    if let Some(release) = builtin::find(name) {
+        return release_target(release);
+    }
     let path = Path::new(name);
-    let bytes = fs::read(path).map_err(|error| Error::Io(name.to_owned(), error))?;
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => return Err(Error::Directory(name.to_owned())),
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !name.contains(['/', '.']) => {
+            return Err(Error::Unknown { name: name.to_owned() });
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound && is_version(name) => {
+            return Err(Error::Unknown { name: name.to_owned() });
+        }
+        Err(error) => return Err(Error::Io { name: name.to_owned(), error }),
+    }
+    let bytes = fs::read(path).map_err(|error| Error::Io { name: name.to_owned(), error })?;
+    from_file(name, &bytes)
+}
+
+/// Reads a kernel out of the bytes of a file that the user named.
+///
+/// # Errors
+/// It holds no kernel with BTF.
+pub fn from_file(name: &str, bytes: &[u8]) -> Result<Target, Error> {
+    let found = image::extract(bytes).map_err(|error| Error::Image { name: name.to_owned(), error })?;
+    let path = Path::new(name);
     Ok(Target {
-        name: path.file_stem().and_then(|stem| stem.to_str()).unwrap_or(name).to_owned(),
+        name: path.file_name().and_then(|file| file.to_str()).unwrap_or(name).to_owned(),
         source: Source::File,
-        release: None,
-        btf: bytes,
-        kconfig: None,
+        release: found.release,
+        btf: found.btf.into_owned(),
+        kconfig: found.kconfig,
+        partial: found.cut.as_ref().and_then(|cut| cut.meta.partial.clone()).map(Into::into),
+        cut: found.cut,
+    })
+}
+
+/// `6.13`, `7.3.4` and the like: a release, not a path.
+fn is_version(name: &str) -> bool {
+    name.trim_start_matches('v').bytes().all(|b| b.is_ascii_digit() || b == b'.')
+}
+
+fn release_target(release: &builtin::Release) -> Result<Target, Error> {
+    let fail = |error| Error::Snapshot { name: release.name.to_owned(), error };
+    let found = release.load().map_err(fail)?;
+    Ok(Target {
+        name: release.name.to_owned(),
+        source: Source::BuiltIn,
+        release: Some(release.release.to_owned()),
+        btf: found.btf,
+        kconfig: found.kconfig,
+        partial: found.cut.meta.partial.clone().map(Into::into),
+        cut: Some(found.cut),
+    })
+}
+
+/// The kernel of this machine.
+fn host() -> Result<Target, Error> {
+    let btf = fs::read("/sys/kernel/btf/vmlinux").map_err(Error::Host)?;
+    let line = |path: &str| fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
+    let release = line("/proc/sys/kernel/osrelease");
+    // What libbpf reads, in its order; /proc/config.gz is there with CONFIG_IKCONFIG_PROC.
+    let kconfig =
+        release.as_ref().and_then(|release| fs::read_to_string(format!("/boot/config-{release}")).ok());
+    Ok(Target {
+        name: "host".to_owned(),
+        source: Source::Host,
+        release,
+        btf,
+        kconfig,
         partial: None,
-        functions: Vec::new(),
+        cut: None,
     })
 }

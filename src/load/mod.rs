@@ -6,10 +6,12 @@
 
 mod core;
 mod externs;
+mod knowledge;
 mod ops;
 
 use crate::kernel::{Kernel, Lookup};
 use crate::object::{ExternIdx, FuncIdx, Object, OpsIdx, ProgramKind};
+use crate::reach::Knowledge;
 
 pub use self::core::{CoreFate, CoreUse};
 pub use externs::ExternFate;
@@ -62,6 +64,11 @@ impl<'a, 'd> Load<'a, 'd> {
             crate::object::Value::Program(program) => Some((member.name, program)),
             _ => None,
         })
+    }
+
+    /// What the verifier will know before a program runs.
+    pub fn knowledge(&self, kernel: Option<&Kernel<'_>>) -> Knowledge {
+        knowledge::knowledge(self.object, kernel, self)
     }
 
     /// User space may edit the object between open and load.

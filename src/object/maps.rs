@@ -70,7 +70,7 @@ map_types! {
 }
 
 impl MapType {
-    fn is_map_in_map(self) -> bool {
+    pub(crate) fn is_map_in_map(self) -> bool {
         matches!(self, Self::ARRAY_OF_MAPS | Self::HASH_OF_MAPS)
     }
 }

@@ -140,6 +140,9 @@ pub struct Ref {
     pub insn: InsnIdx,
     /// What it refers to.
     pub target: Target,
+    /// Value of the symbol that the relocation names. For a variable in a data section the instruction's own
+    /// immediate, plus this, is the byte offset in the map.
+    pub value: u64,
 }
 
 /// What an instruction refers to.

@@ -87,9 +87,10 @@ impl<'d> Opening<'d> {
         let Some(function) = object.function_at(target.index, slot) else { return Ok(()) };
         let at = InsnIdx(slot - object[function].start);
         let Some(insn) = object[function].code.get(at.0) else { return Ok(()) };
+        let value = symbol.value;
         match self.decide(at, insn, symbol, relocation.symbol as usize) {
             Ok(Decision::Refer(target)) => {
-                self.object.functions[function.0].refs.push(Ref { insn: at, target });
+                self.object.functions[function.0].refs.push(Ref { insn: at, target, value });
             }
             Ok(Decision::Call(target)) => self.object.functions[function.0].calls.push((at, target)),
             Err(text) => {

@@ -12,9 +12,9 @@ pub(super) fn kernel_list(document: &Document, kernels: &[usize]) -> String {
     while let Some(&first) = rest.first() {
         let run = rest.iter().enumerate().take_while(|&(i, &kernel)| kernel == first + i).count();
         // A range of file names would say nothing.
-        let built_in = rest[..run].iter().all(|&kernel| {
-            document.kernels.get(kernel).is_some_and(|kernel| kernel.source == "built-in")
-        });
+        let built_in = rest[..run]
+            .iter()
+            .all(|&kernel| document.kernels.get(kernel).is_some_and(|kernel| kernel.source == "built-in"));
         let take = if run >= 3 && built_in { run } else { 1 };
         parts.push(match take {
             1 => name(first).to_owned(),
@@ -48,7 +48,8 @@ pub(super) fn answer(document: &Document, object: usize) -> String {
             Fate::Unreadable => return "cannot be read".to_owned(),
             Fate::Unknown => unknown.push((kernel, first_question(document, object, kernel))),
             Fate::Fails(phase) => {
-                let reason = format!("{}: {}", cell.fate.words(), first_reason(document, object, kernel, phase));
+                let reason =
+                    format!("{}: {}", cell.fate.words(), first_reason(document, object, kernel, phase));
                 match fails.iter_mut().find(|(_, known)| *known == reason) {
                     Some((kernels, _)) => kernels.push(kernel),
                     None => fails.push((vec![kernel], reason)),
@@ -91,8 +92,12 @@ fn first_reason(document: &Document, object: usize, kernel: usize, phase: &str) 
 
 /// The first open question about an object on a kernel.
 fn first_question(document: &Document, object: usize, kernel: usize) -> String {
-    let found = document.undecided.iter().find(|open| open.object == object && open.kernels.contains(&kernel));
-    found.map_or_else(|| "no rule says".to_owned(), |open| format!("{} '{}' {}", open.subject.kind, open.subject.name, open.reason))
+    let found =
+        document.undecided.iter().find(|open| open.object == object && open.kernels.contains(&kernel));
+    found.map_or_else(
+        || "no rule says".to_owned(),
+        |open| format!("{} '{}' {}", open.subject.kind, open.subject.name, open.reason),
+    )
 }
 
 fn without_kernel(document: &Document, object: usize) -> String {

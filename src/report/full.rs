@@ -174,7 +174,8 @@ pub fn full(document: &Document, style: &Style, sources: &Sources, out: &mut imp
     for undecided in &document.undecided {
         let path = document.objects[undecided.object].title();
         let (kind, name) = (undecided.subject.kind, &undecided.subject.name);
-        let kernels = only_on(document, &undecided.kernels).map_or_else(String::new, |on| format!(" for {on}"));
+        let kernels =
+            only_on(document, &undecided.kernels).map_or_else(String::new, |on| format!(" for {on}"));
         writeln!(
             out,
             "{path}: cannot tell{kernels} [{}]: {kind} '{name}': {}",

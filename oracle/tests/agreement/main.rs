@@ -2,6 +2,7 @@
 
 mod core;
 mod oracle;
+mod reach;
 mod same_on_files;
 mod same_on_mutants;
 mod types;

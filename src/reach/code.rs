@@ -1,0 +1,255 @@
+//! The code of one function with what the loader puts into it, and its flow graph.
+
+use std::collections::HashMap;
+
+use super::{CoreFact, Knowledge};
+use crate::insn::{Class, Insn};
+use crate::object::{ExternIdx, FuncIdx, InsnIdx, Object, Target};
+
+/// What an instruction carries besides its own fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Note {
+    None,
+    /// A map: itself or, with an offset, a place in its value.
+    Map(crate::object::MapIdx, Option<u32>),
+    /// A map that is not created: libbpf puts a call there that fails.
+    MissingMap,
+    /// A kfunc, kernel variable or configuration value.
+    Extern(ExternIdx),
+    /// A function that is called or whose address is taken.
+    Function(Option<FuncIdx>),
+    /// What CO-RE makes of it.
+    Core(CoreFact),
+    /// Something else that is relocated.
+    Other,
+}
+
+/// Where an instruction goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    Next,
+    Exit,
+    Jump(usize),
+    Branch(usize),
+    /// `may_goto`: the verifier walks both ways.
+    MayGoto(usize),
+    /// Through a table, or out of the function.
+    Lost,
+}
+
+/// One function, decoded.
+#[derive(Debug)]
+pub(super) struct Code {
+    pub function: FuncIdx,
+    pub insns: Vec<(Insn, Note)>,
+    /// Number of each leader, `u32::MAX` for other instructions. Leaders are where branches come together:
+    /// the start, what branches lead to, and what follows them.
+    pub leaders: Vec<u32>,
+    pub leader_count: usize,
+    /// Registers that are read later, one bit for each, by leader number.
+    pub live: Vec<u16>,
+    /// Slots of the functions before it.
+    pub base: u32,
+}
+
+impl Code {
+    pub(super) fn new(
+        object: &Object<'_>,
+        knowledge: &Knowledge,
+        core: &CoreFacts,
+        function: FuncIdx,
+    ) -> Self {
+        let code = object[function].code;
+        let mut insns: Vec<_> = code.slots().map(|(_, insn)| (insn, Note::None)).collect();
+        annotate(object, knowledge, core, function, &mut insns);
+        let mut result = Self {
+            function,
+            leaders: vec![u32::MAX; insns.len()],
+            insns,
+            leader_count: 0,
+            live: Vec::new(),
+            base: object.functions[..function.0]
+                .iter()
+                .fold(0u32, |n, f| n.saturating_add(f.code.len() as u32)),
+        };
+        result.find_leaders();
+        result.find_live();
+        result
+    }
+
+    fn find_leaders(&mut self) {
+        let mut is_leader = vec![false; self.insns.len()];
+        let mut mark = |at: usize| {
+            if let Some(leader) = is_leader.get_mut(at) {
+                *leader = true;
+            }
+        };
+        mark(0);
+        for at in 0..self.insns.len() {
+            match self.step(at) {
+                Step::Branch(target) | Step::MayGoto(target) => {
+                    mark(target);
+                    mark(at + 1);
+                }
+                Step::Jump(target) => mark(target),
+                _ => {}
+            }
+        }
+        for (at, _) in is_leader.into_iter().enumerate().filter(|(_, leader)| *leader) {
+            self.leaders[at] = self.leader_count as u32;
+            self.leader_count += 1;
+        }
+    }
+
+    /// The slot after an instruction.
+    pub(super) fn after(&self, at: usize) -> usize {
+        at + if self.insns[at].0.is_ld_imm64() { 2 } else { 1 }
+    }
+
+    pub(super) fn step(&self, at: usize) -> Step {
+        let insn = self.insns[at].0;
+        let target = |distance: i32| {
+            let target = at as i64 + 1 + i64::from(distance);
+            usize::try_from(target).ok().filter(|&target| target < self.insns.len())
+        };
+        let to = |distance: i32, step: fn(usize) -> Step| target(distance).map_or(Step::Lost, step);
+        match (insn.class(), insn.code >> 4) {
+            (Class::Jmp, 0x8) => Step::Next,
+            (Class::Jmp, 0x9) => Step::Exit,
+            (Class::Jmp, 0x0) if insn.code & 8 != 0 => Step::Lost,
+            (Class::Jmp, 0x0) => to(i32::from(insn.off), Step::Jump),
+            (Class::Jmp32, 0x0) => to(insn.imm, Step::Jump),
+            (Class::Jmp, 0xe) => to(i32::from(insn.off), Step::MayGoto),
+            (Class::Jmp | Class::Jmp32, _) => to(i32::from(insn.off), Step::Branch),
+            _ => Step::Next,
+        }
+    }
+
+    /// Registers read later, at each leader. After a few rounds without rest all count as read, which is safe.
+    fn find_live(&mut self) {
+        const ROUNDS: usize = 8;
+        const ALL: u16 = 0x3ff;
+        let mut live = vec![0u16; self.leader_count];
+        let at_leader =
+            |live: &[u16], at: usize| self.leaders.get(at).map_or(0, |&leader| live[leader as usize]);
+        for round in 0.. {
+            if round == ROUNDS {
+                live.fill(ALL);
+                break;
+            }
+            let mut changed = false;
+            let mut now = 0;
+            for at in (0..self.insns.len()).rev() {
+                now = match self.step(at) {
+                    Step::Next => now,
+                    Step::Exit => 0,
+                    Step::Jump(target) => at_leader(&live, target),
+                    Step::Branch(target) | Step::MayGoto(target) => now | at_leader(&live, target),
+                    Step::Lost => ALL,
+                };
+                let (reads, writes) = registers(self.insns[at].0);
+                now = (now & !writes) | reads;
+                if let Some(leader) = self.leaders.get(at).filter(|&&leader| leader != u32::MAX) {
+                    changed |= live[*leader as usize] != now;
+                    live[*leader as usize] = now;
+                }
+            }
+            if !changed {
+                break;
+            }
+        }
+        self.live = live;
+    }
+}
+
+/// Registers that an instruction reads and that it writes, one bit for each.
+fn registers(insn: Insn) -> (u16, u16) {
+    let (dst, src) = (1u16 << insn.dst, 1u16 << insn.src);
+    match insn.class() {
+        Class::Ld if insn.is_ld_imm64() => (0, dst),
+        // The second slot, or a load from a packet.
+        Class::Ld if insn.code == 0 => (0, 0),
+        Class::Ld => (src | 1 << 6, 0x3f),
+        Class::Ldx => (src, dst),
+        Class::St => (dst, 0),
+        // Atomic ones read and write more; no write is taken for sure.
+        Class::Stx => (dst | src | if insn.code & 0xe0 == 0xc0 { 1 } else { 0 }, 0),
+        Class::Alu | Class::Alu64 => {
+            let operand = if insn.code & 8 != 0 && insn.code >> 4 != 0xd { src } else { 0 };
+            if insn.code >> 4 == 0xb { (operand, dst) } else { (operand | dst, 0) }
+        }
+        Class::Jmp | Class::Jmp32 => match insn.code >> 4 {
+            0x8 => (0x3e, 0x3f),
+            0x9 => (1, 0),
+            0x0 if insn.code & 8 != 0 => (dst, 0),
+            0x0 | 0xe => (0, 0),
+            _ => (dst | if insn.code & 8 != 0 { src } else { 0 }, 0),
+        },
+    }
+}
+
+/// Puts relocations, calls and CO-RE results to the instructions.
+fn annotate(
+    object: &Object<'_>,
+    knowledge: &Knowledge,
+    core: &CoreFacts,
+    function: FuncIdx,
+    insns: &mut [(Insn, Note)],
+) {
+    for (insn, target) in &object[function].calls {
+        if let Some((_, note)) = insns.get_mut(insn.0) {
+            *note = Note::Function(*target);
+        }
+    }
+    for reference in &object[function].refs {
+        let Some((insn, note)) = insns.get_mut(reference.insn.0) else { continue };
+        *note = match reference.target {
+            Target::Map(map) if !knowledge.is_created(object, map) => Note::MissingMap,
+            Target::Map(map) => {
+                let offset = (reference.value as u32).wrapping_add(insn.imm as u32);
+                let in_value = object[map].origin != crate::object::MapOrigin::Declared;
+                Note::Map(map, in_value.then_some(offset))
+            }
+            Target::Extern(index) => Note::Extern(index),
+            Target::JumpTable => Note::Other,
+        };
+    }
+    for &(at, fact) in core.get(&function).into_iter().flatten() {
+        if let Some((_, note)) = insns.get_mut(at) {
+            *note = Note::Core(fact);
+        }
+    }
+}
+
+/// What is known of CO-RE results, by function.
+pub(super) type CoreFacts = HashMap<FuncIdx, Vec<(usize, CoreFact)>>;
+
+/// The CO-RE records of an object; those that nothing is said of are unknown.
+pub(super) fn core_facts(object: &Object<'_>, knowledge: &Knowledge) -> CoreFacts {
+    let mut facts = CoreFacts::new();
+    let mut sections: Vec<_> = object.functions.iter().map(|function| function.section).collect();
+    sections.dedup();
+    for section in sections {
+        let (Some(btf), Some(ext), Some(elf)) = (&object.btf, &object.ext, object.elf.section_at(section.0))
+        else {
+            continue;
+        };
+        for record in ext.core_relos(btf, &elf.name) {
+            let slot = record.insn_off as usize / 8;
+            let after = object.functions.partition_point(|f| (f.section, f.start) <= (section, slot));
+            let Some(index) = after.checked_sub(1) else { continue };
+            let function = &object.functions[index];
+            let at = slot.saturating_sub(function.start);
+            if function.section == section
+                && at < function.code.len()
+                && !knowledge.core.contains_key(&(FuncIdx(index), InsnIdx(at)))
+            {
+                facts.entry(FuncIdx(index)).or_default().push((at, CoreFact::Unknown));
+            }
+        }
+    }
+    for (&(function, at), &fact) in &knowledge.core {
+        facts.entry(function).or_default().push((at.0, fact));
+    }
+    facts
+}

@@ -1,0 +1,654 @@
+//! What one instruction does to what the verifier knows (kernel `do_check`).
+
+use super::code::{Code, Note, Step};
+use super::model::{self, Memory, Returns};
+use super::state::State;
+use super::value::{
+    Condition, Null, Origin, Place, Scalar, Value, Ways, arithmetic, compare, refined, sign_extended,
+};
+use super::{CoreFact, ExternFact, Knowledge, Reached};
+use crate::btf::{Kind, TypeId};
+use crate::insn::{Class, Insn};
+use crate::object::{ExternIdx, ExternKind, FuncIdx, MapIdx, MapOrigin, MapType, Object, ProgramKind};
+
+/// Where control goes after an instruction.
+#[derive(Debug)]
+pub(super) enum Flow {
+    Next(usize),
+    /// To the first slot if taken, else to the second.
+    Branch(usize, usize, Ways),
+    /// Into a function of the program, and back to the slot.
+    Call(FuncIdx, usize),
+    Exit,
+    /// The verifier refuses here; what stands at the slot is not looked at.
+    Refused(usize),
+    /// Somewhere.
+    Lost,
+}
+
+/// A function that a helper calls back.
+#[derive(Debug)]
+pub(super) struct Callback {
+    pub function: FuncIdx,
+    pub reached: Reached,
+    pub state: State,
+}
+
+/// What an argument of a callback of the kernel is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Argument {
+    Number,
+    Object(Null),
+    Other,
+}
+
+/// The verifier, as far as it is modelled, for one program.
+#[derive(Debug)]
+pub(super) struct Machine<'a, 'd> {
+    pub object: &'a Object<'d>,
+    pub knowledge: &'a Knowledge,
+    kind: ProgramKind,
+    arguments: Vec<Argument>,
+}
+
+impl<'a, 'd> Machine<'a, 'd> {
+    pub(super) fn new(object: &'a Object<'d>, knowledge: &'a Knowledge, program: FuncIdx) -> Self {
+        let kind = object[program].entry.as_ref().map_or(ProgramKind::UNSPEC, |entry| entry.kind);
+        Self { object, knowledge, kind, arguments: arguments(object, program) }
+    }
+
+    /// The state in which a program starts.
+    pub(super) fn entry(&self) -> State {
+        let mut state = State::new();
+        state.put(1, Value::pointer(Place::Context, Null::Unsure, Origin::NONE));
+        state
+    }
+
+    /// The state in which a global function is looked at, on its own.
+    pub(super) fn global_entry(&self, function: FuncIdx, base: u32) -> State {
+        let mut state = unknown_entry();
+        for (index, argument) in
+            prototype(self.object, &self.object[function].name).into_iter().enumerate().take(5)
+        {
+            let at = base.wrapping_add(1).wrapping_add(index as u32) | 1 << 31;
+            let value = match argument {
+                Argument::Number => Value::Scalar(Scalar::unknown(8, Origin::new(at))),
+                _ => Value::Top,
+            };
+            state.put(index as u8 + 1, value);
+        }
+        state
+    }
+
+    pub(super) fn step(
+        &self,
+        code: &Code,
+        at: usize,
+        state: &mut State,
+        callbacks: &mut Vec<Callback>,
+    ) -> Flow {
+        let (mut insn, note) = code.insns[at];
+        let mark = code.base.wrapping_add(at as u32).wrapping_add(1);
+        let next = code.after(at);
+        let mut vague = false;
+        match note {
+            Note::Core(CoreFact::Poison) | Note::MissingMap => {
+                state.put(insn.dst, Value::Top);
+                return Flow::Refused(next);
+            }
+            Note::Core(CoreFact::Value(value)) => match insn.class() {
+                Class::Alu | Class::Alu64 => insn.imm = value as i32,
+                Class::Ldx | Class::St | Class::Stx => {
+                    insn.off = value as i16;
+                    vague = true;
+                }
+                _ if insn.is_ld_imm64() => {
+                    state.put(insn.dst, Value::known(value));
+                    return Flow::Next(next);
+                }
+                _ => {}
+            },
+            Note::Core(CoreFact::Unknown) => vague = true,
+            _ => {}
+        }
+        match insn.class() {
+            Class::Ld => self.load_immediate(code, at, insn, note, vague, state),
+            Class::Ldx => {
+                let value = self.load(insn, vague, mark, state);
+                state.assign(insn.dst, value, mark);
+            }
+            Class::St | Class::Stx => self.store(insn, vague, mark, state),
+            Class::Alu | Class::Alu64 => {
+                let value = self.compute(insn, vague, mark, state);
+                state.assign(insn.dst, value, mark);
+            }
+            Class::Jmp | Class::Jmp32 => return self.jump(code, at, insn, note, mark, state, callbacks),
+        }
+        Flow::Next(next)
+    }
+
+    fn load_immediate(&self, code: &Code, at: usize, insn: Insn, note: Note, vague: bool, state: &mut State) {
+        if !insn.is_ld_imm64() {
+            // A load from a packet.
+            state.clobber();
+            return;
+        }
+        let pointer = |place, null| Value::pointer(place, null, Origin::NONE);
+        let value = match note {
+            Note::Map(map, None) => pointer(Place::Map(Some(map)), Null::Unsure),
+            Note::Map(map, Some(_)) if self.object[map].map_type == MapType::ARENA => {
+                pointer(Place::Arena, Null::Unsure)
+            }
+            Note::Map(map, Some(offset)) => Value::Pointer {
+                place: Place::Value(Some(map)),
+                offset: i32::try_from(offset).ok(),
+                null: Null::No,
+                origin: Origin::NONE,
+            },
+            Note::Extern(index) => self.extern_address(index),
+            Note::Function(Some(function)) => pointer(Place::Function(function), Null::Unsure),
+            Note::Function(None) | Note::Other => Value::Top,
+            _ if vague => Value::Scalar(Scalar::vague(8)),
+            _ if insn.src == 0 => {
+                let high = code.insns.get(at + 1).map_or(0, |(second, _)| second.imm);
+                Value::known(u64::from(insn.imm as u32) | u64::from(high as u32) << 32)
+            }
+            _ => Value::Top,
+        };
+        state.put(insn.dst, value);
+    }
+
+    fn extern_fact(&self, index: ExternIdx) -> &ExternFact {
+        self.knowledge.externs.get(index.0).unwrap_or(&ExternFact::Unknown)
+    }
+
+    /// The address of an extern. A strong one has one, or nothing is loaded at all.
+    fn extern_address(&self, index: ExternIdx) -> Value {
+        let external = &self.object[index];
+        if external.kind == ExternKind::Kconfig {
+            return Value::pointer(Place::Config(index), Null::No, Origin::NONE);
+        }
+        let present = match self.extern_fact(index) {
+            ExternFact::Null => return Value::known(0),
+            ExternFact::Resolved => true,
+            _ => !external.weak,
+        };
+        match (present, external.kind) {
+            // `PTR_TO_MEM`, which is never NULL.
+            (true, ExternKind::Kfunc) => Value::pointer(Place::Kernel, Null::No, Origin::NONE),
+            (true, _) => Value::pointer(Place::Kernel, Null::Unsure, Origin::NONE),
+            (false, _) => Value::Word { null: false, exact: false, origin: Origin::NONE },
+        }
+    }
+
+    fn load(&self, insn: Insn, vague: bool, mark: u32, state: &State) -> Value {
+        let bytes = width(insn.code);
+        let signed = insn.code & 0xe0 == 0x80;
+        let base = state.get(insn.src);
+        let fresh = |bytes: u8| {
+            let value = Value::Scalar(Scalar::unknown(bytes, Origin::new(mark)));
+            if signed { sign_extended(value, bytes, true, mark) } else { value }
+        };
+        let word = |null| Value::Word { null, exact: true, origin: Origin::new(mark) };
+        let unknown = if bytes == 8 { Value::Top } else { Value::Scalar(Scalar::vague(8)) };
+        let place = match base {
+            Value::Pointer { place: Place::Stack, offset, .. } => {
+                let offset =
+                    offset.filter(|_| !vague).map(|offset| offset.saturating_add(i32::from(insn.off)));
+                return state.load(offset, bytes, signed, mark);
+            }
+            Value::Pointer { place, .. } => place,
+            Value::Word { .. } => Place::Kernel,
+            _ => return unknown,
+        };
+        match place {
+            Place::Context => self.argument(insn, bytes, mark),
+            // CO-RE may widen the access.
+            Place::Kernel if vague && bytes < 8 => Value::Scalar(Scalar::unknown(8, Origin::new(mark))),
+            Place::Kernel if bytes < 8 => fresh(bytes),
+            Place::Kernel => word(false),
+            Place::Arena => fresh(bytes),
+            Place::Value(_) | Place::Config(_) if vague => unknown,
+            Place::Config(index) => self.configured(base, index, insn, bytes, signed),
+            Place::Value(map) => match self.frozen(base, map, insn, bytes, signed) {
+                Some(value) => value,
+                None if bytes == 8 => word(true),
+                None => fresh(bytes),
+            },
+            Place::Outer => unknown,
+            Place::Stack | Place::Map(_) | Place::Function(_) => unknown,
+        }
+    }
+
+    /// A load from a map that cannot change any more (kernel `bpf_map_direct_read`); `None` for other maps.
+    fn frozen(&self, base: Value, map: Option<MapIdx>, insn: Insn, bytes: u8, signed: bool) -> Option<Value> {
+        let map = map?;
+        let unknown = Value::Scalar(Scalar::vague(if signed { 8 } else { bytes }));
+        match self.object[map].origin {
+            MapOrigin::Rodata => {}
+            MapOrigin::Kconfig => return Some(unknown),
+            _ if self.object[map].flags & crate::object::F_RDONLY_PROG != 0 => return Some(unknown),
+            _ => return None,
+        }
+        let Value::Pointer { offset: Some(offset), .. } = base else { return Some(unknown) };
+        let raw = i64::from(offset) + i64::from(insn.off);
+        let Some(raw) =
+            u64::try_from(raw).ok().and_then(|at| self.knowledge.rodata(self.object, map, at, bytes))
+        else {
+            return Some(unknown);
+        };
+        let value = Value::known(raw);
+        Some(if signed { sign_extended(value, bytes, true, 0) } else { value })
+    }
+
+    /// A load of a kernel configuration value; the map that holds it is frozen too.
+    fn configured(&self, base: Value, index: ExternIdx, insn: Insn, bytes: u8, signed: bool) -> Value {
+        let at = match base {
+            Value::Pointer { offset: Some(offset), .. } => {
+                usize::try_from(i64::from(offset) + i64::from(insn.off)).ok()
+            }
+            _ => None,
+        };
+        let raw = match self.extern_fact(index) {
+            ExternFact::Value(value) => at.and_then(|at| value.get(at..at.checked_add(usize::from(bytes))?)),
+            _ => None,
+        };
+        match raw {
+            Some(raw) => {
+                let value = Value::known(super::number(raw, self.object.elf.byte_order));
+                if signed { sign_extended(value, bytes, true, 0) } else { value }
+            }
+            None => Value::Scalar(Scalar::vague(if signed { 8 } else { bytes })),
+        }
+    }
+
+    /// A load from the context.
+    fn argument(&self, insn: Insn, bytes: u8, mark: u32) -> Value {
+        let number = Value::Scalar(Scalar::unknown(bytes, Origin::new(mark)));
+        if self.kind == ProgramKind::SYSCALL && insn.code & 0xe0 == 0x60 {
+            return number;
+        }
+        let index =
+            usize::try_from(insn.off).ok().filter(|off| off % 8 == 0 && bytes == 8).map(|off| off / 8);
+        match index.and_then(|index| self.arguments.get(index)) {
+            Some(Argument::Number) => number,
+            Some(Argument::Object(null)) => Value::pointer(Place::Kernel, *null, Origin::new(mark)),
+            _ => Value::Top,
+        }
+    }
+
+    fn store(&self, insn: Insn, vague: bool, mark: u32, state: &mut State) {
+        let bytes = width(insn.code);
+        let base = state.get(insn.dst);
+        let stack = match base {
+            Value::Pointer { place: Place::Stack, offset, .. } => {
+                Some(offset.map(|offset| offset.saturating_add(i32::from(insn.off))))
+            }
+            Value::Top => Some(None),
+            _ => None,
+        };
+        if insn.class() == Class::Stx && insn.code & 0xe0 == 0xc0 {
+            if let Some(offset) = stack {
+                state.store(offset, bytes, Value::Top);
+            }
+            let memory = matches!(base, Value::Pointer { place: Place::Value(_) | Place::Arena, .. });
+            let old = if memory && !vague {
+                Value::Scalar(Scalar::unknown(bytes, Origin::new(mark)))
+            } else {
+                Value::Scalar(Scalar::vague(8))
+            };
+            match insn.imm {
+                // Compare and exchange; load-acquire; store-release.
+                0xf1 => state.assign(0, old, mark),
+                0x100 => state.assign(insn.dst, Value::Top, mark),
+                0x110 => {}
+                fetch if fetch & 1 != 0 => state.assign(insn.src, old, mark),
+                _ => {}
+            }
+            return;
+        }
+        if let Some(offset) = stack.map(|offset| offset.filter(|_| !vague)) {
+            let value = if insn.class() == Class::St {
+                Value::known(i64::from(insn.imm) as u64 & super::value::ones(bytes))
+            } else {
+                state.get(insn.src)
+            };
+            state.store(offset, bytes, value);
+        }
+    }
+
+    fn compute(&self, insn: Insn, vague: bool, mark: u32, state: &State) -> Value {
+        let wide = insn.class() == Class::Alu64;
+        let register = insn.code & 8 != 0;
+        let operation = insn.code >> 4;
+        let src = if register {
+            state.get(insn.src)
+        } else if vague {
+            Value::Scalar(Scalar::vague(8))
+        } else {
+            Value::known(i64::from(insn.imm) as u64)
+        };
+        let half = |value: Value| match value {
+            Value::Scalar(scalar) => Value::Scalar(scalar.low()),
+            Value::Word { exact: true, origin, .. } => Value::Scalar(Scalar::unknown(4, origin)),
+            _ => Value::Scalar(Scalar::vague(4)),
+        };
+        match operation {
+            0xb if insn.is_addr_space_cast() => match insn.imm {
+                1 => Value::pointer(Place::Arena, Null::Unsure, Origin::NONE),
+                _ => Value::Scalar(Scalar::unknown(8, Origin::new(mark))),
+            },
+            0xb if register && matches!(insn.off, 8 | 16 | 32) => {
+                sign_extended(src, (insn.off / 8) as u8, wide, mark)
+            }
+            0xb if wide => src,
+            0xb => half(src),
+            // Byte swaps, division and remainder: only new kernels follow them.
+            0x3 | 0x9 | 0xd => Value::Scalar(Scalar::vague(if wide || operation == 0xd { 8 } else { 4 })),
+            _ => arithmetic(operation, wide, state.get(insn.dst), src, mark),
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn jump(
+        &self,
+        code: &Code,
+        at: usize,
+        insn: Insn,
+        note: Note,
+        mark: u32,
+        state: &mut State,
+        callbacks: &mut Vec<Callback>,
+    ) -> Flow {
+        let next = at + 1;
+        if insn.is_call() {
+            return self.call(insn, note, mark, next, state, callbacks);
+        }
+        match code.step(at) {
+            Step::Exit => Flow::Exit,
+            Step::Jump(target) => Flow::Next(target),
+            Step::MayGoto(target) => Flow::Branch(target, next, (Reached::Certain, Reached::Certain)),
+            Step::Branch(target) => Flow::Branch(target, next, self.decide(insn, state)),
+            Step::Next => Flow::Next(next),
+            Step::Lost => Flow::Lost,
+        }
+    }
+
+    fn operands(insn: Insn, state: &State) -> (Value, Value, bool) {
+        let immediate = insn.code & 8 == 0;
+        let src = if immediate { Value::known(i64::from(insn.imm) as u64) } else { state.get(insn.src) };
+        (state.get(insn.dst), src, immediate)
+    }
+
+    fn decide(&self, insn: Insn, state: &State) -> Ways {
+        let vague = (Reached::Possible, Reached::Possible);
+        let Some(condition) = Condition::of(insn.code) else { return vague };
+        let (a, b, immediate) = Self::operands(insn, state);
+        // Newer kernels see that a register equals itself.
+        if !immediate && insn.dst == insn.src {
+            return vague;
+        }
+        compare(condition, insn.class() == Class::Jmp, a, b)
+    }
+
+    /// What is known on one way of a branch.
+    pub(super) fn refine(insn: Insn, taken: bool, state: &mut State) {
+        let Some(condition) = Condition::of(insn.code) else { return };
+        let (a, b, immediate) = Self::operands(insn, state);
+        let wide = insn.class() == Class::Jmp;
+        let new_a = refined(condition, taken, wide, a, b, immediate);
+        let new_b = if immediate { b } else { refined(condition, taken, wide, b, a, false) };
+        state.refine(a, new_a);
+        state.put(insn.dst, new_a);
+        if !immediate {
+            state.refine(b, new_b);
+            state.put(insn.src, new_b);
+        }
+    }
+
+    fn call(
+        &self,
+        insn: Insn,
+        note: Note,
+        mark: u32,
+        next: usize,
+        state: &mut State,
+        callbacks: &mut Vec<Callback>,
+    ) -> Flow {
+        let finish = |state: &mut State, value: Value| {
+            state.forget_origin(mark);
+            state.put(0, value);
+            Flow::Next(next)
+        };
+        match note {
+            Note::Function(Some(function)) => return Flow::Call(function, next),
+            Note::Extern(index) => {
+                if *self.extern_fact(index) == ExternFact::Null {
+                    state.clobber();
+                    return Flow::Refused(next);
+                }
+                let name = essential_name(self.object[index].name);
+                if name == "bpf_throw" {
+                    return Flow::Exit;
+                }
+                self.call_back(model::kfunc_callback(name), state, callbacks);
+                let outputs = self.outputs(index, state);
+                let arena = name.starts_with("bpf_arena_");
+                state.forget_passed_stack(model::kfunc_callback(name).is_some());
+                for (offset, len) in outputs {
+                    state.scribble(offset, len);
+                }
+                state.clobber();
+                let value = match model::kfunc_returns(name) {
+                    Some(returns) => self.returned(returns, mark, None),
+                    None if arena => Value::pointer(Place::Arena, Null::Unsure, Origin::NONE),
+                    None => self.kfunc_result(index, mark),
+                };
+                return finish(state, value);
+            }
+            Note::Function(None) => {
+                state.clobber();
+                state.forget_stack(None);
+                state.put(0, Value::Top);
+                return Flow::Refused(next);
+            }
+            _ => {}
+        }
+        let Some(id) = insn.helper() else {
+            state.forget_passed_stack(true);
+            state.clobber();
+            state.put(0, Value::Top);
+            return Flow::Next(next);
+        };
+        let helper = model::helper(id);
+        self.call_back(helper.callback, state, callbacks);
+        let map = match state.get(1) {
+            Value::Pointer { place: Place::Map(map), .. } => map,
+            _ => None,
+        };
+        let written = match helper.memory {
+            Memory::Fills => match (state.get(1), state.get(2).constant()) {
+                (Value::Pointer { place: Place::Stack, offset: Some(offset), .. }, Some(len)) => {
+                    i32::try_from(len).ok().map(|len| (offset, len))
+                }
+                _ => None,
+            },
+            Memory::Other => None,
+        };
+        state.forget_passed_stack(helper.callback.is_some());
+        if let Some((offset, len)) = written {
+            state.scribble(offset, len);
+        }
+        state.clobber();
+        finish(state, self.returned(helper.returns, mark, map))
+    }
+
+    fn returned(&self, returns: Returns, mark: u32, map: Option<MapIdx>) -> Value {
+        let origin = Origin::new(mark);
+        match returns {
+            Returns::Number => Value::Scalar(Scalar::unknown(8, origin)),
+            Returns::SomeNumber => Value::Scalar(Scalar::vague(8)),
+            Returns::Looked => {
+                let array =
+                    |map: MapIdx| matches!(self.object[map].map_type, MapType::ARRAY | MapType::PERCPU_ARRAY);
+                let null = if map.is_none_or(array) { Null::Elided } else { Null::Maybe };
+                let plain = map.is_some_and(|map| !self.object[map].map_type.is_map_in_map());
+                Value::pointer(if plain { Place::Value(None) } else { Place::Map(None) }, null, origin)
+            }
+            Returns::Memory => Value::pointer(Place::Value(None), Null::Maybe, origin),
+            Returns::Object => Value::pointer(Place::Kernel, Null::Unsure, origin),
+            Returns::ObjectOrNull => Value::pointer(Place::Kernel, Null::Maybe, origin),
+            Returns::Anything => Value::Word { null: false, exact: false, origin: Origin::NONE },
+        }
+    }
+
+    /// What a kfunc returns, by the prototype in the object.
+    fn kfunc_result(&self, index: ExternIdx, mark: u32) -> Value {
+        let result = self.object.btf.as_ref().and_then(|btf| {
+            let proto = btf.get(btf.get(self.object[index].type_id)?.target())?.func_proto()?;
+            Some(btf.resolve(proto.ret())?.1.kind())
+        });
+        match result {
+            Some(Kind::Int | Kind::Enum | Kind::Enum64) => self.returned(Returns::Number, mark, None),
+            Some(Kind::Ptr) => self.returned(Returns::Object, mark, None),
+            _ => self.returned(Returns::Anything, mark, None),
+        }
+    }
+
+    /// Numbers on the stack that a kfunc is given to write: `bool *`, `u64 *`.
+    fn outputs(&self, index: ExternIdx, state: &State) -> Vec<(i32, i32)> {
+        let Some(btf) = &self.object.btf else { return Vec::new() };
+        let proto = btf.get(self.object[index].type_id).and_then(|ty| btf.get(ty.target())?.func_proto());
+        let params = proto.into_iter().flat_map(|proto| proto.params());
+        params
+            .take(5)
+            .enumerate()
+            .filter_map(|(i, param)| {
+                let Value::Pointer { place: Place::Stack, offset: Some(offset), .. } = state.get(i as u8 + 1)
+                else {
+                    return None;
+                };
+                let (_, pointer) = btf.resolve(param.ty).filter(|(_, ty)| ty.kind() == Kind::Ptr)?;
+                // A typedef is no hindrance, `const` is: such memory may be read only.
+                let mut id = pointer.target();
+                for _ in 0..8 {
+                    let ty = btf.get(id)?;
+                    match ty.kind() {
+                        Kind::Typedef => id = ty.target(),
+                        Kind::Int => return Some((offset, i32::try_from(ty.size()).ok()?)),
+                        _ => return None,
+                    }
+                }
+                None
+            })
+            .collect()
+    }
+
+    /// The function that a call is given to call back.
+    fn call_back(&self, callback: Option<model::Callback>, state: &State, callbacks: &mut Vec<Callback>) {
+        for register in 1..6 {
+            let Value::Pointer { place: Place::Function(function), .. } = state.get(register) else {
+                continue;
+            };
+            let mut entry = unknown_entry();
+            let mut reached = Reached::Possible;
+            if let Some(callback) = callback.filter(|callback| callback.register == register) {
+                reached = match callback.kind {
+                    model::CallbackKind::Loop => match state.get(1) {
+                        Value::Scalar(s) if s.constant() == Some(0) => Reached::Never,
+                        Value::Scalar(s) if s.exact || s.value != 0 => Reached::Certain,
+                        Value::Word { exact: true, .. } => Reached::Certain,
+                        _ => Reached::Possible,
+                    },
+                    _ => Reached::Certain,
+                };
+                if callback.kind == model::CallbackKind::Element {
+                    let memory = Value::pointer(Place::Value(None), Null::No, Origin::NONE);
+                    entry.put(2, memory);
+                    entry.put(3, memory);
+                }
+            }
+            callbacks.push(Callback { function, reached, state: entry });
+        }
+    }
+}
+
+/// A frame whose arguments nothing is known of.
+pub(super) fn unknown_entry() -> State {
+    let mut state = State::new();
+    for register in 1..6 {
+        state.put(register, Value::Top);
+    }
+    state
+}
+
+/// Bytes that a load or store moves.
+fn width(code: u8) -> u8 {
+    match code & 0x18 {
+        0x00 => 4,
+        0x08 => 2,
+        0x10 => 1,
+        _ => 8,
+    }
+}
+
+/// The name without a `___flavour`.
+fn essential_name(name: &str) -> &str {
+    name.find("___").map_or(name, |at| &name[..at])
+}
+
+/// The arguments of a callback, from the type of the ops member that the program is put into.
+fn arguments(object: &Object<'_>, program: FuncIdx) -> Vec<Argument> {
+    let mut found: Option<Vec<Argument>> = None;
+    for (_, ops) in object.ops() {
+        for (name, _) in ops.callbacks().filter(|(_, used)| *used == program) {
+            let these = member_arguments(object, object[ops.map].type_id, name);
+            if found.as_ref().is_some_and(|known| *known != these) {
+                return Vec::new();
+            }
+            found = Some(these);
+        }
+    }
+    found.unwrap_or_default()
+}
+
+fn member_arguments(object: &Object<'_>, ops: TypeId, name: &str) -> Vec<Argument> {
+    let Some(btf) = &object.btf else { return Vec::new() };
+    let member = btf
+        .resolve(ops)
+        .and_then(|(_, ty)| ty.composite())
+        .and_then(|ops| ops.members().find(|member| btf.str(member.name) == name));
+    let proto = member.and_then(|member| {
+        let (_, pointer) = btf.resolve(member.ty)?;
+        btf.resolve(pointer.target())?.1.func_proto()
+    });
+    let nullable = |index: usize| index == 1 && matches!(name, "dispatch" | "yield");
+    let params = proto.into_iter().flat_map(|proto| proto.params());
+    let kind = |(index, ty): (usize, TypeId)| {
+        let Some((_, ty)) = btf.resolve(ty) else { return Argument::Other };
+        match ty.kind() {
+            Kind::Int | Kind::Enum | Kind::Enum64 => Argument::Number,
+            Kind::Ptr => match btf.resolve(ty.target()).map(|(_, ty)| (ty.kind(), btf.name(&ty))) {
+                Some((Kind::Struct | Kind::Fwd, "task_struct")) if nullable(index) => {
+                    Argument::Object(Null::Maybe)
+                }
+                Some((Kind::Struct | Kind::Fwd, "task_struct")) => Argument::Object(Null::No),
+                Some((Kind::Struct, _)) => Argument::Object(Null::Unsure),
+                _ => Argument::Other,
+            },
+            _ => Argument::Other,
+        }
+    };
+    params.map(|param| param.ty).enumerate().map(kind).collect()
+}
+
+/// The arguments of a function of the object.
+fn prototype(object: &Object<'_>, name: &str) -> Vec<Argument> {
+    let Some(btf) = &object.btf else { return Vec::new() };
+    let proto = btf.find(name, Kind::Func).and_then(|id| btf.get(btf.get(id)?.target())?.func_proto());
+    let kind = |ty| match btf.resolve(ty).map(|(_, ty)| ty.kind()) {
+        Some(Kind::Int | Kind::Enum | Kind::Enum64) => Argument::Number,
+        _ => Argument::Other,
+    };
+    proto.into_iter().flat_map(|proto| proto.params()).map(|param| kind(param.ty)).collect()
+}

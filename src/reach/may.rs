@@ -1,0 +1,196 @@
+//! What some path may reach: all paths at once, joined where they meet.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use super::code::Note;
+use super::machine::{Flow, Machine, unknown_entry};
+use super::state::State;
+use super::value::Value;
+use super::{Reached, Scope};
+
+/// Leaders whose states are kept at once; more and the pass gives up.
+const MAX_LEADERS: usize = 1 << 16;
+/// Joins at one leader before numbers that still change are given up.
+const PATIENCE: u8 = 4;
+
+struct Leader {
+    state: State,
+    joins: u8,
+    queued: bool,
+}
+
+struct Pass<'a, 'd> {
+    machine: &'a Machine<'a, 'd>,
+    scope: &'a Scope<'a>,
+    reached: Vec<Vec<bool>>,
+    leaders: Vec<Vec<Option<Box<Leader>>>>,
+    queue: BinaryHeap<Reverse<(usize, usize)>>,
+    /// What each function returns; `None` until some path returns.
+    results: Vec<Option<Value>>,
+    /// Leaders of the code that calls each function.
+    callers: Vec<Vec<(usize, usize)>>,
+    steps: usize,
+}
+
+/// Marks what may be walked, by place of the function and slot; `None` if that takes too long or if control may
+/// go anywhere.
+pub(super) fn walk(machine: &Machine<'_, '_>, scope: &Scope<'_>) -> Option<Vec<Vec<bool>>> {
+    if scope.codes.iter().map(|code| code.leader_count).sum::<usize>() > MAX_LEADERS {
+        return None;
+    }
+    let mut pass = Pass {
+        machine,
+        scope,
+        reached: scope.codes.iter().map(|code| vec![false; code.insns.len()]).collect(),
+        leaders: scope.codes.iter().map(|code| (0..code.leader_count).map(|_| None).collect()).collect(),
+        queue: BinaryHeap::new(),
+        results: vec![None; scope.codes.len()],
+        callers: vec![Vec::new(); scope.codes.len()],
+        steps: 16 * scope.len() + 100_000,
+    };
+    pass.enter(0, 0, &machine.entry());
+    for place in pass.uncalled() {
+        pass.enter(place, 0, &unknown_entry());
+    }
+    while let Some(Reverse((place, at))) = pass.queue.pop() {
+        pass.run(place, at)?;
+    }
+    Some(pass.reached)
+}
+
+impl Pass<'_, '_> {
+    /// Functions that no instruction refers to: exception callbacks, which are walked on their own.
+    fn uncalled(&self) -> Vec<usize> {
+        let mut called = vec![false; self.scope.codes.len()];
+        called[0] = true;
+        for (_, note) in self.scope.codes.iter().flat_map(|code| &code.insns) {
+            if let Note::Function(Some(function)) = note
+                && let Some(&place) = self.scope.places.get(function)
+            {
+                called[place] = true;
+            }
+        }
+        (0..called.len()).filter(|&place| !called[place]).collect()
+    }
+
+    /// A path comes to a leader.
+    fn enter(&mut self, place: usize, at: usize, state: &State) {
+        let code = self.scope.codes[place];
+        let Some(&number) = code.leaders.get(at).filter(|&&number| number != u32::MAX) else { return };
+        let mut state = state.clone();
+        state.keep(code.live[number as usize]);
+        let leader = &mut self.leaders[place][number as usize];
+        let changed = match leader {
+            None => {
+                *leader = Some(Box::new(Leader { state, joins: 0, queued: false }));
+                true
+            }
+            Some(leader) => {
+                let changed = leader.state.join(&state, leader.joins >= PATIENCE);
+                leader.joins = leader.joins.saturating_add(u8::from(changed));
+                changed
+            }
+        };
+        if let Some(leader) = leader.as_mut().filter(|leader| changed && !leader.queued) {
+            leader.queued = true;
+            self.queue.push(Reverse((place, at)));
+        }
+    }
+
+    /// Follows the code from a leader to where it branches or meets another one.
+    fn run(&mut self, place: usize, start: usize) -> Option<()> {
+        let code = self.scope.codes[place];
+        let leader = self.leaders[place][code.leaders[start] as usize].as_mut()?;
+        leader.queued = false;
+        let mut state = leader.state.clone();
+        let mut callbacks = Vec::new();
+        let mut at = start;
+        loop {
+            if at >= code.insns.len() {
+                return Some(());
+            }
+            if at != start && code.leaders[at] != u32::MAX {
+                self.enter(place, at, &state);
+                return Some(());
+            }
+            self.steps = self.steps.checked_sub(1)?;
+            self.reached[place][at] = true;
+            let (insn, note) = code.insns[at];
+            if insn.is_ld_imm64() && at + 1 < code.insns.len() {
+                self.reached[place][at + 1] = true;
+            }
+            // Who has a function's address may have it called.
+            if let Note::Function(Some(function)) = note
+                && !insn.is_call()
+                && let Some(&callee) = self.scope.places.get(&function)
+            {
+                self.enter(callee, 0, &unknown_entry());
+            }
+            let flow = self.machine.step(code, at, &mut state, &mut callbacks);
+            callbacks.clear();
+            match flow {
+                Flow::Next(next) | Flow::Refused(next) => at = next,
+                Flow::Branch(taken, falls, ways) => {
+                    for (to, way, is_taken) in [(taken, ways.0, true), (falls, ways.1, false)] {
+                        if way != Reached::Never {
+                            let mut state = state.clone();
+                            Machine::refine(insn, is_taken, &mut state);
+                            self.enter(place, to, &state);
+                        }
+                    }
+                    return Some(());
+                }
+                Flow::Call(function, next) => {
+                    let Some(&callee) = self.scope.places.get(&function) else { return None };
+                    let mark = code.base.wrapping_add(at as u32).wrapping_add(1);
+                    let result = self.call(callee, (place, start), &mut state)?;
+                    if let Some(result) = result {
+                        state.after_call();
+                        state.forget_origin(result.origin().at);
+                        state.forget_origin(mark);
+                        state.put(0, result);
+                        at = next;
+                    } else {
+                        return Some(());
+                    }
+                }
+                Flow::Exit => {
+                    let result = state.get(0).returned();
+                    let known = self.results[place];
+                    let joined = known.map_or(result, |known| known.widen(result));
+                    if known != Some(joined) {
+                        self.results[place] = Some(joined);
+                        for (caller, leader) in self.callers[place].clone() {
+                            self.requeue(caller, leader);
+                        }
+                    }
+                    return Some(());
+                }
+                Flow::Lost => return None,
+            }
+        }
+    }
+
+    fn requeue(&mut self, place: usize, at: usize) {
+        let number = self.scope.codes[place].leaders[at] as usize;
+        if let Some(leader) = self.leaders[place][number].as_mut().filter(|leader| !leader.queued) {
+            leader.queued = true;
+            self.queue.push(Reverse((place, at)));
+        }
+    }
+
+    /// A call: what it returns, as far as that is known yet. The outer `None` gives up.
+    #[allow(clippy::option_option, clippy::unnecessary_wraps)]
+    fn call(&mut self, callee: usize, caller: (usize, usize), state: &mut State) -> Option<Option<Value>> {
+        if self.scope.global[callee] {
+            self.enter(callee, 0, &unknown_entry());
+            return Some(Some(Value::Scalar(super::value::Scalar::vague(8))));
+        }
+        self.enter(callee, 0, &state.for_callee());
+        if !self.callers[callee].contains(&caller) {
+            self.callers[callee].push(caller);
+        }
+        Some(self.results[callee])
+    }
+}

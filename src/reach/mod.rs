@@ -1,0 +1,274 @@
+//! Which instructions of a program the kernel's verifier walks.
+//!
+//! The verifier explores a program path by path and prunes what it knows cannot be (kernel `do_check`,
+//! `is_branch_taken`). Code that it never walks may use what the kernel lacks. Three answers per instruction:
+//! sure to be walked, never walked, cannot tell. They come from two passes over the same model of an
+//! instruction (`machine`):
+//!
+//! - `may`: what some path may reach. Paths are joined where they meet; only a branch that every verifier from
+//!   6.12 on decides is followed one way. What it does not reach is [`Reached::Never`].
+//! - `must`: single paths, as the verifier takes them, along branches that it decides and branches that no
+//!   verifier can decide. What they pass is [`Reached::Certain`].
+//!
+//! Errors are not modelled: the verifier stops at its first one, and what lies behind it is still told apart as
+//! if it were not there, except behind code that libbpf poisoned, which is never certain.
+
+mod code;
+mod machine;
+mod may;
+mod model;
+mod must;
+mod state;
+mod value;
+
+use std::cell::OnceCell;
+use std::collections::HashMap;
+
+use crate::elf::ByteOrder;
+use crate::object::{FuncIdx, InsnIdx, MapIdx, MapOrigin, Object};
+
+use code::{Code, CoreFacts, Step};
+use machine::Machine;
+
+/// Does the verifier walk an instruction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reached {
+    /// Every path to it crosses a branch that the verifier decides the other way.
+    Never,
+    /// Cannot tell.
+    Possible,
+    /// It does, unless an error stops it before.
+    Certain,
+}
+
+/// What is known of an extern before the program runs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum ExternFact {
+    /// Nothing.
+    #[default]
+    Unknown,
+    /// It is there: its address is not NULL.
+    Resolved,
+    /// Weak and not there: its address is 0 and a call to it is poisoned.
+    Null,
+    /// A kernel configuration value, as libbpf puts it into `.kconfig`: bytes in the object's byte order.
+    Value(Vec<u8>),
+}
+
+/// What CO-RE makes of an instruction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CoreFact {
+    /// Not known. The instruction is taken not to be poisoned: if it is, the program fails all the same.
+    Unknown,
+    /// This value stands in it: an immediate, or the byte offset of a load or store.
+    Value(u64),
+    /// It is poisoned: the verifier refuses where it comes to it.
+    Poison,
+}
+
+/// Bytes of a `.rodata` map that user space sets before load.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edit {
+    /// Which map.
+    pub map: MapIdx,
+    /// First byte.
+    pub start: u64,
+    /// Number of bytes.
+    pub len: u64,
+    /// What they become, `len` bytes; `None` where that is not known.
+    pub bytes: Option<Vec<u8>>,
+}
+
+/// What is known before the program runs, of the kernel and of what the loader does. By default nothing of the
+/// kernel, and `.rodata` is as it stands in the file.
+#[derive(Debug, Clone, Default)]
+pub struct Knowledge {
+    /// Per extern, in the order of [`Object::externs`]; one that is missing is unknown.
+    pub externs: Vec<ExternFact>,
+    /// CO-RE results by function and instruction. A record of the object that is missing here is unknown.
+    pub core: HashMap<(FuncIdx, InsnIdx), CoreFact>,
+    /// Edits of `.rodata` maps, the last one for a byte counts.
+    pub rodata: Vec<Edit>,
+    /// Maps that the loader switches on or off. The others are created if [`crate::object::Map::autocreate`] says so.
+    pub created: HashMap<MapIdx, bool>,
+}
+
+impl Knowledge {
+    /// Makes every `.rodata` map unknown: a loader may set any of its variables.
+    pub fn with_unknown_rodata(mut self, object: &Object<'_>) -> Self {
+        let maps = object.maps.iter().enumerate().filter(|(_, map)| map.origin == MapOrigin::Rodata);
+        self.rodata.extend(maps.map(|(index, map)| Edit {
+            map: MapIdx(index),
+            start: 0,
+            len: u64::from(map.value_size),
+            bytes: None,
+        }));
+        self
+    }
+
+    fn is_created(&self, object: &Object<'_>, map: MapIdx) -> bool {
+        self.created.get(&map).copied().unwrap_or(object[map].autocreate)
+    }
+
+    /// The value of so many bytes of a `.rodata` map at load; `None` where it is not known.
+    fn rodata(&self, object: &Object<'_>, map: MapIdx, at: u64, bytes: u8) -> Option<u64> {
+        let end = at.checked_add(u64::from(bytes))?;
+        let section = object.elf.section_at(object[map].section.0)?.data?;
+        let raw = section.get(usize::try_from(at).ok()?..usize::try_from(end).ok()?)?;
+        let mut value = [0; 8];
+        let value = value.get_mut(..raw.len())?;
+        value.copy_from_slice(raw);
+        for edit in self.rodata.iter().filter(|edit| edit.map == map) {
+            let (from, to) = (edit.start.max(at), edit.start.saturating_add(edit.len).min(end));
+            for byte in from..to {
+                let index = usize::try_from(byte - edit.start).ok()?;
+                value[usize::try_from(byte - at).ok()?] = *edit.bytes.as_ref()?.get(index)?;
+            }
+        }
+        Some(number(value, object.elf.byte_order))
+    }
+}
+
+/// Up to eight bytes as a number.
+fn number(bytes: &[u8], order: ByteOrder) -> u64 {
+    let push = |value: u64, byte: &u8| value << 8 | u64::from(*byte);
+    match order {
+        ByteOrder::Little => bytes.iter().rev().fold(0, push),
+        ByteOrder::Big => bytes.iter().fold(0, push),
+    }
+}
+
+/// An object with what is known of it; the functions are looked at as programs need them.
+#[derive(Debug)]
+pub struct Analysis<'a, 'd> {
+    object: &'a Object<'d>,
+    knowledge: &'a Knowledge,
+    core: OnceCell<CoreFacts>,
+    codes: Vec<OnceCell<Code>>,
+    programs: Vec<OnceCell<Reach>>,
+}
+
+impl<'a, 'd> Analysis<'a, 'd> {
+    /// Nothing is computed yet.
+    pub fn new(object: &'a Object<'d>, knowledge: &'a Knowledge) -> Self {
+        let codes = object.functions.iter().map(|_| OnceCell::new()).collect();
+        let programs = object.functions.iter().map(|_| OnceCell::new()).collect();
+        Self { object, knowledge, core: OnceCell::new(), codes, programs }
+    }
+
+    fn code(&self, function: FuncIdx) -> &Code {
+        self.codes[function.0].get_or_init(|| {
+            let core = self.core.get_or_init(|| code::core_facts(self.object, self.knowledge));
+            Code::new(self.object, self.knowledge, core, function)
+        })
+    }
+
+    /// What the verifier walks of one program; computed at the first call.
+    pub fn program(&self, program: FuncIdx) -> &Reach {
+        self.programs[program.0].get_or_init(|| self.walk(program))
+    }
+
+    fn walk(&self, program: FuncIdx) -> Reach {
+        let functions: Vec<FuncIdx> = self.object.code_of(program).map(|(function, _)| function).collect();
+        let codes: Vec<&Code> = functions.iter().map(|&function| self.code(function)).collect();
+        let machine = Machine::new(self.object, self.knowledge, program);
+        let scope = Scope::new(self.object, codes);
+        let may = may::walk(&machine, &scope);
+        let must = must::walk(&machine, &scope);
+        let merge = |(index, code): (usize, &&Code)| {
+            let reached = |at: usize| match (&may, must[index][at]) {
+                (_, true) => Reached::Certain,
+                (Some(may), _) if !may[index][at] => Reached::Never,
+                _ => Reached::Possible,
+            };
+            let reached: Vec<Reached> = (0..code.insns.len()).map(reached).collect();
+            (code.function, reached)
+        };
+        Reach {
+            exhaustive: may.is_some(),
+            guards: scope.codes.iter().map(|code| (code.function, edges(code))).collect(),
+            functions: scope.codes.iter().enumerate().map(merge).collect(),
+        }
+    }
+}
+
+/// Branches of a function, each with where it leads.
+fn edges(code: &Code) -> Vec<(usize, usize, usize)> {
+    let branch = |at: usize| match code.step(at) {
+        Step::Branch(target) => Some((at, target, at + 1)),
+        _ => None,
+    };
+    (0..code.insns.len()).filter_map(branch).collect()
+}
+
+/// The functions of one program, by their place in its final code.
+#[derive(Debug)]
+struct Scope<'c> {
+    codes: Vec<&'c Code>,
+    places: HashMap<FuncIdx, usize>,
+    /// Global functions are looked at on their own.
+    global: Vec<bool>,
+}
+
+impl<'c> Scope<'c> {
+    fn new(object: &Object<'_>, codes: Vec<&'c Code>) -> Self {
+        let places = codes.iter().enumerate().map(|(place, code)| (code.function, place)).collect();
+        let global =
+            codes.iter().map(|code| object[code.function].global && !object[code.function].hidden).collect();
+        Self { codes, places, global }
+    }
+
+    fn len(&self) -> usize {
+        self.codes.iter().map(|code| code.insns.len()).sum()
+    }
+}
+
+/// What the verifier walks of one program.
+#[derive(Debug, Clone)]
+pub struct Reach {
+    functions: HashMap<FuncIdx, Vec<Reached>>,
+    guards: HashMap<FuncIdx, Vec<(usize, usize, usize)>>,
+    /// The program was looked at in full; else nothing is told to be never walked.
+    exhaustive: bool,
+}
+
+impl Reach {
+    /// Looks at one program. For several programs of an object, [`Analysis`] saves work.
+    pub fn of(object: &Object<'_>, program: FuncIdx, knowledge: &Knowledge) -> Self {
+        Analysis::new(object, knowledge).walk(program)
+    }
+
+    /// Does the verifier walk an instruction of the program or of a function appended to it. An instruction that
+    /// is no part of the program is never walked.
+    pub fn at(&self, function: FuncIdx, insn: InsnIdx) -> Reached {
+        let known = self.functions.get(&function).and_then(|code| code.get(insn.0));
+        known.copied().unwrap_or(Reached::Never)
+    }
+
+    /// The nearest branch before an instruction that keeps it from being certain; `None` where it is certain, or
+    /// where no branch of the same function does.
+    pub fn guard(&self, function: FuncIdx, insn: InsnIdx) -> Option<InsnIdx> {
+        let code = self.functions.get(&function)?;
+        let edges = self.guards.get(&function)?;
+        if *code.get(insn.0)? == Reached::Certain {
+            return None;
+        }
+        // The straight line back from the instruction, then the nearest branch that leads into it from certain code.
+        let mut start = insn.0;
+        while start > 0 && code[start - 1] == code[insn.0] && !edges.iter().any(|(at, ..)| *at == start - 1) {
+            start -= 1;
+        }
+        let leads = |&&(at, taken, falls): &&(usize, usize, usize)| {
+            code[at] > code[insn.0] && [taken, falls].iter().any(|to| (start..=insn.0).contains(to))
+        };
+        edges.iter().filter(leads).map(|(at, ..)| *at).max().map(InsnIdx)
+    }
+
+    /// Was the whole program looked at. If not, for its size, nothing is said to be never walked.
+    pub fn is_exhaustive(&self) -> bool {
+        self.exhaustive
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,137 @@
+//! What helpers and kfuncs return and write, as far as that tells branches apart.
+//!
+//! Helper numbers are those of `enum bpf_func_id`. What is not listed returns what nothing is known of.
+
+/// What a call returns in r0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Returns {
+    /// A number that no verifier knows a range of.
+    Number,
+    /// A number of which more may be known.
+    SomeNumber,
+    /// `bpf_map_lookup_elem`: a map value or NULL, except that newer kernels know that arrays hold a constant key.
+    Looked,
+    /// Memory or a map value, or NULL.
+    Memory,
+    /// An object; NULL may be excluded.
+    Object,
+    /// An object or NULL.
+    ObjectOrNull,
+    /// Unknown.
+    Anything,
+}
+
+/// What a helper writes to memory that it is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Memory {
+    /// As many bytes as r2 says, where r1 points to.
+    Fills,
+    /// Unknown.
+    Other,
+}
+
+/// When a call's callback is walked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CallbackKind {
+    /// If r1 may be above 0.
+    Loop,
+    /// Always; it gets the key and the value of a map's element as its second and third argument.
+    Element,
+    /// Always.
+    Plain,
+}
+
+/// The callback that a call takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Callback {
+    /// The register that holds its address.
+    pub register: u8,
+    /// When it is walked.
+    pub kind: CallbackKind,
+}
+
+/// A helper.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Helper {
+    pub returns: Returns,
+    pub memory: Memory,
+    pub callback: Option<Callback>,
+}
+
+pub(super) fn helper(id: i32) -> Helper {
+    let returns = match id {
+        // map_lookup_elem
+        1 => Returns::Looked,
+        // map_update, map_delete, ktime_get_ns, get_prandom_u32, get_current_pid_tgid, get_current_uid_gid,
+        // get_current_cgroup_id, jiffies64, ktime_get_boot_ns, ktime_get_tai_ns
+        2 | 3 | 5 | 7 | 14 | 15 | 80 | 118 | 125 | 208 => Returns::Number,
+        // probe_read of user and kernel memory
+        4 | 112 | 113 => Returns::Number,
+        // get_smp_processor_id: newer kernels know its range; probe_read_str
+        8 | 45 | 114 | 115 => Returns::SomeNumber,
+        // ringbuf_reserve, storages of sockets, inodes, tasks and cgroups, map_lookup_percpu_elem, dynptr_data
+        131 | 107 | 145 | 156 | 195 | 203 | 210 => Returns::Memory,
+        // per_cpu_ptr, kptr_xchg
+        153 | 194 => Returns::ObjectOrNull,
+        // this_cpu_ptr, get_current_task_btf
+        154 | 158 => Returns::Object,
+        _ => Returns::Anything,
+    };
+    let memory = match id {
+        4 | 112 | 113 => Memory::Fills,
+        _ => Memory::Other,
+    };
+    let callback = match id {
+        // for_each_map_elem
+        164 => Some(Callback { register: 2, kind: CallbackKind::Element }),
+        // timer_set_callback
+        170 => Some(Callback { register: 2, kind: CallbackKind::Element }),
+        // find_vma
+        180 => Some(Callback { register: 3, kind: CallbackKind::Plain }),
+        // loop
+        181 => Some(Callback { register: 2, kind: CallbackKind::Loop }),
+        // user_ringbuf_drain
+        209 => Some(Callback { register: 2, kind: CallbackKind::Plain }),
+        _ => None,
+    };
+    Helper { returns, memory, callback }
+}
+
+/// The callback of a kfunc.
+pub(super) fn kfunc_callback(name: &str) -> Option<Callback> {
+    match name {
+        "bpf_wq_set_callback_impl" | "bpf_wq_set_callback" => {
+            Some(Callback { register: 2, kind: CallbackKind::Element })
+        }
+        "bpf_rbtree_add_impl" | "bpf_rbtree_add" => Some(Callback { register: 3, kind: CallbackKind::Plain }),
+        _ => None,
+    }
+}
+
+/// What a kfunc returns where its prototype does not tell; flags such as `KF_RET_NULL` stand in no BTF.
+pub(super) fn kfunc_returns(name: &str) -> Option<Returns> {
+    match name {
+        "bpf_task_acquire"
+        | "bpf_task_from_pid"
+        | "bpf_task_from_vpid"
+        | "bpf_cgroup_acquire"
+        | "bpf_cgroup_ancestor"
+        | "bpf_cgroup_from_id"
+        | "bpf_task_get_cgroup1"
+        | "bpf_cpumask_create"
+        | "bpf_obj_new_impl"
+        | "bpf_percpu_obj_new_impl"
+        | "bpf_obj_new"
+        | "bpf_percpu_obj_new" => Some(Returns::ObjectOrNull),
+        // The verifier walks on both with and without a next element.
+        "bpf_iter_num_next" | "bpf_iter_bits_next" => Some(Returns::Memory),
+        "bpf_iter_task_next"
+        | "bpf_iter_css_next"
+        | "bpf_iter_css_task_next"
+        | "bpf_iter_scx_dsq_next"
+        | "bpf_iter_kmem_cache_next" => Some(Returns::ObjectOrNull),
+        // Locks that may fail: walked once for each outcome.
+        "bpf_res_spin_lock" | "bpf_res_spin_lock_irqsave" => Some(Returns::SomeNumber),
+        _ => None,
+    }
+}

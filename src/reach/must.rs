@@ -1,0 +1,251 @@
+//! What the verifier is sure to walk: single paths, along branches that it decides and branches that it cannot decide.
+
+use std::collections::HashSet;
+use std::collections::hash_map::{Entry, HashMap};
+use std::hash::{Hash, Hasher};
+use std::rc::Rc;
+
+use super::machine::{Flow, Machine};
+use super::state::State;
+use super::value::{Origin, Scalar, Value};
+use super::{Reached, Scope};
+
+/// Paths that wait at once; the verifier itself refuses more (`BPF_COMPLEXITY_LIMIT_JMP_SEQ`).
+const MAX_PENDING: usize = 8192;
+/// Frames that the verifier allows at most (`MAX_CALL_FRAMES`, 16 from 7.2).
+const MAX_FRAMES: u32 = 16;
+/// Times that waiting paths are let through one leader with different states.
+const MAX_VISITS: u32 = 8;
+/// Times that one path is let through, if it crosses open branches in between.
+const MAX_ROUNDS: u32 = 64;
+
+/// A calling frame.
+struct Frame {
+    place: usize,
+    at: usize,
+    mark: u32,
+    state: State,
+    parent: Option<Rc<Frame>>,
+    depth: u32,
+    /// Of the frame and its callers.
+    hash: u64,
+}
+
+/// A path that waits to be followed.
+struct Path {
+    place: usize,
+    at: usize,
+    state: State,
+    parent: Option<Rc<Frame>>,
+}
+
+/// FNV-1a over words; a collision loses a path, nothing more.
+struct WordHasher(u64);
+
+impl Hasher for WordHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            self.write_u64(super::number(chunk, crate::elf::ByteOrder::Little));
+        }
+    }
+    fn write_u8(&mut self, n: u8) {
+        self.write_u64(u64::from(n));
+    }
+    fn write_u32(&mut self, n: u32) {
+        self.write_u64(u64::from(n));
+    }
+    fn write_u64(&mut self, n: u64) {
+        self.0 = (self.0.rotate_left(5) ^ n).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+    fn write_usize(&mut self, n: usize) {
+        self.write_u64(n as u64);
+    }
+}
+
+fn hash_of(value: &impl Hash, seed: u64) -> u64 {
+    let mut hasher = WordHasher(seed);
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+struct Visits {
+    /// Number of open branches that the path had crossed at the last visit.
+    open: u64,
+    count: u32,
+}
+
+struct Pass<'a, 'd> {
+    machine: &'a Machine<'a, 'd>,
+    scope: &'a Scope<'a>,
+    reached: Vec<Vec<bool>>,
+    pending: Vec<Path>,
+    seen: HashSet<u64>,
+    visits: HashMap<(u64, usize, usize), Visits>,
+    entered: Vec<bool>,
+    open: u64,
+    steps: usize,
+}
+
+/// Marks what is sure to be walked, by place of the function and slot.
+pub(super) fn walk(machine: &Machine<'_, '_>, scope: &Scope<'_>) -> Vec<Vec<bool>> {
+    let mut pass = Pass {
+        machine,
+        scope,
+        reached: scope.codes.iter().map(|code| vec![false; code.insns.len()]).collect(),
+        pending: vec![Path { place: 0, at: 0, state: machine.entry(), parent: None }],
+        seen: HashSet::new(),
+        visits: HashMap::new(),
+        entered: vec![false; scope.codes.len()],
+        open: 0,
+        steps: 8 * scope.len() + 20_000,
+    };
+    while let Some(path) = pass.pending.pop() {
+        if pass.follow(path).is_none() {
+            break;
+        }
+    }
+    pass.reached
+}
+
+impl Pass<'_, '_> {
+    /// Comes to a leader: is there anything new beyond it.
+    fn is_news(&mut self, path: &mut Path, waited: bool) -> bool {
+        let code = self.scope.codes[path.place];
+        let number = code.leaders[path.at];
+        path.state.keep(code.live[number as usize]);
+        let context = path.parent.as_ref().map_or(0, |frame| frame.hash);
+        let key = (context, path.place, path.at);
+        if !self.seen.insert(hash_of(&(&key, &path.state), 0)) {
+            return false;
+        }
+        match self.visits.entry(key) {
+            Entry::Vacant(entry) => {
+                entry.insert(Visits { open: self.open, count: 1 });
+                true
+            }
+            Entry::Occupied(mut entry) => {
+                let visits = entry.get_mut();
+                // A loop whose rounds the verifier counts itself goes on as long as it likes.
+                if visits.open != self.open {
+                    visits.open = self.open;
+                    visits.count += 1;
+                }
+                visits.count <= if waited { MAX_VISITS } else { MAX_ROUNDS }
+            }
+        }
+    }
+
+    /// Follows one path to its end; `None` when the budget is spent.
+    fn follow(&mut self, mut path: Path) -> Option<()> {
+        let mut callbacks = Vec::new();
+        let mut waited = true;
+        loop {
+            let code = self.scope.codes[path.place];
+            let Some(&leader) = code.leaders.get(path.at) else { return Some(()) };
+            if leader != u32::MAX && !self.is_news(&mut path, std::mem::take(&mut waited)) {
+                return Some(());
+            }
+            self.steps = self.steps.checked_sub(1)?;
+            self.reached[path.place][path.at] = true;
+            let (insn, _) = code.insns[path.at];
+            if insn.is_ld_imm64() && path.at + 1 < code.insns.len() {
+                self.reached[path.place][path.at + 1] = true;
+            }
+            let mark = code.base.wrapping_add(path.at as u32).wrapping_add(1);
+            let flow = self.machine.step(code, path.at, &mut path.state, &mut callbacks);
+            for callback in callbacks.drain(..).filter(|callback| callback.reached == Reached::Certain) {
+                self.root(callback.function, callback.state);
+            }
+            match flow {
+                Flow::Next(next) => path.at = next,
+                Flow::Branch(taken, falls, ways) => {
+                    let both = ways == (Reached::Certain, Reached::Certain);
+                    self.open += u64::from(both);
+                    if both && self.pending.len() < MAX_PENDING {
+                        let mut state = path.state.clone();
+                        Machine::refine(insn, true, &mut state);
+                        self.pending.push(Path {
+                            place: path.place,
+                            at: taken,
+                            state,
+                            parent: path.parent.clone(),
+                        });
+                    }
+                    let to = match ways {
+                        (_, Reached::Certain) => falls,
+                        (Reached::Certain, _) => taken,
+                        _ => return Some(()),
+                    };
+                    Machine::refine(insn, to == taken && to != falls, &mut path.state);
+                    path.at = to;
+                }
+                Flow::Call(function, next) => {
+                    let Some(&callee) = self.scope.places.get(&function) else { return Some(()) };
+                    if self.scope.global[callee] {
+                        let base = self.scope.codes[callee].base;
+                        self.root(function, self.machine.global_entry(function, base));
+                        path.state.forget_passed_stack(true);
+                        path.state.clobber();
+                        path.state.assign(0, Value::Scalar(Scalar::unknown(8, Origin::new(mark))), mark);
+                        path.at = next;
+                    } else if !self.call(&mut path, callee, next, mark) {
+                        return Some(());
+                    }
+                }
+                Flow::Exit => {
+                    let Some(frame) = path.parent.take() else { return Some(()) };
+                    let result = path.state.get(0).returned();
+                    let mut state = frame.state.clone();
+                    state.forget_origin(frame.mark);
+                    if result.origin() != Origin::NONE {
+                        state.forget_origin(result.origin().at);
+                    }
+                    state.put(0, result);
+                    path = Path { place: frame.place, at: frame.at, state, parent: frame.parent.clone() };
+                    // Paths through the function that come back alike are one.
+                    let context = path.parent.as_ref().map_or(0, |frame| frame.hash);
+                    if !self.seen.insert(hash_of(&(1u8, context, path.place, path.at, &path.state), 0)) {
+                        return Some(());
+                    }
+                }
+                Flow::Refused(_) | Flow::Lost => return Some(()),
+            }
+        }
+    }
+
+    /// Goes into a static function, with what the caller knows.
+    fn call(&mut self, path: &mut Path, callee: usize, next: usize, mark: u32) -> bool {
+        let depth = path.parent.as_ref().map_or(1, |frame| frame.depth + 1);
+        if depth >= MAX_FRAMES {
+            return false;
+        }
+        let inner = path.state.for_callee();
+        path.state.after_call();
+        let above = path.parent.as_ref().map_or(0, |frame| frame.hash);
+        let hash = hash_of(&(path.place, next, &path.state), above.wrapping_add(1));
+        let frame = Frame {
+            place: path.place,
+            at: next,
+            mark,
+            state: std::mem::replace(&mut path.state, inner),
+            parent: path.parent.take(),
+            depth,
+            hash,
+        };
+        path.parent = Some(Rc::new(frame));
+        path.place = callee;
+        path.at = 0;
+        true
+    }
+
+    /// A function that the verifier looks at on its own, once.
+    fn root(&mut self, function: crate::object::FuncIdx, state: State) {
+        let Some(&place) = self.scope.places.get(&function) else { return };
+        if !std::mem::replace(&mut self.entered[place], true) {
+            self.pending.push(Path { place, at: 0, state, parent: None });
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! Registers and stack of one frame.
+
+use super::value::{Origin, Place, Scalar, Value, ones, sign_extended};
+
+/// Number of registers, r10 included.
+const REGISTERS: usize = 11;
+
+/// Eight aligned bytes of stack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Cell {
+    /// A register of so many bytes was stored at the start.
+    Spill(u8, Value),
+    /// Bytes that hold what the verifier knows nothing of (`STACK_MISC`), one bit for each.
+    Bytes(u8),
+}
+
+/// What is known at one point of one frame.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct State {
+    registers: [Value; REGISTERS],
+    /// By offset from r10 divided by 8, ascending; what is not listed is not known.
+    stack: Vec<(i16, Cell)>,
+    /// A pointer into the stack was stored in the stack, so that who gets one may find the other.
+    shared: bool,
+}
+
+/// What a register holds that nothing was put in yet. The verifier refuses to read it, so any number will do.
+fn unset() -> Value {
+    Value::Scalar(Scalar::vague(8))
+}
+
+impl State {
+    /// A frame in which nothing is set but its own stack pointer.
+    pub(super) fn new() -> Self {
+        let mut registers = [unset(); REGISTERS];
+        registers[10] = Value::pointer(Place::Stack, super::value::Null::Unsure, Origin::NONE);
+        Self { registers, stack: Vec::new(), shared: false }
+    }
+
+    pub(super) fn get(&self, register: u8) -> Value {
+        self.registers.get(usize::from(register)).copied().unwrap_or(Value::Top)
+    }
+
+    /// Puts a value in place. Copies of what the same instruction made before are other values from now on.
+    pub(super) fn assign(&mut self, register: u8, value: Value, at: u32) {
+        if value.origin().at == at {
+            self.forget_origin(at);
+        }
+        self.put(register, value);
+    }
+
+    pub(super) fn put(&mut self, register: u8, value: Value) {
+        if let Some(slot) = self.registers.get_mut(usize::from(register)).filter(|_| register != 10) {
+            *slot = value;
+        }
+    }
+
+    fn values(&mut self) -> impl Iterator<Item = &mut Value> {
+        self.registers.iter_mut().chain(self.stack.iter_mut().filter_map(|(_, cell)| match cell {
+            Cell::Spill(_, value) => Some(value),
+            Cell::Bytes(_) => None,
+        }))
+    }
+
+    /// Values made by an instruction that is about to make another, or of which more may be known from now on.
+    pub(super) fn forget_origin(&mut self, at: u32) {
+        for value in self.values().filter(|value| value.origin().at == at) {
+            *value = value.inexact();
+        }
+    }
+
+    /// A branch has looked at `old`: its copies become `new`, and what hangs together with it may be known better.
+    pub(super) fn refine(&mut self, old: Value, new: Value) {
+        let origin = old.origin();
+        if origin.root == 0 {
+            return;
+        }
+        // Since 6.13 a verifier follows no more than six linked registers (`LINKED_REGS_MAX`).
+        let new = if self.values().filter(|value| **value == old).count() > 6 { old.inexact() } else { new };
+        for value in self.values().filter(|value| value.origin().root == origin.root) {
+            *value = if *value == old { new } else { value.inexact() };
+        }
+    }
+
+    /// A call makes r0 to r5 unreadable.
+    pub(super) fn clobber(&mut self) {
+        self.registers[..6].fill(unset());
+    }
+
+    /// Forgets the registers that nothing reads any more.
+    pub(super) fn keep(&mut self, live: u16) {
+        for (register, value) in self.registers[..10].iter_mut().enumerate() {
+            if live & (1 << register) == 0 {
+                *value = unset();
+            }
+        }
+    }
+
+    /// Forgets the stack from an offset upwards; all of it for `None`.
+    pub(super) fn forget_stack(&mut self, from: Option<i32>) {
+        match from {
+            Some(from) => self.stack.retain(|(slot, _)| i32::from(*slot) * 8 + 8 <= from),
+            None => self.stack.clear(),
+        }
+    }
+
+    /// Marks bytes of the stack as written with what no verifier knows anything of.
+    pub(super) fn scribble(&mut self, from: i32, len: i32) {
+        for at in from..from.saturating_add(len.min(512)) {
+            let (slot, bit) = (at.div_euclid(8), 1u8 << at.rem_euclid(8));
+            let Ok(slot) = i16::try_from(slot) else { return };
+            match self.stack.binary_search_by_key(&slot, |(slot, _)| *slot) {
+                Ok(index) => {
+                    let cell = &mut self.stack[index].1;
+                    *cell = match *cell {
+                        Cell::Bytes(bytes) => Cell::Bytes(bytes | bit),
+                        Cell::Spill(..) => Cell::Bytes(bit),
+                    };
+                }
+                Err(index) => self.stack.insert(index, (slot, Cell::Bytes(bit))),
+            }
+        }
+    }
+
+    /// Stores so many bytes at an offset of the own stack; `None`: somewhere.
+    pub(super) fn store(&mut self, offset: Option<i32>, bytes: u8, value: Value) {
+        self.shared |= matches!(value, Value::Top | Value::Pointer { place: Place::Stack, .. });
+        let Some(offset) = offset else { return self.forget_stack(None) };
+        let (Ok(slot), start) = (i16::try_from(offset.div_euclid(8)), offset.rem_euclid(8)) else {
+            return self.forget_stack(None);
+        };
+        let position = self.stack.binary_search_by_key(&slot, |(slot, _)| *slot);
+        let before = match position {
+            Ok(index) => match self.stack[index].1 {
+                Cell::Bytes(bytes) => bytes,
+                Cell::Spill(..) => 0,
+            },
+            Err(_) => 0,
+        };
+        let touched = ((1u32 << bytes.min(8)) - 1) << start;
+        let fits = match value {
+            Value::Scalar(scalar) => (scalar.value | scalar.mask) <= ones(bytes),
+            _ => bytes == 8,
+        };
+        // Verifiers keep what is stored at the start of a slot, if it is whole.
+        let cell = if start == 0 && fits && start + i32::from(bytes) <= 8 {
+            Some(Cell::Spill(bytes, value))
+        } else {
+            let open = matches!(value, Value::Scalar(scalar) if scalar.exact && scalar.mask != 0);
+            let left = if open { before | touched as u8 } else { before & !(touched as u8) };
+            (left != 0).then_some(Cell::Bytes(left))
+        };
+        match (position, cell) {
+            (Ok(index), Some(cell)) => self.stack[index].1 = cell,
+            (Ok(index), None) => {
+                self.stack.remove(index);
+            }
+            (Err(index), Some(cell)) => self.stack.insert(index, (slot, cell)),
+            (Err(_), None) => {}
+        }
+        if start + i32::from(bytes) > 8 {
+            let next = slot.saturating_add(1);
+            self.stack.retain(|(slot, _)| *slot != next);
+        }
+    }
+
+    /// Loads so many bytes from an offset of the own stack.
+    pub(super) fn load(&self, offset: Option<i32>, bytes: u8, signed: bool, at: u32) -> Value {
+        let unknown = if bytes == 8 {
+            Value::Top
+        } else {
+            Value::Scalar(Scalar::vague(if signed { 8 } else { bytes }))
+        };
+        let Some(offset) = offset else { return unknown };
+        let (Ok(slot), start) = (i16::try_from(offset.div_euclid(8)), offset.rem_euclid(8)) else {
+            return unknown;
+        };
+        let Ok(index) = self.stack.binary_search_by_key(&slot, |(slot, _)| *slot) else { return unknown };
+        match self.stack[index].1 {
+            Cell::Spill(size, value) if start == 0 && size == bytes => {
+                if signed {
+                    sign_extended(value, bytes, true, at)
+                } else {
+                    value
+                }
+            }
+            Cell::Bytes(known) if start + i32::from(bytes) <= 8 => {
+                let wanted = (((1u32 << bytes) - 1) << start) as u8;
+                if known & wanted != wanted {
+                    return unknown;
+                }
+                let value = Value::Scalar(Scalar::unknown(bytes, Origin::new(at)));
+                if signed { sign_extended(value, bytes, true, at) } else { value }
+            }
+            _ => unknown,
+        }
+    }
+
+    /// Joins another state into this one; tells whether this one knows less now.
+    pub(super) fn join(&mut self, other: &Self, widen: bool) -> bool {
+        let mut changed = other.shared && !self.shared;
+        self.shared |= other.shared;
+        let mut merge = |mine: &mut Value, other: Value| {
+            let joined = if widen { mine.widen(other) } else { mine.join(other) };
+            changed |= joined != *mine;
+            *mine = joined;
+        };
+        for (mine, other) in self.registers.iter_mut().zip(&other.registers) {
+            merge(mine, *other);
+        }
+        let before = self.stack.len();
+        let mut lost = false;
+        self.stack.retain_mut(|(slot, cell)| {
+            let found = other.stack.binary_search_by_key(slot, |(slot, _)| *slot);
+            let theirs = found.ok().map(|index| other.stack[index].1);
+            match (cell, theirs) {
+                (Cell::Spill(size, mine), Some(Cell::Spill(other, value))) if *size == other => {
+                    merge(mine, value);
+                    true
+                }
+                (Cell::Bytes(mine), Some(Cell::Bytes(other))) => {
+                    lost |= *mine & !other != 0;
+                    *mine &= other;
+                    *mine != 0
+                }
+                _ => false,
+            }
+        });
+        changed | lost | (self.stack.len() != before)
+    }
+
+    /// Values as a called function sees them: r1 to r5, pointers into the stack being a caller's.
+    pub(super) fn for_callee(&self) -> Self {
+        let mut callee = Self::new();
+        for register in 1..6 {
+            callee.registers[register] = match self.registers[register] {
+                Value::Pointer { place: Place::Stack, null, origin, .. } => {
+                    Value::Pointer { place: Place::Outer, offset: None, null, origin }
+                }
+                other => other,
+            };
+        }
+        callee
+    }
+
+    /// The caller's frame after a call of a function of the program: what was passed may be known better, what
+    /// could be written is unknown.
+    pub(super) fn after_call(&mut self) {
+        let passed = self.registers;
+        self.forget_passed_stack(true);
+        self.clobber();
+        for value in self.values() {
+            let root = value.origin().root;
+            if root != 0 && passed[1..6].iter().any(|passed| passed.origin().root == root) {
+                *value = value.inexact();
+            }
+        }
+    }
+
+    /// What can be written through the arguments of a call. A function of the program also finds pointers into the
+    /// stack that the stack holds; a helper writes upwards from where it is pointed to.
+    pub(super) fn forget_passed_stack(&mut self, follows: bool) {
+        for register in 1..6 {
+            match self.registers[register] {
+                Value::Pointer { place: Place::Stack, .. } if follows && self.shared => {
+                    self.forget_stack(None)
+                }
+                Value::Pointer { place: Place::Stack, offset, .. } => self.forget_stack(offset),
+                // For all that is known this is such a pointer.
+                Value::Top => self.forget_stack(None),
+                _ => {}
+            }
+        }
+    }
+}
