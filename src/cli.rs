@@ -223,6 +223,12 @@ enum Failure {
     Io(#[from] io::Error),
     #[error("{0}: {1}")]
     Output(String, io::Error),
+    #[error("an input is the empty string; is a variable unset?")]
+    EmptyInput,
+    #[error("'-' is named more than once; standard input can be read once")]
+    SeveralStandardInputs,
+    #[error("--output {0}: is an input too, the report would overwrite it")]
+    OutputIsInput(String),
     #[error("unknown rule '{0}'{1}; 'scx-lint rules' lists all")]
     UnknownRule(String, String),
     #[error("unknown level '{0}', expected allow, note, warn or deny")]
@@ -304,6 +310,7 @@ fn read_kernels(targets: &[Target]) -> Result<Vec<Kernel<'_>>, Failure> {
 }
 
 fn lint(lint: &Lint) -> Result<u8, Failure> {
+    check_inputs(lint)?;
     let options = options(lint)?;
     let mut targets = Vec::new();
     for names in &lint.kernel {
@@ -322,25 +329,56 @@ fn lint(lint: &Lint) -> Result<u8, Failure> {
     if lint.quiet && lint.format != Format::Json {
         document.keep_failing(lint.fail_on == FailOn::Error, lint.fail_on != FailOn::Undecided);
     }
-    match &lint.output {
-        Some(path) => {
-            let name = || path.display().to_string();
-            let file = File::create(path).map_err(|error| Failure::Output(name(), error))?;
-            let mut out = BufWriter::new(file);
-            print(lint, &document, &mut out, false)?;
-            out.flush().map_err(|error| Failure::Output(name(), error))?;
-        }
-        None => {
-            let mut out = BufWriter::new(io::stdout().lock());
-            print(lint, &document, &mut out, io::stdout().is_terminal())?;
-            out.flush()?;
-        }
+    if matches!(lint.format, Format::Full | Format::Concise) {
+        document.make_printable();
+    }
+    match write_report(lint, &document) {
+        // The reader has gone: it has seen what it wanted. The answer stands all the same.
+        Err(Failure::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        other => other?,
     }
     Ok(match () {
         () if document.has_input_errors() => 2,
         () if failed && !lint.exit_zero => 1,
         () => 0,
     })
+}
+
+/// Refuses inputs that cannot be meant.
+fn check_inputs(lint: &Lint) -> Result<(), Failure> {
+    if lint.inputs.iter().any(String::is_empty) {
+        return Err(Failure::EmptyInput);
+    }
+    if lint.inputs.iter().filter(|input| *input == "-").count() > 1 {
+        return Err(Failure::SeveralStandardInputs);
+    }
+    // A report over the object that it is about: a slip of the shell's completion.
+    if let Some(output) = lint.output.as_ref().and_then(|path| path.canonicalize().ok())
+        && let Some(input) = lint.inputs.iter().find(|input| {
+            std::path::Path::new(input).canonicalize().is_ok_and(|path| path == output && path.is_file())
+        })
+    {
+        return Err(Failure::OutputIsInput(input.clone()));
+    }
+    Ok(())
+}
+
+fn write_report(lint: &Lint, document: &Document) -> Result<(), Failure> {
+    match &lint.output {
+        Some(path) => {
+            let name = || path.display().to_string();
+            let file = File::create(path).map_err(|error| Failure::Output(name(), error))?;
+            let mut out = BufWriter::new(file);
+            print(lint, document, &mut out, false)
+                .and_then(|()| out.flush())
+                .map_err(|error| Failure::Output(name(), error))
+        }
+        None => {
+            let mut out = BufWriter::new(io::stdout().lock());
+            print(lint, document, &mut out, io::stdout().is_terminal())?;
+            Ok(out.flush()?)
+        }
+    }
 }
 
 fn print(lint: &Lint, document: &Document, out: &mut impl Write, terminal: bool) -> io::Result<()> {
@@ -403,14 +441,17 @@ fn width(_terminal: bool) -> usize {
 }
 
 fn run_inspect(inspect: &Inspect) -> Result<u8, Failure> {
-    let document =
+    let mut document =
         examine(std::slice::from_ref(&inspect.input), &[], &Compiler::default(), &|_| Options::default());
     let mut out = BufWriter::new(io::stdout().lock());
     match (inspect.graph, inspect.format) {
         (Some(Graph::Dot), _) => report::dot(&document, &mut out)?,
         (Some(Graph::Mermaid), _) => report::mermaid(&document, &mut out)?,
         (None, InspectFormat::Json) => report::json(&document, &mut out)?,
-        (None, InspectFormat::Full) => report::inspect(&document, &mut out, width(false))?,
+        (None, InspectFormat::Full) => {
+            document.make_printable();
+            report::inspect(&document, &mut out, width(false))?;
+        }
     }
     out.flush()?;
     Ok(if document.has_input_errors() { 2 } else { 0 })

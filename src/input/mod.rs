@@ -4,9 +4,10 @@ mod compile;
 mod embedded;
 mod walk;
 
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Read};
 use std::ops::Range;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use crate::report::{Embedded, InputError};
@@ -66,17 +67,22 @@ pub fn load(path: &str, compiler: &Compiler) -> Result<Loaded, InputError> {
     Ok(Loaded { bytes, parts })
 }
 
-/// Reads an input; `-` is standard input.
+/// The most that is read of an input, bytes. No object comes near; a sparse file or an endless stream may be larger.
+const MOST: u64 = 1 << 30;
+
+/// Enough of a file to see what it is. More is read of an ELF only.
+const HEAD: u64 = 4096;
+
+/// `O_NONBLOCK` of Linux on the architectures that sched_ext runs on: files of /proc that wait for events answer at once.
+const NONBLOCK: i32 = 0o4000;
+
+/// Reads an input; `-` is standard input. Of what is no ELF only the beginning is read.
 ///
 /// # Errors
 /// What is there is no regular file, or cannot be read. The message is one line and says what to do.
 pub fn read(path: &str) -> Result<Vec<u8>, InputError> {
     if path == "-" {
-        let mut bytes = Vec::new();
-        return match io::stdin().lock().read_to_end(&mut bytes) {
-            Ok(_) => Ok(bytes),
-            Err(error) => Err(io_error(&error)),
-        };
+        return read_from(io::stdin().lock(), 0);
     }
     let metadata = fs::metadata(path).map_err(|error| io_error(&error))?;
     let kind = metadata.file_type();
@@ -87,9 +93,25 @@ pub fn read(path: &str) -> Result<Vec<u8>, InputError> {
             "is no regular file (a FIFO, socket or device), expected a BPF object; pipe it in as '-'",
         ));
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
-    File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)).map_err(|error| io_error(&error))?;
-    Ok(bytes)
+    let file = OpenOptions::new().read(true).custom_flags(NONBLOCK).open(path);
+    read_from(file.map_err(|error| io_error(&error))?, metadata.len())
+}
+
+/// Reads to the end, which is expected after so many bytes.
+fn read_from(mut source: impl Read, expected: u64) -> Result<Vec<u8>, InputError> {
+    let mut bytes = Vec::new();
+    source.by_ref().take(HEAD).read_to_end(&mut bytes).map_err(|error| io_error(&error))?;
+    if !bytes.starts_with(b"\x7fELF") {
+        return Ok(bytes);
+    }
+    let too_large =
+        || input_error("too-large", "is larger than 1 GiB, which no BPF object is; expected one (.bpf.o)");
+    if expected > MOST {
+        return Err(too_large());
+    }
+    bytes.reserve_exact(usize::try_from(expected.saturating_sub(HEAD)).unwrap_or(0));
+    source.take(MOST).read_to_end(&mut bytes).map_err(|error| io_error(&error))?;
+    if bytes.len() as u64 > MOST { Err(too_large()) } else { Ok(bytes) }
 }
 
 /// The part of a path that libbpf names the object after.
@@ -107,6 +129,6 @@ fn io_error(error: &io::Error) -> InputError {
         io::ErrorKind::PermissionDenied => {
             input_error("permission-denied", "permission denied; make the file readable for this user")
         }
-        _ => InputError { code: "io".to_owned(), message: error.to_string() },
+        _ => input_error("io", &format!("cannot be read: {error}; name a regular file")),
     }
 }

@@ -9,6 +9,7 @@ mod document;
 #[cfg(feature = "cli")]
 mod full;
 mod inspect;
+mod printable;
 
 /// The formats of services and editors, which give places inside a repository.
 #[cfg(feature = "cli")]

@@ -1,0 +1,88 @@
+//! Text that a terminal shows as it is: names in an object and names of files may hold anything.
+
+use super::Document;
+
+/// Writes control characters out as `\u{1b}`, so that no name moves the cursor, colours the text or breaks the line.
+fn escape(text: &mut String, keep: &[char]) {
+    let control = |c: char| c.is_control() && !keep.contains(&c);
+    if text.contains(control) {
+        let escaped = text.chars().fold(String::new(), |mut out, c| {
+            match c {
+                c if control(c) => out.extend(c.escape_default()),
+                c => out.push(c),
+            }
+            out
+        });
+        *text = escaped;
+    }
+}
+
+impl Document {
+    /// Escapes control characters in everything that comes from inputs, for the formats that people read as text.
+    ///
+    /// Line breaks stay in help texts, which are ours, and tabs in C lines.
+    pub fn make_printable(&mut self) {
+        let all = |text: &mut String| escape(text, &[]);
+        for object in &mut self.objects {
+            all(&mut object.path);
+            all(&mut object.name);
+            all(&mut object.license);
+            for ops in &mut object.struct_ops {
+                all(&mut ops.map);
+                all(&mut ops.type_name);
+                ops.arenas.iter_mut().for_each(all);
+                for member in &mut ops.members {
+                    all(&mut member.name);
+                    member.program.iter_mut().for_each(all);
+                }
+            }
+            for program in &mut object.programs {
+                all(&mut program.name);
+                all(&mut program.section);
+                program.subprograms.iter_mut().for_each(all);
+                program.maps.iter_mut().for_each(all);
+                program.bound_maps.iter_mut().for_each(all);
+                program.kfuncs.iter_mut().for_each(|kfunc| all(&mut kfunc.name));
+            }
+            for map in &mut object.maps {
+                all(&mut map.name);
+                all(&mut map.kernel_name);
+                map.used_by.iter_mut().for_each(all);
+            }
+        }
+        for finding in &mut self.findings {
+            all(&mut finding.message);
+            all(&mut finding.subject.name);
+            finding.kernel_message.iter_mut().for_each(all);
+            finding.help.iter_mut().for_each(|help| escape(help, &['\n']));
+            for location in &mut finding.locations {
+                location.file.iter_mut().for_each(all);
+                location.text.iter_mut().for_each(|text| escape(text, &['\t']));
+                all(&mut location.label);
+                location.program.iter_mut().for_each(all);
+            }
+        }
+        for undecided in &mut self.undecided {
+            all(&mut undecided.subject.name);
+            all(&mut undecided.reason);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escape;
+
+    #[test]
+    fn control_characters_are_written_out() {
+        let escaped = |text: &str, keep: &[char]| {
+            let mut text = text.to_owned();
+            escape(&mut text, keep);
+            text
+        };
+        assert_eq!(escaped("\u{1b}[31mred\n", &[]), "\\u{1b}[31mred\\n");
+        assert_eq!(escaped("\tx;\u{7}", &['\t']), "\tx;\\u{7}");
+        assert_eq!(escaped("größe \u{9b}", &[]), "größe \\u{9b}");
+        assert_eq!(escaped("plain", &[]), "plain");
+    }
+}
