@@ -402,3 +402,131 @@ fn string(table: &[u8], offset: u32) -> Option<Cow<'_, str>> {
     let len = rest.iter().position(|&b| b == 0)?;
     Some(String::from_utf8_lossy(&rest[..len]))
 }
+
+#[cfg(test)]
+mod tests {
+    use object::write::{
+        Object as Writer, Relocation as WrittenRelocation, Symbol as WrittenSymbol, SymbolSection,
+    };
+    use object::{
+        Architecture, BinaryFormat, Endianness, RelocationFlags, SectionKind as Written, SymbolFlags,
+        SymbolKind as Of, SymbolScope,
+    };
+
+    use super::*;
+
+    /// A section with a function that refers to itself, and a license; in the byte order of choice.
+    fn sample(order: Endianness) -> Vec<u8> {
+        let mut writer = Writer::new(BinaryFormat::Elf, Architecture::Bpf, order);
+        let code = writer.add_section(Vec::new(), b"struct_ops/run".to_vec(), Written::Text);
+        writer.append_section_data(code, &[0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0], 8);
+        let license = writer.add_section(Vec::new(), b"license".to_vec(), Written::Data);
+        writer.append_section_data(license, b"GPL\0", 1);
+        let symbol = writer.add_symbol(WrittenSymbol {
+            name: b"run".to_vec(),
+            value: 0,
+            size: 16,
+            kind: Of::Text,
+            scope: SymbolScope::Dynamic,
+            weak: false,
+            section: SymbolSection::Section(code),
+            flags: SymbolFlags::None,
+        });
+        let flags = RelocationFlags::Elf { r_type: elf::RelocationType(1) };
+        writer.add_relocation(code, WrittenRelocation { offset: 8, symbol, addend: 0, flags }).unwrap();
+        writer.write().unwrap()
+    }
+
+    fn put(data: &[u8], at: usize, bytes: &[u8]) -> Vec<u8> {
+        let mut out = data.to_vec();
+        out[at..at + bytes.len()].copy_from_slice(bytes);
+        out
+    }
+
+    /// Offset in the file of the header of the section of that name.
+    fn header_of(data: &[u8], name: &str) -> usize {
+        let table = u64::from_le_bytes(*data[40..].first_chunk().unwrap()) as usize;
+        let index = Elf::parse(data).unwrap().sections.iter().position(|s| s.name == name).unwrap();
+        table + 64 * index
+    }
+
+    #[test]
+    fn sections_symbols_and_relocations_are_read_in_both_byte_orders() {
+        for (order, expected) in [(Endianness::Little, ByteOrder::Little), (Endianness::Big, ByteOrder::Big)]
+        {
+            let data = sample(order);
+            let elf = Elf::parse(&data).unwrap();
+            assert_eq!(elf.byte_order, expected);
+            let code = elf.sections.iter().find(|s| s.name == "struct_ops/run").unwrap();
+            assert_eq!((code.kind, code.executable, code.size), (SectionKind::ProgBits, true, 16));
+            let license = elf.sections.iter().find(|s| s.name == "license").unwrap();
+            assert_eq!((license.data, license.executable), (Some(&b"GPL\0"[..]), false));
+            let symbol = elf.symbols.iter().find(|s| s.name.as_deref() == Some("run")).unwrap();
+            assert_eq!((symbol.kind, symbol.binding), (SymbolKind::Func, Binding::Global));
+            assert_eq!((symbol.value, symbol.size, symbol.section), (0, 16, code.index.0));
+            assert!(!symbol.hidden && !symbol.is_extern());
+            let rel = elf.sections.iter().find(|s| s.kind == SectionKind::Rel).unwrap();
+            assert_eq!(rel.info, code.index.0);
+            let relocations: Vec<_> = elf.relocations(rel).collect();
+            assert_eq!(relocations.len(), 1);
+            assert_eq!(relocations[0].offset, 8);
+            assert_eq!(elf.symbols[relocations[0].symbol as usize].name.as_deref(), Some("run"));
+        }
+    }
+
+    #[test]
+    fn each_broken_header_field_has_its_error() {
+        let data = sample(Endianness::Little);
+        let symtab = header_of(&data, ".symtab");
+        let license = header_of(&data, "license");
+        let code = |data: &[u8]| Elf::parse(data).map(|_| ()).unwrap_err().code();
+        assert_eq!(code(&put(&data, 4, &[1])), "wrong-class");
+        assert_eq!(code(&put(&data, 5, &[9])), "unknown-byte-order");
+        assert_eq!(code(&put(&data, 16, &[2])), "not-relocatable");
+        assert_eq!(code(&put(&data, 18, &[62])), "host-elf");
+        assert_eq!(code(&put(&data, 40, &[0; 8])), "truncated");
+        assert_eq!(code(&put(&data, 40, &[0xff; 8])), "truncated");
+        assert_eq!(code(&put(&data, 62, &[0xfe, 0xff])), "truncated");
+        assert_eq!(code(&put(&data, symtab + 4, &[1])), "no-symbol-table");
+        assert_eq!(code(&put(&data, symtab + 40, &[0])), "malformed-elf");
+        assert_eq!(code(&put(&data, symtab + 56, &[16])), "malformed-elf");
+        assert_eq!(code(&put(&data, license, &[0xff; 4])), "malformed-elf");
+        assert_eq!(code(&put(&data, license + 4, &[2])), "malformed-elf");
+    }
+
+    #[test]
+    fn old_objects_of_no_machine_are_read() {
+        assert!(Elf::parse(&put(&sample(Endianness::Little), 18, &[0, 0])).is_ok());
+    }
+
+    #[test]
+    fn a_section_outside_the_file_has_no_bytes() {
+        let data = sample(Endianness::Little);
+        let license = header_of(&data, "license");
+        let broken = put(&data, license + 24, &[0xff; 8]);
+        let elf = Elf::parse(&broken).unwrap();
+        assert_eq!(elf.sections.iter().find(|s| s.name == "license").unwrap().data, None);
+    }
+
+    #[test]
+    fn a_name_that_all_symbols_share_is_too_much() {
+        let data = sample(Endianness::Little);
+        let elf = Elf::parse(&data).unwrap();
+        let mut budget = name_budget(&data);
+        let longest = elf.symbols.iter().filter_map(|s| s.name.as_ref()).map(|n| n.len()).max().unwrap();
+        assert!(spend(&mut budget, longest, "symbol names").is_ok());
+        assert_eq!(
+            spend(&mut budget, name_budget(&data), "symbol names"),
+            Err(Error::TooComplex { what: "symbol names" })
+        );
+    }
+
+    #[test]
+    fn strings_end_inside_their_table() {
+        assert_eq!(string(b"\0ab\0", 1).as_deref(), Some("ab"));
+        assert_eq!(string(b"\0ab\0", 0).as_deref(), Some(""));
+        assert_eq!(string(b"\0ab", 1), None);
+        assert_eq!(string(b"\0", 1), None);
+        assert_eq!(string(b"\0a\xff\0", 1).as_deref(), Some("a\u{fffd}"));
+    }
+}
