@@ -1,6 +1,7 @@
 //! The command line: what was typed, and what is done about it.
 
 mod examine;
+mod kernel;
 mod repository;
 
 use std::fs::File;
@@ -39,6 +40,9 @@ enum Command {
         /// Name of the rule
         rule: String,
     },
+    /// Show what a target kernel offers, or write a snapshot of it
+    #[command(subcommand)]
+    Kernel(kernel::KernelCommand),
     /// List all rules
     Rules {
         /// Print names only
@@ -55,6 +59,9 @@ struct Lint {
     /// Kernel to lint for: a built-in release, 'all', 'host', or a file with BTF, vmlinux, vmlinuz or a snapshot (repeatable, comma lists)
     #[arg(short, long, value_name = "KERNEL")]
     kernel: Vec<String>,
+    /// Configuration of the target kernels, for __kconfig externs
+    #[arg(long, value_name = "FILE", requires = "kernel")]
+    kconfig: Option<PathBuf>,
     /// Arena rule for cid-form schedulers: exactly one arena, always mapped (always) or not (one)
     #[arg(long, value_enum, default_value_t = ArenaRuleArg::Auto, value_name = "RULE")]
     arena_rule: ArenaRuleArg,
@@ -204,6 +211,7 @@ pub fn main() -> ExitCode {
         None => lint(&cli.lint),
         Some(Command::Inspect(inspect)) => run_inspect(&inspect),
         Some(Command::Explain { rule }) => explain(&rule),
+        Some(Command::Kernel(command)) => kernel::run(&command),
         Some(Command::Rules { names }) => rules(names),
     };
     match result {
@@ -235,6 +243,14 @@ enum Failure {
     UnknownLevel(String),
     #[error(transparent)]
     Target(#[from] target::Error),
+    #[error("kernel '{0}': {1}")]
+    Snapshot(String, crate::kernel::snapshot::Error),
+    #[error(
+        "kernel '{0}' is a snapshot, or a built-in release, which is one: take the snapshot from the kernel itself"
+    )]
+    SnapshotOfSnapshot(String),
+    #[error("'{0}' names several kernels, expected one")]
+    SeveralKernels(String),
     #[error("kernel '{0}': {1}")]
     Kernel(String, crate::btf::Error),
     #[error("--level {0}: expected RULE=LEVEL")]
@@ -315,6 +331,10 @@ fn lint(lint: &Lint) -> Result<u8, Failure> {
     let mut targets = Vec::new();
     for names in &lint.kernel {
         targets.extend(target::load(names)?);
+    }
+    if let Some(path) = &lint.kconfig {
+        let config = target::read_kconfig(path)?;
+        targets.iter_mut().for_each(|target| target.kconfig = Some(config.clone()));
     }
     let kernels = read_kernels(&targets)?;
     let compiler = Compiler { clang: lint.clang.clone(), flags: lint.cflag.clone() };

@@ -195,6 +195,15 @@ pub fn kconfig(image: &[u8]) -> Option<String> {
     String::from_utf8(text).ok()
 }
 
+/// The text of a configuration file, compressed (/proc/config.gz) or not; `None` for what is no text.
+pub fn config_file(bytes: &[u8]) -> Option<String> {
+    let text = match Compression::of(bytes) {
+        Some(packing) => compression::decompress(packing, bytes, compression::limit(bytes.len())).ok()?,
+        None => bytes.to_vec(),
+    };
+    String::from_utf8(text).ok()
+}
+
 /// The release out of the banner of an uncompressed image: `Linux version 7.3.4 (...`.
 pub fn release(image: &[u8]) -> Option<String> {
     const BANNER: &[u8] = b"Linux version ";

@@ -23,6 +23,8 @@ pub enum Error {
     Host(io::Error),
     #[error("kernel '{0}' is a directory, expected a kernel image, a vmlinux, BTF or a snapshot")]
     Directory(String),
+    #[error("'{0}' holds no kernel configuration, expected lines such as CONFIG_SCHED_CLASS_EXT=y")]
+    Kconfig(String),
     #[error("no kernel is named between the commas of '{0}'")]
     Empty(String),
 }
@@ -78,6 +80,17 @@ fn one(name: &str) -> Result<Target, Error> {
     }
     let bytes = fs::read(path).map_err(|error| Error::Io { name: name.to_owned(), error })?;
     from_file(name, &bytes)
+}
+
+/// Reads a kernel configuration: a `.config`, or /proc/config.gz.
+///
+/// # Errors
+/// The file cannot be read, or is no configuration.
+pub fn read_kconfig(path: &Path) -> Result<String, Error> {
+    let name = || path.display().to_string();
+    let bytes = fs::read(path).map_err(|error| Error::Io { name: name(), error })?;
+    let text = image::config_file(&bytes).unwrap_or_default();
+    if text.lines().any(|line| line.starts_with("CONFIG_")) { Ok(text) } else { Err(Error::Kconfig(name())) }
 }
 
 /// Reads a kernel out of the bytes of a file that the user named.

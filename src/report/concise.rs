@@ -24,7 +24,7 @@ pub fn concise(document: &Document, out: &mut impl Write) -> io::Result<()> {
         let place = place.unwrap_or_else(|| path.clone());
         writeln!(out, "{place}: {}[{}]: {}", finding.level, finding.rule, finding.message)?;
     }
-    for undecided in &document.undecided {
+    for undecided in document.undecided.iter().filter(|open| !document.is_moot(open)) {
         let path = document.objects[undecided.object].title();
         let (kind, name) = (undecided.subject.kind, &undecided.subject.name);
         writeln!(out, "{path}: undecided[{}]: {kind} '{name}': {}", undecided.rule, undecided.reason)?;

@@ -171,15 +171,22 @@ pub fn full(document: &Document, style: &Style, sources: &Sources, out: &mut imp
         handler.render_report(&mut text, &message(document, finding, sources)).map_err(io::Error::other)?;
         writeln!(out, "{text}")?;
     }
-    for undecided in &document.undecided {
+    for undecided in document.undecided.iter().filter(|open| !document.is_moot(open)) {
         let path = document.objects[undecided.object].title();
         let (kind, name) = (undecided.subject.kind, &undecided.subject.name);
-        let kernels =
-            only_on(document, &undecided.kernels).map_or_else(String::new, |on| format!(" for {on}"));
+        let kernels = only_on(document, &document.still_open(undecided))
+            .map_or_else(String::new, |on| format!(" for {on}"));
         writeln!(
             out,
             "{path}: cannot tell{kernels} [{}]: {kind} '{name}': {}",
             undecided.rule, undecided.reason
+        )?;
+    }
+    let moot = document.undecided.iter().filter(|open| document.is_moot(open)).count();
+    if moot > 0 {
+        writeln!(
+            out,
+            "{moot} more open questions are about kernels on which it fails anyway (--format json has them)"
         )?;
     }
     if document.kernels.len() > 1 {

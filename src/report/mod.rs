@@ -91,8 +91,9 @@ fn counts(document: &Document) -> String {
     if summary.notes > 0 {
         parts.push(plural(summary.notes, "note"));
     }
-    if summary.undecided > 0 {
-        parts.push(format!("{} undecided", summary.undecided));
+    let undecided = document.undecided.iter().filter(|open| !document.is_moot(open)).count();
+    if undecided > 0 {
+        parts.push(format!("{undecided} undecided"));
     }
     format!("{} in {}", parts.join(", "), plural(summary.objects, "input"))
 }

@@ -1,0 +1,238 @@
+//! `scx-lint kernel`: what a target offers, and snapshots of targets.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::{Subcommand, ValueEnum};
+use serde::Serialize;
+
+use super::Failure;
+use crate::btf::{Btf, Kind};
+use crate::kernel::{Kernel, KernelArenaRule, Kfunc, KfuncGate, snapshot, target};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum KernelCommand {
+    /// Show what a kernel offers to schedulers, and what is wrong with its BTF
+    Info {
+        /// Built-in release, 'host', or a file with BTF, vmlinux, vmlinuz or a snapshot
+        kernel: String,
+        /// How to print it
+        #[arg(long, value_enum, default_value_t = InfoFormat::Full)]
+        format: InfoFormat,
+    },
+    /// Write a small snapshot of a kernel that lints as the kernel does
+    Snapshot {
+        /// 'host', or a file with BTF, vmlinux or vmlinuz
+        kernel: String,
+        /// Where to write it
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum InfoFormat {
+    /// For people
+    Full,
+    /// As JSON
+    Json,
+}
+
+/// What `kernel info` shows.
+#[derive(Debug, Serialize)]
+struct Info {
+    name: String,
+    source: &'static str,
+    release: Option<String>,
+    types: usize,
+    snapshot: Option<snapshot::Meta>,
+    kconfig: bool,
+    sched_ext: bool,
+    cid_form: bool,
+    sub_schedulers: bool,
+    arena_rule: &'static str,
+    /// `run time` (the scheduler is ejected) or `verifier` (the program does not load).
+    kfunc_gate: Option<&'static str>,
+    ops_flags: Option<u64>,
+    map_types: Option<u64>,
+    call_frames: Option<u32>,
+    max_dispatch_batch: Option<u64>,
+    scx_kfuncs: Vec<String>,
+    defects: Vec<Defect>,
+}
+
+/// Something wrong with the BTF itself, by the name of the rule that speaks of it.
+#[derive(Debug, Serialize)]
+struct Defect {
+    rule: &'static str,
+    names: Vec<String>,
+}
+
+pub(super) fn run(command: &KernelCommand) -> Result<u8, Failure> {
+    match command {
+        KernelCommand::Info { kernel, format } => info(kernel, *format),
+        KernelCommand::Snapshot { kernel, output } => write_snapshot(kernel, output),
+    }
+}
+
+fn info(name: &str, format: InfoFormat) -> Result<u8, Failure> {
+    let mut out = io::stdout().lock();
+    for target in target::load(name)? {
+        let kernel = Kernel::new(&target).map_err(|error| Failure::Kernel(target.name.clone(), error))?;
+        let found = describe(&kernel, target.cut.as_ref());
+        match format {
+            InfoFormat::Json => {
+                serde_json::to_writer_pretty(&mut out, &found).map_err(io::Error::from)?;
+                writeln!(out)?;
+            }
+            InfoFormat::Full => print(&found, &mut out)?,
+        }
+    }
+    Ok(0)
+}
+
+fn describe(kernel: &Kernel<'_>, cut: Option<&snapshot::Cut>) -> Info {
+    let btf = kernel.btf();
+    let kfuncs = scx_kfuncs(btf);
+    let mut defects = Vec::new();
+    let truncated = kernel.truncated_enums();
+    if !truncated.is_empty() {
+        let names = truncated.into_iter().map(str::to_owned).collect();
+        defects.push(Defect { rule: "truncated-enum64", names });
+    }
+    let leaked = kfuncs.iter().filter(|(name, kfunc)| kernel.has_leaked_aux(name, *kfunc));
+    let names: Vec<String> = leaked.map(|(name, _)| (*name).to_owned()).collect();
+    if !names.is_empty() {
+        defects.push(Defect { rule: "implicit-kfunc-arguments", names });
+    }
+    if !kernel.has_sched_ext() {
+        defects.push(Defect { rule: "no-sched-ext", names: Vec::new() });
+    }
+    Info {
+        name: kernel.name.to_owned(),
+        source: kernel.source.as_str(),
+        release: kernel.release.map(str::to_owned),
+        types: btf.len(),
+        snapshot: cut.map(|cut| cut.meta.clone()),
+        kconfig: kernel.kconfig.is_some(),
+        sched_ext: kernel.has_sched_ext(),
+        cid_form: kernel.arena_rule() != KernelArenaRule::None,
+        sub_schedulers: kernel.has_sub_schedulers(),
+        arena_rule: kernel.arena_rule().as_str(),
+        kfunc_gate: kernel.kfunc_gate().found().map(|gate| match gate {
+            KfuncGate::RunTime => "run time",
+            KfuncGate::Verifier => "verifier",
+        }),
+        ops_flags: kernel.ops_flags().found(),
+        map_types: kernel.map_types().found(),
+        call_frames: kernel.max_call_frames().found(),
+        max_dispatch_batch: kernel.max_dispatch_batch().found(),
+        scx_kfuncs: kfuncs.into_iter().map(|(name, _)| name.to_owned()).collect(),
+        defects,
+    }
+}
+
+/// Functions that are kfuncs of sched_ext by their names, each once, in name order.
+fn scx_kfuncs<'d>(btf: &Btf<'d>) -> Vec<(&'d str, Kfunc)> {
+    let functions = btf.types().filter(|(_, ty)| ty.kind() == Kind::Func);
+    let mut found: Vec<_> = functions
+        .map(|(func, ty)| (btf.name(&ty), Kfunc { func, proto: ty.target() }))
+        .filter(|(name, _)| {
+            name.trim_start_matches('_').starts_with("scx_bpf_") || name.starts_with("bpf_iter_scx_")
+        })
+        .filter(|(name, _)| !name.ends_with("_impl"))
+        .collect();
+    found.sort_unstable_by_key(|(name, _)| *name);
+    found.dedup_by_key(|(name, _)| *name);
+    found
+}
+
+fn print(info: &Info, out: &mut impl Write) -> io::Result<()> {
+    let or_unknown = |value: Option<String>| value.unwrap_or_else(|| "not known".to_owned());
+    let yes = |value: bool| if value { "yes" } else { "no" };
+    writeln!(out, "{} ({}): release {}", info.name, info.source, or_unknown(info.release.clone()))?;
+    writeln!(out, "  types             {}", info.types)?;
+    if let Some(meta) = &info.snapshot {
+        let date = if meta.date.is_empty() { String::new() } else { format!(", {}", meta.date) };
+        writeln!(
+            out,
+            "  snapshot of       {}{date}: {} types, {} bytes",
+            meta.source, meta.types, meta.bytes
+        )?;
+        writeln!(out, "  sha256            {}", meta.sha256)?;
+        for note in &meta.derived {
+            writeln!(out, "  derived           {note}")?;
+        }
+        if let Some(reason) = &meta.partial {
+            writeln!(out, "  partial           {reason}")?;
+        }
+    }
+    writeln!(out, "  configuration     {}", if info.kconfig { "known" } else { "not known" })?;
+    writeln!(out, "  sched_ext         {}", yes(info.sched_ext))?;
+    if !info.sched_ext {
+        return Ok(());
+    }
+    let arena = match info.arena_rule {
+        "none" => "",
+        "one" => ", exactly one arena",
+        _ => ", exactly one arena, created with BPF_F_ARENA_MAP_ALWAYS",
+    };
+    writeln!(out, "  cid-form          {}{arena}", yes(info.cid_form))?;
+    writeln!(out, "  sub-schedulers    {}", yes(info.sub_schedulers))?;
+    writeln!(
+        out,
+        "  kfuncs kept apart {}",
+        info.kfunc_gate.map_or("not known".to_owned(), |gate| match gate {
+            "run time" => "at run time: a wrong call ejects the scheduler".to_owned(),
+            _ => "by the verifier: a wrong call does not load".to_owned(),
+        })
+    )?;
+    writeln!(out, "  ops flags         {}", or_unknown(info.ops_flags.map(|flags| format!("{flags:#x}"))))?;
+    writeln!(
+        out,
+        "  map types         {}",
+        or_unknown(info.map_types.map(|types| format!("below {types}")))
+    )?;
+    writeln!(out, "  call frames       {}", or_unknown(info.call_frames.map(|frames| frames.to_string())))?;
+    writeln!(
+        out,
+        "  dispatch batch    {}",
+        or_unknown(info.max_dispatch_batch.map(|most| format!("at most {most}")))
+    )?;
+    writeln!(out, "  scx kfuncs        {}", info.scx_kfuncs.len())?;
+    for defect in &info.defects {
+        writeln!(out, "  defect            {}: {}", defect.rule, defect.names.join(" "))?;
+    }
+    Ok(())
+}
+
+fn write_snapshot(name: &str, output: &PathBuf) -> Result<u8, Failure> {
+    let targets = target::load(name)?;
+    let [target] = targets.as_slice() else { return Err(Failure::SeveralKernels(name.to_owned())) };
+    if target.cut.is_some() {
+        return Err(Failure::SnapshotOfSnapshot(name.to_owned()));
+    }
+    let fail = |error: snapshot::Error| Failure::Snapshot(target.name.clone(), error);
+    let meta = snapshot::Meta {
+        name: target.name.clone(),
+        release: target.release.clone(),
+        source: match target.source {
+            crate::kernel::Source::Host => "the kernel of a running machine".to_owned(),
+            _ => format!("file {}", target.name),
+        },
+        ..snapshot::Meta::default()
+    };
+    let meta = meta.describing(&target.btf).map_err(fail)?;
+    let bytes = snapshot::write(&target.btf, target.kconfig.as_deref(), &meta).map_err(fail)?;
+    let failed = |error| Failure::Output(output.display().to_string(), error);
+    fs::write(output, &bytes).map_err(failed)?;
+    writeln!(
+        io::stderr(),
+        "{}: {} bytes, from {} bytes of BTF",
+        output.display(),
+        bytes.len(),
+        target.btf.len()
+    )?;
+    Ok(0)
+}
