@@ -3,6 +3,7 @@
 mod examine;
 mod kernel;
 mod repository;
+mod settings;
 
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -11,12 +12,15 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::checks::{self, ArenaRule, Loader, Options};
+use crate::checks::{self, Options};
+use crate::config::{ArenaRuleKey, Config, FailOnKey, LevelKey, LoaderKey};
 use crate::finding::Level;
 use crate::input::Compiler;
 use crate::kernel::{Kernel, Target, target};
 use crate::report::{self, Document};
-use examine::examine;
+use crate::suggest::nearest;
+use examine::{Plan, examine};
+use settings::Choices;
 
 /// Preflight for Linux sched_ext BPF schedulers: will it open, load and attach, and which line is to blame if not.
 #[derive(Debug, Parser)]
@@ -54,20 +58,21 @@ enum Command {
 #[derive(Debug, Args)]
 struct Lint {
     /// BPF objects, programs that embed them, BPF C sources, folders or patterns; '-' reads standard input
-    #[arg(required = true, value_name = "INPUT")]
+    #[arg(required_unless_present = "dump_config", value_name = "INPUT")]
     inputs: Vec<String>,
     /// Kernel to lint for: a built-in release, 'all', 'host', or a file with BTF, vmlinux, vmlinuz or a snapshot (repeatable, comma lists)
     #[arg(short, long, value_name = "KERNEL")]
     kernel: Vec<String>,
     /// Configuration of the target kernels, for __kconfig externs
-    #[arg(long, value_name = "FILE", requires = "kernel")]
+    #[arg(long, value_name = "FILE")]
     kconfig: Option<PathBuf>,
-    /// Arena rule for cid-form schedulers: exactly one arena, always mapped (always) or not (one)
-    #[arg(long, value_enum, default_value_t = ArenaRuleArg::Auto, value_name = "RULE")]
-    arena_rule: ArenaRuleArg,
-    /// What user space edits between open and load: nothing (plain), what scx's headers do (scx)
-    #[arg(long, value_enum, default_value_t = LoaderArg::Auto)]
-    loader: LoaderArg,
+    /// Arena rule for cid-form schedulers: exactly one arena, always mapped (always) or not (one); else (auto) each kernel's own
+    #[arg(long, value_enum, value_name = "RULE")]
+    arena_rule: Option<ArenaRuleArg>,
+    /// What user space edits between open and load: nothing (plain), what scx's headers do (scx); else (auto) as the object's
+    /// constants tell
+    #[arg(long, value_enum)]
+    loader: Option<LoaderArg>,
     /// Do not report a rule
     #[arg(short = 'A', long, value_name = "RULE")]
     allow: Vec<String>,
@@ -80,9 +85,9 @@ struct Lint {
     /// Set the level of a rule: allow, note, warn or deny
     #[arg(long, value_name = "RULE=LEVEL")]
     level: Vec<String>,
-    /// What makes the exit status 1
-    #[arg(long, value_enum, default_value_t = FailOn::Error, value_name = "LEVEL")]
-    fail_on: FailOn,
+    /// What makes the exit status 1: an error (the default), a warning too, or an open question too
+    #[arg(long, value_enum, value_name = "LEVEL")]
+    fail_on: Option<FailOn>,
     /// Never exit with status 1
     #[arg(long)]
     exit_zero: bool,
@@ -98,6 +103,8 @@ struct Lint {
     /// Flag for clang (repeatable)
     #[arg(long, value_name = "FLAG", allow_hyphen_values = true)]
     cflag: Vec<String>,
+    #[command(flatten)]
+    choice: settings::Choice,
     #[command(flatten)]
     look: Look,
     /// Print only what fails the run
@@ -199,6 +206,45 @@ enum Color {
     Never,
 }
 
+impl ArenaRuleArg {
+    fn key(self) -> ArenaRuleKey {
+        match self {
+            Self::Auto => ArenaRuleKey::Auto,
+            Self::Always => ArenaRuleKey::Always,
+            Self::One => ArenaRuleKey::One,
+        }
+    }
+}
+
+impl LoaderArg {
+    fn key(self) -> LoaderKey {
+        match self {
+            Self::Auto => LoaderKey::Auto,
+            Self::Plain => LoaderKey::Plain,
+            Self::Scx => LoaderKey::Scx,
+        }
+    }
+}
+
+impl FailOn {
+    fn key(self) -> FailOnKey {
+        match self {
+            Self::Error => FailOnKey::Error,
+            Self::Warning => FailOnKey::Warning,
+            Self::Undecided => FailOnKey::Undecided,
+        }
+    }
+}
+
+fn level_key(level: Level) -> LevelKey {
+    match level {
+        Level::Allow => LevelKey::Allow,
+        Level::Note => LevelKey::Note,
+        Level::Warning => LevelKey::Warn,
+        Level::Error => LevelKey::Deny,
+    }
+}
+
 fn parse_remap(text: &str) -> Result<(String, String), String> {
     let (from, to) = text.split_once('=').ok_or("expected FROM=TO")?;
     Ok((from.to_owned(), to.to_owned()))
@@ -253,37 +299,24 @@ enum Failure {
     SeveralKernels(String),
     #[error("kernel '{0}': {1}")]
     Kernel(String, crate::btf::Error),
+    #[error(transparent)]
+    Config(#[from] crate::config::Error),
+    #[error("{0}")]
+    Setting(String),
     #[error("--level {0}: expected RULE=LEVEL")]
     Level(String),
 }
 
 fn known_rule(name: &str) -> Result<&'static checks::Rule, Failure> {
     checks::find(name).ok_or_else(|| {
-        let near = checks::RULES
-            .iter()
-            .map(|rule| (distance(name, rule.name), rule.name))
-            .min()
-            .filter(|(distance, _)| *distance <= name.len() / 3 + 1)
-            .map(|(_, near)| format!(", did you mean '{near}'?"));
+        let near = nearest(name, checks::RULES.iter().map(|rule| rule.name));
+        let near = near.map(|near| format!(", did you mean '{near}'?"));
         Failure::UnknownRule(name.to_owned(), near.unwrap_or_default())
     })
 }
 
-/// Edits between two words (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.bytes().enumerate() {
-            let cost = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = cost.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
-
-fn options(lint: &Lint) -> Result<Options, Failure> {
+/// The levels of the command line, in the order in which they count.
+fn levels(lint: &Lint) -> Result<Vec<(String, Level)>, Failure> {
     let mut levels = Vec::new();
     for (names, level) in
         [(&lint.warn, Level::Warning), (&lint.deny, Level::Error), (&lint.allow, Level::Allow)]
@@ -303,20 +336,24 @@ fn options(lint: &Lint) -> Result<Options, Failure> {
         };
         levels.push((known_rule(name)?.name.to_owned(), level));
     }
-    Ok(Options {
-        arena_rule: match lint.arena_rule {
-            ArenaRuleArg::Auto => ArenaRule::Auto,
-            ArenaRuleArg::Always => ArenaRule::Always,
-            ArenaRuleArg::One => ArenaRule::One,
-        },
-        loader: match lint.loader {
-            LoaderArg::Auto => Loader::Auto,
-            LoaderArg::Plain => Loader::Plain,
-            LoaderArg::Scx => Loader::Scx,
-        },
-        arena_flag: None,
-        levels,
-    })
+    Ok(levels)
+}
+
+/// The configuration file's choices with the command line's in their place, but for levels.
+fn configuration(lint: &Lint) -> Result<Config, Failure> {
+    let mut config = lint.choice.read()?;
+    if !lint.kernel.is_empty() {
+        config.kernels.clone_from(&lint.kernel);
+    }
+    config.arena_rule = lint.arena_rule.map(ArenaRuleArg::key).or(config.arena_rule);
+    config.loader = lint.loader.map(LoaderArg::key).or(config.loader);
+    config.fail_on = lint.fail_on.map(FailOn::key).or(config.fail_on);
+    config.source_root.splice(0..0, lint.look.source_root.iter().cloned());
+    config.remap_path.splice(0..0, lint.look.remap_path.iter().map(|(from, to)| format!("{from}={to}")));
+    config.baseline = lint.choice.baseline.clone().or(config.baseline);
+    config.clang.path = lint.clang.clone().or(config.clang.path);
+    config.clang.flags.extend(lint.cflag.iter().cloned());
+    Ok(config)
 }
 
 /// Reads the types of every target.
@@ -327,9 +364,25 @@ fn read_kernels(targets: &[Target]) -> Result<Vec<Kernel<'_>>, Failure> {
 
 fn lint(lint: &Lint) -> Result<u8, Failure> {
     check_inputs(lint)?;
-    let options = options(lint)?;
+    let levels = levels(lint)?;
+    let mut config = configuration(lint)?;
+    if lint.choice.dump_config {
+        for (rule, level) in &levels {
+            config.levels.insert(rule.clone(), level_key(*level));
+        }
+        print!("{}", config.to_toml());
+        return Ok(0);
+    }
+    let choices = Choices::new(&config, &levels, lint.arena_rule.is_some(), lint.loader.is_some());
+    let choices = choices.map_err(Failure::Setting)?;
+    let allows = config.allows().map_err(Failure::Setting)?;
+    let known = config.baseline.as_deref().map(|file| {
+        settings::baseline(file)
+            .map_err(|why| Failure::Setting(format!("baseline {}: {why}", file.display())))
+    });
+    let known = known.transpose()?;
     let mut targets = Vec::new();
-    for names in &lint.kernel {
+    for names in &config.kernels {
         targets.extend(target::load(names)?);
     }
     if let Some(path) = &lint.kconfig {
@@ -337,22 +390,28 @@ fn lint(lint: &Lint) -> Result<u8, Failure> {
         targets.iter_mut().for_each(|target| target.kconfig = Some(config.clone()));
     }
     let kernels = read_kernels(&targets)?;
-    let compiler = Compiler { clang: lint.clang.clone(), flags: lint.cflag.clone() };
-    let mut document = examine(&lint.inputs, &kernels, &compiler, &|_| options.clone());
-    let failed = match lint.fail_on {
-        FailOn::Error => document.summary.errors > 0,
-        FailOn::Warning => document.summary.errors + document.summary.warnings > 0,
-        FailOn::Undecided => {
-            document.summary.errors + document.summary.warnings + document.summary.undecided > 0
-        }
+    let compiler = Compiler { clang: config.clang.path.clone(), flags: config.clang.flags.clone() };
+    let options = |path: &str| choices.of(path);
+    let plan = Plan { kernels: &kernels, compiler: &compiler, allows: &allows, options };
+    let mut document = examine(&lint.inputs, &plan);
+    settings::report_unmatched(&mut document, &allows, &config);
+    if let Some(known) = &known {
+        document.set_baseline(known);
+    }
+    let fail_on = config.fail_on.unwrap_or(FailOnKey::Error);
+    let (errors, warnings) = (document.new_findings("error"), document.new_findings("warning"));
+    let failed = match fail_on {
+        FailOnKey::Error => errors > 0,
+        FailOnKey::Warning => errors + warnings > 0,
+        FailOnKey::Undecided => errors + warnings + document.summary.undecided > 0,
     };
     if lint.quiet && lint.format != Format::Json {
-        document.keep_failing(lint.fail_on == FailOn::Error, lint.fail_on != FailOn::Undecided);
+        document.keep_failing(fail_on == FailOnKey::Error, fail_on != FailOnKey::Undecided);
     }
     if matches!(lint.format, Format::Full | Format::Concise) {
         document.make_printable();
     }
-    match write_report(lint, &document) {
+    match write_report(lint, &config, &document) {
         // The reader has gone: it has seen what it wanted. The answer stands all the same.
         Err(Failure::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => {}
         other => other?,
@@ -383,28 +442,36 @@ fn check_inputs(lint: &Lint) -> Result<(), Failure> {
     Ok(())
 }
 
-fn write_report(lint: &Lint, document: &Document) -> Result<(), Failure> {
+fn write_report(lint: &Lint, config: &Config, document: &Document) -> Result<(), Failure> {
     match &lint.output {
         Some(path) => {
             let name = || path.display().to_string();
             let file = File::create(path).map_err(|error| Failure::Output(name(), error))?;
             let mut out = BufWriter::new(file);
-            print(lint, document, &mut out, false)
+            print(lint, config, document, &mut out, false)
                 .and_then(|()| out.flush())
                 .map_err(|error| Failure::Output(name(), error))
         }
         None => {
             let mut out = BufWriter::new(io::stdout().lock());
-            print(lint, document, &mut out, io::stdout().is_terminal())?;
+            print(lint, config, document, &mut out, io::stdout().is_terminal())?;
             Ok(out.flush()?)
         }
     }
 }
 
-fn print(lint: &Lint, document: &Document, out: &mut impl Write, terminal: bool) -> io::Result<()> {
-    let sources =
-        report::Sources { roots: lint.look.source_root.clone(), remap: lint.look.remap_path.clone() };
-    let repository = || repository::find(sources.clone(), repository::rule_pages());
+fn print(
+    lint: &Lint,
+    config: &Config,
+    document: &Document,
+    out: &mut impl Write,
+    terminal: bool,
+) -> io::Result<()> {
+    let pair = |text: &String| text.split_once('=').map(|(from, to)| (from.to_owned(), to.to_owned()));
+    let remap = config.remap_path.iter().filter_map(pair).collect();
+    let sources = report::Sources { roots: config.source_root.clone(), remap };
+    let pages = || config.rule_pages.clone().or_else(repository::rule_pages);
+    let repository = || repository::find(sources.clone(), pages());
     match lint.format {
         Format::Sarif => report::sarif(document, &repository(), out),
         Format::Github => report::github(document, &repository(), out),
@@ -461,8 +528,16 @@ fn width(_terminal: bool) -> usize {
 }
 
 fn run_inspect(inspect: &Inspect) -> Result<u8, Failure> {
-    let mut document =
-        examine(std::slice::from_ref(&inspect.input), &[], &Compiler::default(), &|_| Options::default());
+    let inputs = std::slice::from_ref(&inspect.input);
+    let mut document = examine(
+        inputs,
+        &Plan {
+            kernels: &[],
+            compiler: &Compiler::default(),
+            allows: &[],
+            options: |_: &str| Options::default(),
+        },
+    );
     let mut out = BufWriter::new(io::stdout().lock());
     match (inspect.graph, inspect.format) {
         (Some(Graph::Dot), _) => report::dot(&document, &mut out)?,

@@ -4,6 +4,8 @@ pub mod btf;
 pub mod checks;
 #[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "cli")]
+pub mod config;
 pub mod elf;
 pub mod errno;
 pub mod finding;
@@ -15,3 +17,6 @@ pub mod load;
 pub mod object;
 pub mod reach;
 pub mod report;
+#[cfg(feature = "cli")]
+mod suggest;
+pub mod suppress;

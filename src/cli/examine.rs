@@ -3,23 +3,31 @@
 use rayon::prelude::*;
 
 use crate::checks::{self, Options};
+use crate::finding::Outcome;
 use crate::input::{self, Compiler, Part, Target};
 use crate::kernel::Kernel;
 use crate::object::Object;
 use crate::report::Document;
+use crate::suppress::{self, Allow};
 
-/// Lints every object of every input for every kernel, or for none.
-pub(super) fn examine(
-    arguments: &[String],
-    kernels: &[Kernel<'_>],
-    compiler: &Compiler,
-    options: &(impl Fn(&str) -> Options + Sync),
-) -> Document {
+/// How inputs are linted.
+pub(super) struct Plan<'a, F> {
+    /// The targets.
+    pub(super) kernels: &'a [Kernel<'a>],
+    /// How sources are compiled.
+    pub(super) compiler: &'a Compiler,
+    /// What the configuration allows.
+    pub(super) allows: &'a [Allow],
+    /// What the user chose for an input.
+    pub(super) options: F,
+}
+
+/// Lints every object of every input for every kernel.
+pub(super) fn examine<F: Fn(&str) -> Options + Sync>(arguments: &[String], plan: &Plan<'_, F>) -> Document {
     let targets = input::expand(arguments);
-    let parts: Vec<Document> =
-        targets.par_iter().map(|target| one(target, kernels, compiler, options)).collect();
+    let parts: Vec<Document> = targets.par_iter().map(|target| plan.one(target)).collect();
     let mut document = Document::default();
-    for kernel in kernels {
+    for kernel in plan.kernels {
         document.add_kernel(kernel);
     }
     for part in parts {
@@ -35,57 +43,48 @@ pub(super) fn examine(
     document
 }
 
-/// The document of one input.
-fn one(
-    target: &Target,
-    kernels: &[Kernel<'_>],
-    compiler: &Compiler,
-    options: &impl Fn(&str) -> Options,
-) -> Document {
-    let mut document = Document::default();
-    let path = &target.path;
-    if let Some(error) = &target.error {
-        document.add_error(path, &error.code, error.message.clone());
-        return document;
-    }
-    let loaded = match input::load(path, compiler) {
-        Ok(loaded) => loaded,
-        Err(error) => {
-            document.add_error(path, &error.code, error.message);
+impl<F: Fn(&str) -> Options + Sync> Plan<'_, F> {
+    /// The document of one input.
+    fn one(&self, target: &Target) -> Document {
+        let mut document = Document::default();
+        let path = &target.path;
+        if let Some(error) = &target.error {
+            document.add_error(path, &error.code, error.message.clone());
             return document;
         }
-    };
-    let options = options(path);
-    for part in &loaded.parts {
-        let Some(bytes) = loaded.bytes.get(part.range.clone()) else { continue };
-        match Object::open(bytes, &part.name) {
-            // A pattern as wide as `build/*` means the objects among what is there.
-            Err(_) if !target.named && !path.ends_with(".o") && part.embedded.is_none() => {}
-            Err(error) => document.add_error(path, error.code(), error.to_string()),
-            Ok(object) => lint(&mut document, path, part, &object, kernels, &options),
+        let loaded = match input::load(path, self.compiler) {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                document.add_error(path, &error.code, error.message);
+                return document;
+            }
+        };
+        let options = (self.options)(path);
+        for part in &loaded.parts {
+            let Some(bytes) = loaded.bytes.get(part.range.clone()) else { continue };
+            match Object::open(bytes, &part.name) {
+                // A pattern as wide as `build/*` means the objects among what is there.
+                Err(_) if !target.named && !path.ends_with(".o") && part.embedded.is_none() => {}
+                Err(error) => document.add_error(path, error.code(), error.to_string()),
+                Ok(object) => self.lint(&mut document, path, part, &object, &options),
+            }
         }
+        document
     }
-    document
-}
 
-fn lint(
-    document: &mut Document,
-    path: &str,
-    part: &Part,
-    object: &Object<'_>,
-    kernels: &[Kernel<'_>],
-    options: &Options,
-) {
-    let mut outcomes: Vec<_> = kernels
-        .par_iter()
-        .enumerate()
-        .map(|(index, kernel)| (Some(index), checks::check_on(object, Some(kernel), options)))
-        .collect();
-    if kernels.is_empty() {
-        outcomes.push((None, checks::check(object, options)));
-    }
-    document.add(path, object, checks::loader_name(object, options), &outcomes);
-    if let Some(last) = document.objects.last_mut() {
-        last.embedded.clone_from(&part.embedded);
+    fn lint(&self, document: &mut Document, path: &str, part: &Part, object: &Object<'_>, options: &Options) {
+        let on = |index: usize| (Some(index), checks::check_on(object, Some(&self.kernels[index]), options));
+        let mut outcomes: Vec<(Option<usize>, Outcome)> =
+            (0..self.kernels.len()).into_par_iter().map(on).collect();
+        if outcomes.is_empty() {
+            outcomes.push((None, checks::check(object, options)));
+        }
+        let mut all: Vec<&mut Outcome> = outcomes.iter_mut().map(|(_, outcome)| outcome).collect();
+        let suppressed = suppress::apply(object, path, self.allows, &mut all);
+        document.add(path, object, checks::loader_name(object, options), &outcomes);
+        document.add_suppressed(suppressed);
+        if let Some(last) = document.objects.last_mut() {
+            last.embedded.clone_from(&part.embedded);
+        }
     }
 }

@@ -198,8 +198,8 @@ mod tests {
     fn symbols_give_the_skeletons_name() {
         let name = |symbol: &str| skeleton_name(symbol);
         assert_eq!(name("_ZN5embed4qmap3imp4DATA17hab3cd5bbc8ccc0e0E").unwrap(), "qmap_bpf");
-        assert_eq!(name("_ZN8scx_rusty8bpf_skel3imp4DATA17h258d2b10475d3cdeE").unwrap(), "bpf_bpf");
-        assert_eq!(name("_RNvNtNtCs4fqI2P2rA04_5embed4qmap3imp4DATA").unwrap(), "qmap_bpf");
+        assert_eq!(name("_ZN9scx_rusty8bpf_skel3imp4DATA17h258d2b10475d3cdeE").unwrap(), "bpf_bpf");
+        assert_eq!(name("_RNvNtNtCseJHY3YXOpf8_5embed4qmap3imp4DATA").unwrap(), "qmap_bpf");
         assert_eq!(name("scx_qmap__elf_bytes.data").unwrap(), "scx_qmap");
         assert_eq!(name("data.0"), None);
         assert_eq!(name("my_sched_obj").unwrap(), "my_sched_obj");

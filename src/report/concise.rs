@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::{Document, counts};
+use super::{Document, counts, unmatched};
 
 /// Prints `FILE:LINE:COL: level[rule]: message`, or the object's path where there is no C line.
 ///
@@ -14,7 +14,7 @@ pub fn concise(document: &Document, out: &mut impl Write) -> io::Result<()> {
             writeln!(out, "{}: error: {}", object.path, error.message)?;
         }
     }
-    for finding in &document.findings {
+    for finding in document.findings.iter().filter(|finding| !finding.known) {
         let path = document.objects[finding.object].title();
         let place = finding.locations.iter().find_map(|location| {
             let (file, line) = (location.file.as_ref()?, location.line?);
@@ -28,6 +28,9 @@ pub fn concise(document: &Document, out: &mut impl Write) -> io::Result<()> {
         let path = document.objects[undecided.object].title();
         let (kind, name) = (undecided.subject.kind, &undecided.subject.name);
         writeln!(out, "{path}: undecided[{}]: {kind} '{name}': {}", undecided.rule, undecided.reason)?;
+    }
+    for line in unmatched(document) {
+        writeln!(out, "{line}")?;
     }
     writeln!(out, "{}", counts(document))
 }

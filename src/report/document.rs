@@ -33,6 +33,9 @@ pub struct Document {
     /// What the user's `allow` entries keep out of `findings`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub suppressed: Vec<SuppressedDoc>,
+    /// Allows that allow nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unmatched_allows: Vec<UnmatchedDoc>,
     /// The findings were held against a baseline.
     #[serde(skip)]
     pub baseline: bool,
@@ -40,8 +43,21 @@ pub struct Document {
     pub summary: Summary,
 }
 
+/// An allow that allows nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[allow(missing_docs)]
+pub struct UnmatchedDoc {
+    pub object: Option<usize>,
+    /// `config` or `source`.
+    pub by: &'static str,
+    pub rule: String,
+    /// Where it stands.
+    pub place: String,
+    pub problem: String,
+}
+
 /// A finding that the user has allowed.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[allow(missing_docs)]
 pub struct SuppressedDoc {
     pub rule: &'static str,
@@ -72,6 +88,16 @@ pub struct Summary {
     pub warnings: usize,
     pub notes: usize,
     pub undecided: usize,
+    /// Findings that the baseline has.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub known: usize,
+    /// Findings that the user has allowed.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub allowed: usize,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// One input.
@@ -316,6 +342,7 @@ impl Default for Document {
             undecided: Vec::new(),
             live: Vec::new(),
             suppressed: Vec::new(),
+            unmatched_allows: Vec::new(),
             baseline: false,
             summary: Summary::default(),
         }
@@ -415,21 +442,51 @@ impl Document {
         other.findings.iter_mut().for_each(|finding| finding.object += first);
         other.undecided.iter_mut().for_each(|undecided| undecided.object += first);
         other.suppressed.iter_mut().for_each(|suppressed| suppressed.object += first);
+        other.unmatched_allows.iter_mut().for_each(|allow| allow.object = allow.object.map(|n| n + first));
         self.objects.append(&mut other.objects);
         self.verdicts.append(&mut other.verdicts);
         self.findings.append(&mut other.findings);
         self.undecided.append(&mut other.undecided);
         self.suppressed.append(&mut other.suppressed);
+        self.unmatched_allows.append(&mut other.unmatched_allows);
         self.summary.objects += other.summary.objects;
         self.summary.errors += other.summary.errors;
         self.summary.warnings += other.summary.warnings;
         self.summary.notes += other.summary.notes;
         self.summary.undecided += other.summary.undecided;
+        self.summary.allowed += other.summary.allowed;
+    }
+
+    /// Adds what the user's allows did to the object added last.
+    pub fn add_suppressed(&mut self, suppressed: crate::suppress::Suppressed) {
+        let number = self.objects.len().saturating_sub(1);
+        self.summary.allowed += suppressed.findings.len();
+        let of = |finding| SuppressedDoc { object: number, ..finding };
+        self.suppressed.extend(suppressed.findings.into_iter().map(of));
+        let at = |allow| UnmatchedDoc { object: Some(number), ..allow };
+        self.unmatched_allows.extend(suppressed.unmatched.into_iter().map(at));
+    }
+
+    /// Marks the findings that a former report has too: those with one of these fingerprints.
+    #[cfg(feature = "cli")]
+    pub fn set_baseline(&mut self, known: &std::collections::HashSet<String>) {
+        self.baseline = true;
+        let prints = super::fingerprints(self);
+        for (finding, print) in self.findings.iter_mut().zip(prints) {
+            finding.known = known.contains(&print);
+        }
+        self.summary.known = self.findings.iter().filter(|finding| finding.known).count();
+    }
+
+    /// How many findings of a level are not in the baseline.
+    pub fn new_findings(&self, level: &str) -> usize {
+        self.findings.iter().filter(|finding| finding.level == level && !finding.known).count()
     }
 
     /// Drops what does not fail the run: notes, and warnings and open questions as asked.
     pub fn keep_failing(&mut self, drop_warnings: bool, drop_undecided: bool) {
-        self.findings.retain(|f| f.level == "error" || (f.level == "warning" && !drop_warnings));
+        self.findings
+            .retain(|f| !f.known && (f.level == "error" || (f.level == "warning" && !drop_warnings)));
         if drop_undecided {
             self.undecided.clear();
         }

@@ -13,7 +13,7 @@ use miette::{
 
 use super::answer::{answer, only_on};
 use super::matrix::{Fate, Matrix};
-use super::{Document, FindingDoc, LocationDoc, counts};
+use super::{Document, FindingDoc, LocationDoc, counts, unmatched};
 
 /// Lines of real source shown before and after a line of a finding.
 const AROUND: u32 = 2;
@@ -166,7 +166,7 @@ pub fn full(document: &Document, style: &Style, sources: &Sources, out: &mut imp
             writeln!(out, "{}: error: {}", object.path, error.message)?;
         }
     }
-    for finding in &document.findings {
+    for finding in document.findings.iter().filter(|finding| !finding.known) {
         let mut text = String::new();
         handler.render_report(&mut text, &message(document, finding, sources)).map_err(io::Error::other)?;
         writeln!(out, "{text}")?;
@@ -191,6 +191,9 @@ pub fn full(document: &Document, style: &Style, sources: &Sources, out: &mut imp
     }
     if document.kernels.len() > 1 {
         matrix(document, style, out)?;
+    }
+    for line in unmatched(document) {
+        writeln!(out, "{line}")?;
     }
     for (number, object) in document.objects.iter().enumerate().filter(|(_, object)| object.error.is_none()) {
         writeln!(out, "{}: {}", object.title(), answer(document, number))?;

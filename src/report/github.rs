@@ -8,7 +8,7 @@ use std::io::{self, Write};
 
 use super::matrix::kernels_of;
 use super::place::Repository;
-use super::{Document, FindingDoc, counts};
+use super::{Document, FindingDoc, counts, unmatched};
 
 /// Annotations of one level that GitHub keeps from a step.
 const KEPT: usize = 10;
@@ -52,7 +52,7 @@ pub fn github(document: &Document, repository: &Repository, out: &mut impl Write
             commands[0].1.push((properties, format!("{}: {}", object.path, error.message)));
         }
     }
-    for finding in &document.findings {
+    for finding in document.findings.iter().filter(|finding| !finding.known) {
         let at = match finding.level {
             "error" => 0,
             "warning" => 1,
@@ -67,6 +67,9 @@ pub fn github(document: &Document, repository: &Repository, out: &mut impl Write
         let properties = format!("file={},title={title}", Property(&place.path));
         let (kind, name, reason) = (undecided.subject.kind, &undecided.subject.name, &undecided.reason);
         commands[2].1.push((properties, format!("{object}: {kind} '{name}': cannot tell: {reason}")));
+    }
+    for line in unmatched(document) {
+        commands[2].1.push(("title=unmatched allow".to_owned(), line));
     }
     let mut over = Vec::new();
     for (command, annotations) in &commands {

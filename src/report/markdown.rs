@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use super::matrix::{Fate, Matrix, kernels_of};
 use super::place::Repository;
-use super::{Document, FindingDoc, counts};
+use super::{Document, FindingDoc, counts, unmatched};
 
 /// GitHub drops a step summary above 1 MiB; what is over is counted.
 const LIMIT: usize = 900 << 10;
@@ -82,14 +82,18 @@ pub fn markdown(document: &Document, repository: &Repository, out: &mut impl Wri
         }
     }
     let mut used = 0;
-    for (number, finding) in document.findings.iter().enumerate() {
+    let new: Vec<&FindingDoc> = document.findings.iter().filter(|finding| !finding.known).collect();
+    for (number, finding) in new.iter().enumerate() {
         let text = describe(document, repository, finding);
         used += text.len();
         if used > LIMIT {
-            writeln!(out, "\n… and {} more findings.", document.findings.len() - number)?;
+            writeln!(out, "\n… and {} more findings.", new.len() - number)?;
             break;
         }
         out.write_all(text.as_bytes())?;
+    }
+    for line in unmatched(document) {
+        writeln!(out, "- {}", escape(&line))?;
     }
     if !document.undecided.is_empty() {
         writeln!(out, "\n<details><summary>{} not decided</summary>\n", document.undecided.len())?;

@@ -21,7 +21,7 @@ mod services {
     pub use super::junit::junit;
     pub use super::markdown::markdown;
     pub use super::matrix::{Cell, Fate, Matrix, Row};
-    pub use super::place::{Place, Repository, fingerprints};
+    pub use super::place::{Place, Repository, fingerprints, recorded_fingerprints};
     pub use super::sarif::sarif;
 }
 #[cfg(feature = "cli")]
@@ -80,6 +80,15 @@ fn sentence(message: &str) -> String {
     }
 }
 
+/// One line for each allow that allows nothing.
+fn unmatched(document: &Document) -> impl Iterator<Item = String> + '_ {
+    document.unmatched_allows.iter().map(|allow| {
+        let object =
+            allow.object.map_or_else(String::new, |object| format!("{}: ", document.objects[object].title()));
+        format!("{object}allow of '{}' ({}) {}", allow.rule, allow.place, allow.problem)
+    })
+}
+
 /// `1 error, 2 warnings in 3 objects`.
 fn counts(document: &Document) -> String {
     let summary = &document.summary;
@@ -95,5 +104,12 @@ fn counts(document: &Document) -> String {
     if undecided > 0 {
         parts.push(format!("{undecided} undecided"));
     }
-    format!("{} in {}", parts.join(", "), plural(summary.objects, "input"))
+    if summary.allowed > 0 {
+        parts.push(format!("{} allowed", summary.allowed));
+    }
+    let known = match summary.known {
+        0 => String::new(),
+        known => format!(" ({known} in the baseline)"),
+    };
+    format!("{}{known} in {}", parts.join(", "), plural(summary.objects, "input"))
 }

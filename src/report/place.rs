@@ -1,8 +1,10 @@
 //! Where a finding is, as services that show it beside the code want it: a path inside the repository and a line.
 
+use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{Document, FindingDoc, Sources};
@@ -146,27 +148,59 @@ fn normal(path: &Path) -> PathBuf {
     out
 }
 
+/// What makes a finding the same one in the next run: rule, object, subject (kind and name), and its C line.
+type Identity<'a> = [&'a str; 6];
+
 /// A stable identity for each finding, 32 hexadecimal digits: the same after lines have moved and when
 /// the object is built elsewhere. Equal ones are told apart by their order.
 pub fn fingerprints(document: &Document) -> Vec<String> {
-    let mut seen = std::collections::HashMap::new();
-    document
-        .findings
-        .iter()
-        .map(|finding| {
-            let object = &document.objects[finding.object];
-            let text = finding.locations.iter().find_map(|location| location.text.as_deref());
-            let parts = [
-                finding.rule,
-                &object.name,
-                finding.subject.kind,
-                &finding.subject.name,
-                text.unwrap_or_default().trim(),
-            ];
-            let ordinal: &mut u32 = seen.entry(parts.map(str::to_owned)).or_default();
+    hashes(document.findings.iter().map(|finding| {
+        let object = &document.objects[finding.object];
+        let text = finding.locations.iter().find_map(|location| location.text.as_deref());
+        [
+            finding.rule,
+            &object.name,
+            object.embedded.as_ref().map_or("", |embedded| &embedded.name),
+            finding.subject.kind,
+            &finding.subject.name,
+            text.unwrap_or_default().trim(),
+        ]
+    }))
+}
+
+/// The fingerprints of the findings in a JSON report, of this version of scx-lint or a former one.
+///
+/// # Errors
+/// It is no such report.
+pub fn recorded_fingerprints(report: &Value) -> Result<Vec<String>, &'static str> {
+    if report["schema_version"] != 1 {
+        return Err("schema_version is not 1: no JSON report of scx-lint");
+    }
+    let findings = report["findings"].as_array().ok_or("it has no findings array")?;
+    Ok(hashes(findings.iter().map(|finding| {
+        let object = finding["object"].as_u64().and_then(|number| usize::try_from(number).ok());
+        let object = object.map_or(&Value::Null, |number| &report["objects"][number]);
+        let locations = finding["locations"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let text = locations.iter().find_map(|location| location["text"].as_str());
+        [
+            finding["rule"].as_str().unwrap_or_default(),
+            object["name"].as_str().unwrap_or_default(),
+            object["embedded"]["name"].as_str().unwrap_or_default(),
+            finding["subject"]["kind"].as_str().unwrap_or_default(),
+            finding["subject"]["name"].as_str().unwrap_or_default(),
+            text.unwrap_or_default().trim(),
+        ]
+    })))
+}
+
+fn hashes<'a>(identities: impl Iterator<Item = Identity<'a>>) -> Vec<String> {
+    let mut seen: HashMap<Identity<'a>, u32> = HashMap::new();
+    identities
+        .map(|identity| {
+            let ordinal = seen.entry(identity).or_default();
             *ordinal += 1;
             let mut hash = Sha256::new();
-            for part in parts {
+            for part in identity {
                 hash.update(part.as_bytes());
                 hash.update([0]);
             }

@@ -272,6 +272,9 @@ fn notifications(document: &Document, repository: &Repository, rules: &[&'static
             }));
         }
     }
+    for line in super::unmatched(document) {
+        notifications.push(json!({ "level": "note", "message": { "text": format!("{line}.") } }));
+    }
     for undecided in &document.undecided {
         let object = &document.objects[undecided.object];
         let index = rules.iter().position(|rule| rule.name == undecided.rule);

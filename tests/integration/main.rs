@@ -3,6 +3,7 @@
 mod arena;
 mod builder;
 mod cli;
+mod config;
 mod fixtures;
 mod inputs;
 mod opening;

@@ -1,0 +1,368 @@
+//! The configuration: `scx-lint.toml`, or `[package.metadata.scx-lint]` of a Cargo.toml.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use globset::{Glob, GlobMatcher};
+use serde::{Deserialize, Serialize};
+
+use crate::checks::{self, ArenaRule, Loader};
+use crate::finding::Level;
+use crate::suggest::nearest;
+use crate::suppress::{Allow, Pattern, Place};
+
+/// What a configuration file says. Every key may be absent.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Config {
+    /// `--kernel`: targets.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub kernels: Vec<String>,
+    /// `--arena-rule`: `auto`, `always` or `one`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arena_rule: Option<ArenaRuleKey>,
+    /// Number of the bit that `BPF_F_ARENA_MAP_ALWAYS` is, where no kernel tells it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arena_flag_bit: Option<u32>,
+    /// `--loader`: `auto`, `plain` or `scx`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loader: Option<LoaderKey>,
+    /// `--fail-on`: `error`, `warning` or `undecided`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fail_on: Option<FailOnKey>,
+    /// `--source-root`: folders with the C files, relative to this file.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub source_root: Vec<PathBuf>,
+    /// `--remap-path`: `FROM=TO`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub remap_path: Vec<String>,
+    /// `--baseline`: a former JSON report, relative to this file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<PathBuf>,
+    /// Address of a copy of docs/rules.md that reports link to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule_pages: Option<String>,
+    /// Levels of rules.
+    #[serde(skip_serializing_if = "LevelsKey::is_empty")]
+    pub levels: LevelsKey,
+    /// How sources are compiled.
+    #[serde(skip_serializing_if = "ClangKey::is_empty")]
+    pub clang: ClangKey,
+    /// Findings that are no problem here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allow: Vec<AllowKey>,
+    /// Other choices for some inputs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub input: Vec<InputKey>,
+    /// The folder of the file.
+    #[serde(skip)]
+    pub folder: PathBuf,
+    /// The file; `None` for the built-in configuration.
+    #[serde(skip)]
+    pub file: Option<PathBuf>,
+}
+
+/// Levels by rule name.
+pub type LevelsKey = std::collections::BTreeMap<String, LevelKey>;
+
+/// `[clang]`.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct ClangKey {
+    /// `--clang`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+    /// `--cflag`; include paths are relative to this file.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub flags: Vec<String>,
+}
+
+impl ClangKey {
+    fn is_empty(&self) -> bool {
+        self.path.is_none() && self.flags.is_empty()
+    }
+}
+
+/// `[[allow]]`.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct AllowKey {
+    /// Name of the rule.
+    pub rule: String,
+    /// Glob of object paths or names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<String>,
+    /// Glob of program names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<String>,
+    /// Glob of map and ops variable names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub map: Option<String>,
+    /// Why it is no problem.
+    pub reason: String,
+}
+
+/// `[[input]]`.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct InputKey {
+    /// Glob of input paths.
+    pub path: String,
+    /// `--arena-rule` for these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arena_rule: Option<ArenaRuleKey>,
+    /// `--loader` for these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loader: Option<LoaderKey>,
+    /// Levels for these.
+    #[serde(default, skip_serializing_if = "LevelsKey::is_empty")]
+    pub levels: LevelsKey,
+}
+
+macro_rules! words {
+    ($(#[$meta:meta])* $name:ident => $target:ty { $($word:ident = $value:expr),+ $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+        #[serde(rename_all = "kebab-case")]
+        #[allow(missing_docs)]
+        pub enum $name { $($word),+ }
+
+        impl From<$name> for $target {
+            fn from(key: $name) -> Self {
+                match key { $($name::$word => $value),+ }
+            }
+        }
+    };
+}
+
+words! {
+    /// Values of `arena-rule`.
+    ArenaRuleKey => ArenaRule { Auto = Self::Auto, Always = Self::Always, One = Self::One }
+}
+words! {
+    /// Values of `loader`.
+    LoaderKey => Loader { Auto = Self::Auto, Plain = Self::Plain, Scx = Self::Scx }
+}
+words! {
+    /// Levels.
+    LevelKey => Level { Allow = Self::Allow, Note = Self::Note, Warn = Self::Warning, Deny = Self::Error }
+}
+
+/// Values of `fail-on`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum FailOnKey {
+    Error,
+    Warning,
+    Undecided,
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("{}: {}", .0.display(), .1)]
+    Read(PathBuf, std::io::Error),
+    /// It is no TOML, or not of this shape.
+    #[error("{}: {}{}", .0.display(), .1.to_string().trim_end(), .2)]
+    Parse(PathBuf, Box<toml::de::Error>, String),
+    /// A value makes no sense.
+    #[error("{}: {}", .0.display(), .1)]
+    Value(PathBuf, String),
+}
+
+impl Config {
+    /// The configuration for a folder: `scx-lint.toml` in it or above, or a Cargo.toml there with
+    /// `[package.metadata.scx-lint]` or `[workspace.metadata.scx-lint]`, whichever is nearest; the built-in one
+    /// without either.
+    ///
+    /// # Errors
+    /// What is found cannot be read.
+    pub fn find(folder: &Path) -> Result<Self, Error> {
+        for folder in folder.ancestors() {
+            let own = folder.join("scx-lint.toml");
+            if own.is_file() {
+                return Self::read(&own);
+            }
+            let cargo = folder.join("Cargo.toml");
+            if cargo.is_file()
+                && let Some(config) = Self::from_cargo(&cargo)?
+            {
+                return Ok(config);
+            }
+        }
+        Ok(Self::default())
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// It cannot be read, or says what it cannot mean.
+    pub fn read(file: &Path) -> Result<Self, Error> {
+        if file.file_name().is_some_and(|name| name == "Cargo.toml") {
+            return Self::from_cargo(file)?.ok_or_else(|| {
+                Error::Value(file.to_owned(), "has no [package.metadata.scx-lint] table".to_owned())
+            });
+        }
+        let text = fs::read_to_string(file).map_err(|error| Error::Read(file.to_owned(), error))?;
+        let parsed = toml::from_str(&text);
+        let config: Self = parsed.map_err(|error| Self::unreadable(file, error))?;
+        config.placed(file)
+    }
+
+    fn from_cargo(file: &Path) -> Result<Option<Self>, Error> {
+        /// The part of a Cargo.toml that is read here.
+        #[derive(Deserialize, Default)]
+        #[serde(default)]
+        struct Manifest {
+            package: Section,
+            workspace: Section,
+        }
+        #[derive(Deserialize, Default)]
+        #[serde(default)]
+        struct Section {
+            metadata: Metadata,
+        }
+        #[derive(Deserialize, Default)]
+        #[serde(default)]
+        struct Metadata {
+            #[serde(rename = "scx-lint")]
+            config: Option<Config>,
+        }
+        let text = fs::read_to_string(file).map_err(|error| Error::Read(file.to_owned(), error))?;
+        if !text.contains("scx-lint") {
+            return Ok(None);
+        }
+        let manifest: Manifest = toml::from_str(&text).map_err(|error| Self::unreadable(file, error))?;
+        let found = manifest.package.metadata.config.or(manifest.workspace.metadata.config);
+        found.map(|config| config.placed(file)).transpose()
+    }
+
+    /// An unknown key comes with the known one that it is nearest to.
+    fn unreadable(file: &Path, error: toml::de::Error) -> Error {
+        let message = error.message().to_owned();
+        let mut quoted = message.split('`').skip(1).step_by(2);
+        let unknown = quoted.next().unwrap_or_default();
+        let unknown_key = message.starts_with("unknown field") || message.starts_with("unknown variant");
+        let hint = unknown_key.then(|| nearest(unknown, quoted)).flatten();
+        let hint = hint.map_or_else(String::new, |near| format!("\ndid you mean `{near}`?"));
+        Error::Parse(file.to_owned(), Box::new(error), hint)
+    }
+
+    /// Checks what the types cannot say, and makes paths independent of the current folder.
+    fn placed(mut self, file: &Path) -> Result<Self, Error> {
+        let wrong = |text: String| Error::Value(file.to_owned(), text);
+        self.file = Some(file.to_owned());
+        self.folder = file.parent().map(Path::to_owned).unwrap_or_default();
+        let levels = self.levels.keys().chain(self.input.iter().flat_map(|input| input.levels.keys()));
+        for rule in levels.chain(self.allow.iter().map(|allow| &allow.rule)) {
+            if checks::find(rule).is_none() {
+                let near = nearest(rule, checks::RULES.iter().map(|rule| rule.name));
+                let near = near.map_or_else(String::new, |near| format!(", did you mean '{near}'?"));
+                return Err(wrong(format!("unknown rule '{rule}'{near}")));
+            }
+        }
+        if let Some(allow) = self.allow.iter().find(|allow| allow.reason.trim().is_empty()) {
+            return Err(wrong(format!("allow of '{}' gives no reason", allow.rule)));
+        }
+        if self.arena_flag_bit.is_some_and(|bit| bit > 31) {
+            return Err(wrong("arena-flag-bit is above 31, and map_flags has 32 bits".to_owned()));
+        }
+        if let Some(pair) = self.remap_path.iter().find(|pair| !pair.contains('=')) {
+            return Err(wrong(format!("remap-path '{pair}': expected FROM=TO")));
+        }
+        self.allows().map_err(wrong)?;
+        self.overrides().map_err(wrong)?;
+        let folder = self.folder.clone();
+        self.source_root.iter_mut().for_each(|root| *root = folder.join(&*root));
+        self.baseline = self.baseline.map(|path| folder.join(path));
+        self.clang.flags = relative_to(&folder, &self.clang.flags);
+        Ok(self)
+    }
+
+    /// The `[[allow]]` entries, ready to be matched.
+    ///
+    /// # Errors
+    /// A glob is none.
+    pub fn allows(&self) -> Result<Vec<Allow>, String> {
+        let make = |key: &AllowKey| {
+            let place = Place::Config {
+                object: pattern(key.object.as_deref())?,
+                program: pattern(key.program.as_deref())?,
+                map: pattern(key.map.as_deref())?,
+            };
+            Ok(Allow::new(key.rule.clone(), key.reason.clone(), place))
+        };
+        self.allow.iter().map(make).collect()
+    }
+
+    /// The `[[input]]` entries, ready to be matched.
+    ///
+    /// # Errors
+    /// A glob is none.
+    pub fn overrides(&self) -> Result<Vec<(GlobMatcher, &InputKey)>, String> {
+        self.input
+            .iter()
+            .map(|key| Ok((glob(Some(&key.path))?.ok_or_else(|| "path is missing".to_owned())?, key)))
+            .collect()
+    }
+
+    /// The configuration as TOML.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).unwrap_or_default()
+    }
+}
+
+fn glob(pattern: Option<&str>) -> Result<Option<GlobMatcher>, String> {
+    let compile = |pattern| Glob::new(pattern).map(|glob| glob.compile_matcher());
+    pattern.map(compile).transpose().map_err(|error| error.to_string())
+}
+
+fn pattern(text: Option<&str>) -> Result<Option<Pattern>, String> {
+    Ok(glob(text)?.map(|glob| Pattern::new(move |name| glob.is_match(name))))
+}
+
+/// Include paths of flags, relative to a folder.
+fn relative_to(folder: &Path, flags: &[String]) -> Vec<String> {
+    const BEFORE_A_PATH: [&str; 6] = ["-I", "-isystem", "-iquote", "-idirafter", "-include", "-imacros"];
+    let mut out = Vec::new();
+    let mut path_follows = false;
+    for flag in flags {
+        let join = |path: &str| folder.join(path).display().to_string();
+        out.push(match flag.strip_prefix("-I") {
+            _ if path_follows => join(flag),
+            Some(path) if !path.is_empty() => format!("-I{}", join(path)),
+            _ => flag.clone(),
+        });
+        path_follows = BEFORE_A_PATH.contains(&flag.as_str());
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn include_paths_are_relative_to_the_file() {
+        let flags = ["-Iinc", "-I", "a b", "-isystem", "/usr/x", "-DX", "-include", "v.h", "-O2"];
+        let flags: Vec<String> = flags.map(str::to_owned).to_vec();
+        assert_eq!(
+            relative_to(Path::new("/p"), &flags),
+            ["-I/p/inc", "-I", "/p/a b", "-isystem", "/usr/x", "-DX", "-include", "/p/v.h", "-O2"]
+        );
+    }
+
+    #[test]
+    fn what_is_dumped_reads_back() {
+        let text = "kernels = [\"7.3\"]\narena-rule = \"one\"\narena-flag-bit = 20\n[levels]\nmissing-arena = \"note\"\n\
+                    [clang]\nflags = [\"-Ix\"]\n[[allow]]\nrule = \"missing-arena\"\nreason = \"r\"\n[[input]]\npath = \"a/**\"\n";
+        let config: Config = toml::from_str(text).unwrap();
+        let again: Config = toml::from_str(&config.to_toml()).unwrap();
+        assert_eq!(again.to_toml(), config.to_toml());
+        assert!(config.to_toml().contains("missing-arena = \"note\""));
+        assert_eq!(Config::default().to_toml(), "");
+    }
+}
