@@ -10,8 +10,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::checks::{self, ArenaRule, Loader, Options};
 use crate::finding::Level;
 use crate::input;
+use crate::live;
 use crate::object::Object;
-use crate::report::{self, Document};
+use crate::report::{self, Document, InputError};
 
 /// Preflight for Linux sched_ext BPF schedulers: will it open, load and attach, and which line is to blame if not.
 #[derive(Debug, Parser)]
@@ -80,6 +81,8 @@ struct Lint {
     output: Option<PathBuf>,
     #[command(flatten)]
     look: Look,
+    #[command(flatten)]
+    live: live::args::LiveArgs,
     /// Print only what fails the run
     #[arg(short, long, conflicts_with = "verbose")]
     quiet: bool,
@@ -163,6 +166,10 @@ fn parse_remap(text: &str) -> Result<(String, String), String> {
 
 /// Parses the process's arguments and does what they say.
 pub fn main() -> ExitCode {
+    #[cfg(feature = "live")]
+    if let Some(code) = live::own_role() {
+        return code;
+    }
     let cli = Cli::parse();
     let result = match cli.command {
         None => lint(&cli.lint),
@@ -193,6 +200,11 @@ enum Failure {
     UnknownLevel(String),
     #[error("--level {0}: expected RULE=LEVEL")]
     Level(String),
+    #[cfg(not(feature = "live"))]
+    #[error("{}", live::MISSING)]
+    NoLive,
+    #[error("{0} needs --attach or --vm")]
+    Stray(&'static str),
 }
 
 fn known_rule(name: &str) -> Result<&'static checks::Rule, Failure> {
@@ -256,13 +268,20 @@ fn options(lint: &Lint) -> Result<Options, Failure> {
     })
 }
 
+/// An input's path, and its bytes or why there are none.
+type ReadInput = (String, Result<Vec<u8>, InputError>);
+
+fn read_all(inputs: &[String]) -> Vec<ReadInput> {
+    inputs.iter().map(|path| (path.clone(), input::read(path))).collect()
+}
+
 /// Lints every input into one document.
-fn examine(inputs: &[String], options: &Options) -> Document {
+fn examine(inputs: &[ReadInput], options: &Options) -> Document {
     let mut document = Document::default();
-    for path in inputs {
-        match input::read(path) {
-            Err(error) => document.add_error(path, &error.code, error.message),
-            Ok(bytes) => match Object::open(&bytes, input::file_name(path)) {
+    for (path, read) in inputs {
+        match read {
+            Err(error) => document.add_error(path, &error.code, error.message.clone()),
+            Ok(bytes) => match Object::open(bytes, input::file_name(path)) {
                 Err(error) => document.add_error(path, error.code(), error.to_string()),
                 Ok(object) => {
                     let outcome = checks::check(&object, options);
@@ -274,9 +293,51 @@ fn examine(inputs: &[String], options: &Options) -> Document {
     document
 }
 
+/// What a real kernel did with the inputs, where one was asked.
+#[cfg(feature = "live")]
+type Live = Option<live::Live>;
+/// No kernel can be asked.
+#[cfg(not(feature = "live"))]
+type Live = ();
+
+/// Asks the kernels that `--attach` and `--vm` name. The arena rule is theirs, unless the user chose one.
+#[cfg(feature = "live")]
+fn ask(lint: &Lint, inputs: &[ReadInput], options: &mut Options) -> Result<Live, Failure> {
+    if !lint.live.is_wanted() {
+        return Ok(None);
+    }
+    let inputs: Vec<live::Input<'_>> = inputs
+        .iter()
+        .enumerate()
+        .filter_map(|(object, (path, read))| {
+            let data = read.as_ref().ok()?;
+            Some(live::Input { object, path, file_name: input::file_name(path), data })
+        })
+        .collect();
+    let live = live::run(&lint.live, &inputs, options)?;
+    if options.arena_rule == ArenaRule::Auto {
+        options.arena_rule = live.arena_rule();
+    }
+    Ok(Some(live))
+}
+
+#[cfg(not(feature = "live"))]
+fn ask(lint: &Lint, _: &[ReadInput], _: &mut Options) -> Result<Live, Failure> {
+    if lint.live.is_wanted() { Err(Failure::NoLive) } else { Ok(()) }
+}
+
 fn lint(lint: &Lint) -> Result<u8, Failure> {
-    let options = options(lint)?;
-    let mut document = examine(&lint.inputs, &options);
+    let mut options = options(lint)?;
+    if let Some(option) = lint.live.stray() {
+        return Err(Failure::Stray(option));
+    }
+    let inputs = read_all(&lint.inputs);
+    let live = ask(lint, &inputs, &mut options)?;
+    let mut document = examine(&inputs, &options);
+    #[cfg(feature = "live")]
+    if let Some(live) = &live {
+        document.live = live.values(lint.verbose)?;
+    }
     let failed = match lint.fail_on {
         FailOn::Error => document.summary.errors > 0,
         FailOn::Warning => document.summary.errors + document.summary.warnings > 0,
@@ -292,26 +353,48 @@ fn lint(lint: &Lint) -> Result<u8, Failure> {
             let name = || path.display().to_string();
             let file = File::create(path).map_err(|error| Failure::Output(name(), error))?;
             let mut out = BufWriter::new(file);
-            print(lint, &document, &mut out, false)?;
+            print(lint, &document, &live, &mut out, false)?;
             out.flush().map_err(|error| Failure::Output(name(), error))?;
         }
         None => {
             let mut out = BufWriter::new(io::stdout().lock());
-            print(lint, &document, &mut out, io::stdout().is_terminal())?;
+            print(lint, &document, &live, &mut out, io::stdout().is_terminal())?;
             out.flush()?;
         }
     }
+    #[cfg(feature = "live")]
+    let (failed, unanswered) = match &live {
+        Some(live) => (failed || live.has_failed(), live.is_unanswered()),
+        None => (failed, false),
+    };
+    #[cfg(not(feature = "live"))]
+    let unanswered = false;
     Ok(match () {
-        () if document.has_input_errors() => 2,
+        () if document.has_input_errors() || unanswered => 2,
         () if failed && !lint.exit_zero => 1,
         () => 0,
     })
 }
 
-fn print(lint: &Lint, document: &Document, out: &mut impl Write, terminal: bool) -> io::Result<()> {
+fn print(
+    lint: &Lint,
+    document: &Document,
+    live: &Live,
+    out: &mut impl Write,
+    terminal: bool,
+) -> io::Result<()> {
+    #[cfg(not(feature = "live"))]
+    let () = live;
     match lint.format {
         Format::Json => report::json(document, out),
-        Format::Concise => report::concise(document, out),
+        Format::Concise => {
+            report::concise(document, out)?;
+            #[cfg(feature = "live")]
+            if let Some(live) = live {
+                live::concise(live, document, out)?;
+            }
+            Ok(())
+        }
         Format::Full => {
             let style = report::Style {
                 color: use_color(lint.look.color, terminal),
@@ -328,7 +411,12 @@ fn print(lint: &Lint, document: &Document, out: &mut impl Write, terminal: bool)
                     assumed.arch, assumed.page_size, assumed.libbpf
                 )?;
             }
-            report::full(document, &style, &sources, out)
+            report::full(document, &style, &sources, out)?;
+            #[cfg(feature = "live")]
+            if let Some(live) = live {
+                live::full(live, document, &style, &sources, lint.verbose, out)?;
+            }
+            Ok(())
         }
     }
 }
@@ -361,7 +449,7 @@ fn width(_terminal: bool) -> usize {
 }
 
 fn run_inspect(inspect: &Inspect) -> Result<u8, Failure> {
-    let document = examine(std::slice::from_ref(&inspect.input), &Options::default());
+    let document = examine(&read_all(std::slice::from_ref(&inspect.input)), &Options::default());
     let mut out = BufWriter::new(io::stdout().lock());
     match inspect.format {
         InspectFormat::Json => report::json(&document, &mut out)?,

@@ -1,5 +1,7 @@
 //! Preflight for Linux sched_ext BPF schedulers.
 
+#![cfg_attr(not(feature = "live"), forbid(unsafe_code))]
+
 pub mod btf;
 pub mod checks;
 #[cfg(feature = "cli")]
@@ -10,5 +12,7 @@ pub mod finding;
 #[cfg(feature = "cli")]
 pub mod input;
 pub mod insn;
+#[cfg(feature = "cli")]
+pub mod live;
 pub mod object;
 pub mod report;

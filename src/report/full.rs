@@ -143,27 +143,13 @@ impl Diagnostic for Message {
 /// # Errors
 /// The writer's.
 pub fn full(document: &Document, style: &Style, sources: &Sources, out: &mut impl Write) -> io::Result<()> {
-    let theme = match (style.unicode, style.color) {
-        (true, true) => GraphicalTheme::unicode(),
-        (true, false) => GraphicalTheme::unicode_nocolor(),
-        (false, true) => {
-            GraphicalTheme { characters: miette::ThemeCharacters::ascii(), ..GraphicalTheme::unicode() }
-        }
-        (false, false) => GraphicalTheme::none(),
-    };
-    let handler = GraphicalReportHandler::new_themed(theme)
-        .with_width(style.width)
-        .with_links(false)
-        .with_context_lines(2);
     for object in &document.objects {
         if let Some(error) = &object.error {
             writeln!(out, "{}: error: {}", object.path, error.message)?;
         }
     }
     for finding in &document.findings {
-        let mut text = String::new();
-        handler.render_report(&mut text, &message(document, finding, sources)).map_err(io::Error::other)?;
-        writeln!(out, "{text}")?;
+        render(finding, &document.objects[finding.object].path, style, sources, out)?;
     }
     for undecided in &document.undecided {
         let path = &document.objects[undecided.object].path;
@@ -176,9 +162,36 @@ pub fn full(document: &Document, style: &Style, sources: &Sources, out: &mut imp
     writeln!(out, "{}", counts(document))
 }
 
+/// Prints one finding on the object of that path.
+///
+/// # Errors
+/// The writer's.
+pub fn render(
+    finding: &FindingDoc,
+    object: &str,
+    style: &Style,
+    sources: &Sources,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let theme = match (style.unicode, style.color) {
+        (true, true) => GraphicalTheme::unicode(),
+        (true, false) => GraphicalTheme::unicode_nocolor(),
+        (false, true) => {
+            GraphicalTheme { characters: miette::ThemeCharacters::ascii(), ..GraphicalTheme::unicode() }
+        }
+        (false, false) => GraphicalTheme::none(),
+    };
+    let handler = GraphicalReportHandler::new_themed(theme)
+        .with_width(style.width)
+        .with_links(false)
+        .with_context_lines(2);
+    let mut text = String::new();
+    handler.render_report(&mut text, &message(object, finding, sources)).map_err(io::Error::other)?;
+    writeln!(out, "{text}")
+}
+
 /// One finding with all its excerpts.
-fn message(document: &Document, finding: &FindingDoc, sources: &Sources) -> Message {
-    let object = &document.objects[finding.object].path;
+fn message(object: &str, finding: &FindingDoc, sources: &Sources) -> Message {
     let mut notes = String::new();
     let errno = finding.errno.as_deref().map_or_else(String::new, |errno| format!(" {errno}"));
     match &finding.kernel_message {

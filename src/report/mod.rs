@@ -12,7 +12,7 @@ pub use concise::concise;
 
 pub use document::*;
 #[cfg(feature = "cli")]
-pub use full::{Sources, Style, full};
+pub use full::{Sources, Style, full, render};
 pub use inspect::inspect;
 
 use std::io::{self, Write};
