@@ -349,8 +349,7 @@ fn attach_all(
         .filter(|map| map.map_type() == MapType::StructOps && map.autocreate())
         .map(|map| map.name().to_string_lossy().into_owned())
         .collect();
-    let exit_kinds =
-        types.map(|types| types.enumerators(|name| name.starts_with("SCX_EXIT_"))).unwrap_or_default();
+    let exit_kinds = types.map(|types| types.values_of("scx_exit_kind")).unwrap_or_default();
     for name in maps {
         let ops = object.and_then(|object| object.ops().find(|(_, ops)| object[ops.map].name == name));
         let is_scheduler = ops.as_ref().is_none_or(|(_, ops)| ops.form() != Form::Other);

@@ -45,6 +45,14 @@ impl Types<'_> {
         found
     }
 
+    /// The enumerators of the enum of that name.
+    pub fn values_of(&self, name: &str) -> Vec<(String, u64)> {
+        let id = self.0.find(name, Kind::Enum).or_else(|| self.0.find(name, Kind::Enum64));
+        let values = id.and_then(|id| self.0.get(id)).and_then(|ty| ty.enumerators());
+        let named = |value: crate::btf::Enumerator| (self.0.str(value.name).to_owned(), value.value);
+        values.map(|values| values.values().map(named).collect()).unwrap_or_default()
+    }
+
     /// The struct has a member of that name; `None` where there is no such struct.
     pub fn has_member(&self, structure: &str, member: &str) -> Option<bool> {
         let ty = self.0.get(self.0.find(structure, Kind::Struct)?)?;

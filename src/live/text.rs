@@ -33,7 +33,7 @@ pub fn full(
         for phase in &seen.phases {
             print_phase(phase, seen, verbose, out)?;
             if let Some(diagnostic) = phase.diagnostic.as_ref().filter(|found| !found.message.is_empty()) {
-                report::render(&finding(seen.object, diagnostic, phase), path, style, sources, out)?;
+                report::render(&finding(seen.object, diagnostic, phase, verbose), path, style, sources, out)?;
             }
         }
         for attach in &seen.attach {
@@ -140,6 +140,7 @@ fn verdict(attach: &AttachSeen) -> String {
         },
     };
     let held = attach.held_ms as f64 / 1000.0;
+    let when = if held < 0.05 { "at once".to_owned() } else { format!("after {held:.1} s") };
     match () {
         () if attach.ok => format!("enabled, held {held:.1} s, detached"),
         () if !attach.call_ok => {
@@ -155,7 +156,7 @@ fn verdict(attach: &AttachSeen) -> String {
             }
         }
         () if attach.ejected => {
-            format!("the attach call succeeds, but the scheduler is ejected after {held:.1} s: {}", why())
+            format!("the attach call succeeds, but the scheduler is ejected {when}: {}", why())
         }
         () if !attach.enabled => {
             format!("the attach call succeeds, but the scheduler is not enabled: {}", why())
@@ -172,7 +173,8 @@ fn print_phase(phase: &PhaseSeen, seen: &Observation, verbose: bool, out: &mut i
         let extra = match phase.phase.as_str() {
             "load" => {
                 let insns: u64 = seen.programs.iter().map(|program| u64::from(program.verified_insns)).sum();
-                format!(": {} programs, {insns} instructions verified", seen.programs.len())
+                let plural = if seen.programs.len() == 1 { "" } else { "s" };
+                format!(": {} program{plural}, {insns} instructions verified", seen.programs.len())
             }
             _ => String::new(),
         };
@@ -205,7 +207,7 @@ fn print_attach(attach: &AttachSeen, out: &mut impl Write) -> io::Result<()> {
         )?;
     }
     if let Some(exit) = &attach.exit {
-        let kind = exit.kind.as_deref().unwrap_or("unknown kind");
+        let kind = exit.kind.as_deref().unwrap_or(&exit.reason);
         let code =
             exit.code.filter(|&code| code != 0).map_or_else(String::new, |code| format!(", code {code:#x}"));
         writeln!(out, "          exit: {kind}{code} (from the {})", exit.source)?;
@@ -343,7 +345,7 @@ fn print_matrix(live: &Live, document: &Document, out: &mut impl Write) -> io::R
 }
 
 /// The verifier's objection as a finding, so that it is shown at the C line.
-fn finding(object: usize, found: &Diagnostic, phase: &PhaseSeen) -> FindingDoc {
+fn finding(object: usize, found: &Diagnostic, phase: &PhaseSeen, verbose: bool) -> FindingDoc {
     let label = match found.culprit() {
         Some(register) => format!("{} is {}", register.name, short(&register.value)),
         None => "refused here".to_owned(),
@@ -355,9 +357,8 @@ fn finding(object: usize, found: &Diagnostic, phase: &PhaseSeen) -> FindingDoc {
             help.push_str(&format!(" {}={}", register.name, short(&register.value)));
         }
     }
-    for (title, lines) in
-        [("last instructions:", &found.instructions), ("the kernel explains:", &found.detail)]
-    {
+    let detail = if verbose { found.detail.clone() } else { gist(&found.detail) };
+    for (title, lines) in [("last instructions:", &found.instructions), ("the kernel explains:", &detail)] {
         if !lines.is_empty() {
             if !help.is_empty() {
                 help.push('\n');
@@ -390,6 +391,21 @@ fn finding(object: usize, found: &Diagnostic, phase: &PhaseSeen) -> FindingDoc {
             insn: found.function_insn,
         }],
     }
+}
+
+/// The paragraphs "Reason" and "Suggestion" of the kernel's explanation, which may go on for pages.
+fn gist(detail: &[String]) -> Vec<String> {
+    let mut keep = false;
+    let mut lines = Vec::new();
+    for line in detail {
+        // Headings are indented less than what they head.
+        if line.ends_with(':') && !line.starts_with("   ") {
+            keep = matches!(line.trim(), "Reason:" | "Suggestion:");
+        } else if keep && !line.is_empty() {
+            lines.push(line.trim().to_owned());
+        }
+    }
+    lines
 }
 
 /// A register's state, cut where it is very long.
