@@ -34,7 +34,7 @@ pub struct LiveArgs {
     #[arg(long, value_name = "METRIC=PERCENT", value_parser = parse_threshold)]
     pub threshold: Vec<(Metric, f64)>,
     /// Memory of a guest, MiB
-    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(128..))]
+    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(32..))]
     pub vm_memory: u32,
     /// CPUs of a guest
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]

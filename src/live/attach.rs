@@ -3,6 +3,7 @@
 //! Runs in a process of its own (the worker), so that whatever happens to it, the kernel closes its links and
 //! the scheduler is gone.
 
+use std::cell::LazyCell;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -49,6 +50,8 @@ pub struct Job {
     pub workload: bool,
     /// Bytes of a verifier log that are kept, from its end.
     pub max_log: usize,
+    /// The kernel's arena rule, where it is known already: reading the kernel's BTF takes a while in a guest.
+    pub arena_rule: Option<String>,
 }
 
 /// Messages of libbpf since the last look. libbpf has one print function per process.
@@ -75,20 +78,22 @@ pub fn run(job: &Job, tell: &mut dyn FnMut(&Observation, &str)) -> Observation {
         loader: job.loader.clone(),
         ..Observation::default()
     };
-    let result = prepare(&mut seen).and_then(|()| {
+    let btf = LazyCell::new(KernelBtf::read);
+    let types = LazyCell::new(|| btf.types());
+    let result = prepare(job, &|| types.as_ref(), &mut seen).and_then(|()| {
         let data = std::fs::read(&job.path)
             .map_err(|error| Failure::new(code::SETUP, format!("{}: {error}", job.path)))?;
-        drive(job, &data, &mut seen, tell)
+        drive(job, &data, &|| types.as_ref(), &mut seen, tell)
     });
     seen.failure = result.err();
     seen
 }
 
 /// What must be true before anything is loaded.
-fn prepare(seen: &mut Observation) -> Result<(), Failure> {
+fn prepare<'k>(job: &Job, types: KernelTypes<'k>, seen: &mut Observation) -> Result<(), Failure> {
     may_use_bpf()?;
-    let btf = KernelBtf::read();
-    seen.kernel.arena_rule = btf.types().map(|types| types.arena_rule().to_owned());
+    let rule = || types().map(|types| types.arena_rule().to_owned());
+    seen.kernel.arena_rule = job.arena_rule.clone().or_else(rule);
     let state = running::state();
     if running::has_sched_ext() && state != "disabled" {
         let name = running::root_ops().map_or_else(String::new, |name| format!(" ('{name}')"));
@@ -131,15 +136,17 @@ fn errno_of(error: &libbpf_rs::Error) -> Option<Errno> {
     number.parse().ok().map(Errno)
 }
 
-fn drive(
+/// The running kernel's types, read when first asked for; `None` where it has none.
+type KernelTypes<'k> = &'k dyn Fn() -> Option<&'k Types<'k>>;
+
+fn drive<'k>(
     job: &Job,
     data: &[u8],
+    types: KernelTypes<'k>,
     seen: &mut Observation,
     tell: &mut dyn FnMut(&Observation, &str),
 ) -> Result<(), Failure> {
     let object = Object::open(data, &format!("{}.bpf.o", job.name)).ok();
-    let btf = KernelBtf::read();
-    let types = btf.types();
     libbpf_rs::set_print(Some((PrintLevel::Debug, collect)));
 
     tell(seen, "open");
@@ -148,7 +155,7 @@ fn drive(
     tell(seen, "load");
     let start = Instant::now();
     let mut forced = Vec::new();
-    let mut open = ready(open, job, object.as_ref(), types.as_ref(), LOG_STATS, &mut seen.edits, &mut forced);
+    let mut open = ready(open, job, object.as_ref(), types, LOG_STATS, &mut seen.edits, &mut forced);
     let mut result = open.load();
     let mut messages = take_messages();
     if result.is_err() && messages.iter().any(|(_, text)| text.contains("BEGIN PROG LOAD LOG")) {
@@ -156,7 +163,7 @@ fn drive(
         tell(seen, "load (for the verifier's log)");
         if let Ok(again) = builder(job).open_memory(data) {
             let mut ignored = (Vec::new(), Vec::new());
-            open = ready(again, job, object.as_ref(), types.as_ref(), 0, &mut ignored.0, &mut ignored.1);
+            open = ready(again, job, object.as_ref(), types, 0, &mut ignored.0, &mut ignored.1);
             take_messages();
             result = open.load();
             messages = take_messages();
@@ -186,7 +193,7 @@ fn drive(
         Ok(mut loaded) => {
             seen.phases.push(phase);
             programs(&loaded, &messages, seen);
-            attach_all(job, object.as_ref(), types.as_ref(), &mut loaded, &forced, seen, tell)
+            attach_all(job, object.as_ref(), types, &mut loaded, &forced, seen, tell)
         }
     }
 }
@@ -218,13 +225,13 @@ fn ready(
     mut open: OpenObject,
     job: &Job,
     object: Option<&Object<'_>>,
-    types: Option<&Types<'_>>,
+    types: KernelTypes<'_>,
     log_level: u32,
     said: &mut Vec<String>,
     forced: &mut Vec<String>,
 ) -> OpenObject {
     if job.loader == "scx"
-        && let (Some(object), Some(types)) = (object, types)
+        && let (Some(object), Some(types)) = (object, types())
     {
         *said = edits::apply(&mut open, object, types);
     }
@@ -338,7 +345,7 @@ fn verification_time(log: &str) -> Option<u64> {
 fn attach_all(
     job: &Job,
     object: Option<&Object<'_>>,
-    types: Option<&Types<'_>>,
+    types: KernelTypes<'_>,
     loaded: &mut libbpf_rs::Object,
     forced: &[String],
     seen: &mut Observation,
@@ -349,7 +356,6 @@ fn attach_all(
         .filter(|map| map.map_type() == MapType::StructOps && map.autocreate())
         .map(|map| map.name().to_string_lossy().into_owned())
         .collect();
-    let exit_kinds = types.map(|types| types.values_of("scx_exit_kind")).unwrap_or_default();
     for name in maps {
         let ops = object.and_then(|object| object.ops().find(|(_, ops)| object[ops.map].name == name));
         let is_scheduler = ops.as_ref().is_none_or(|(_, ops)| ops.form() != Form::Other);
@@ -370,10 +376,9 @@ fn attach_all(
             is_scheduler,
             link_added: forced.contains(&name),
             exit_data: object.and_then(|object| exit_data(object, loaded)),
-            exit_kinds: &exit_kinds,
+            exit_kinds: &|| types().map(|types| types.values_of("scx_exit_kind")).unwrap_or_default(),
         };
-        let result = trial.attach(loaded, seen, tell);
-        result?;
+        trial.attach(loaded, seen, tell)?;
     }
     Ok(())
 }
@@ -386,7 +391,8 @@ struct Trial<'a> {
     is_scheduler: bool,
     link_added: bool,
     exit_data: Option<ExitData>,
-    exit_kinds: &'a [(String, u64)],
+    /// Enumerators of `enum scx_exit_kind`.
+    exit_kinds: &'a dyn Fn() -> Vec<(String, u64)>,
 }
 
 impl Trial<'_> {
@@ -586,7 +592,7 @@ fn exit_data(object: &Object<'_>, loaded: &libbpf_rs::Object) -> Option<ExitData
 
 impl ExitData {
     /// What `ops.exit` recorded; `None` where it recorded nothing.
-    fn read(&self, kinds: &[(String, u64)]) -> Option<ExitSeen> {
+    fn read(&self, kinds: &dyn Fn() -> Vec<(String, u64)>) -> Option<ExitSeen> {
         let value = self.map.lookup(&0_u32.to_ne_bytes(), MapFlags::ANY).ok()??;
         let member = |name: &str| {
             let (_, offset, size) = self.members.iter().find(|(known, _, _)| known == name)?;
@@ -607,7 +613,7 @@ impl ExitData {
         };
         let kind = number("kind").filter(|&kind| kind != 0)?;
         let name =
-            kinds.iter().find(|(_, value)| i64::try_from(*value) == Ok(kind)).map(|(name, _)| name.clone());
+            kinds().iter().find(|(_, value)| i64::try_from(*value) == Ok(kind)).map(|(name, _)| name.clone());
         Some(ExitSeen {
             kind: Some(name.unwrap_or_else(|| kind.to_string())),
             code: number("exit_code"),

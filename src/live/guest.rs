@@ -19,6 +19,9 @@ pub const INIT: &str = "--live-guest";
 /// Where the host puts the orders.
 pub const ORDERS: &str = "/orders.json";
 
+/// Where the host puts the kernel's config, before its release is known.
+pub const KCONFIG: &str = "/boot/config";
+
 /// Mounts what a load needs. A file system that the kernel lacks is left out; what needs it says so itself.
 pub fn mount_all() {
     let all = [
@@ -74,14 +77,19 @@ pub fn main() -> ExitCode {
         }
     };
     let _ = wire::send(&mut line, &Frame::Hello { release: running::release() });
+    // Where libbpf looks for it.
+    let _ = fs::rename(KCONFIG, format!("{KCONFIG}-{}", running::release()));
     if let Ok(orders) = read_orders(Path::new(ORDERS)) {
+        let mut rule: Option<String> = None;
         for job in orders.jobs {
+            let job = super::attach::Job { arena_rule: rule.clone(), ..job };
             let mut progress = |observation: &Observation, step: &str| {
                 let observation = Box::new(without_logs(observation));
                 let _ = wire::send(&mut line, &Frame::Doing { observation, step: step.to_owned() });
             };
             let observation = supervise::run(&job, &mut progress);
             let dirty = observation.is_dirty();
+            rule = rule.or_else(|| observation.kernel.arena_rule.clone());
             let _ = wire::send(&mut line, &Frame::Done { observation: Box::new(observation) });
             if dirty {
                 break;

@@ -211,12 +211,14 @@ pub mod code {
     pub const QEMU: &str = "qemu";
     /// The image cannot be read or is no kernel.
     pub const IMAGE: &str = "image";
+    /// The guest has no kernel config and the object asks for one.
+    pub const NO_KCONFIG: &str = "no-kconfig";
     /// Anything else that keeps the question from being asked.
     pub const SETUP: &str = "setup";
 
     /// The question could not be asked: exit status 2, not 1.
     pub fn is_unanswered(code: &str) -> bool {
-        matches!(code, BUSY | NO_BPF | NO_QEMU | QEMU | IMAGE | SETUP | INTERRUPTED)
+        matches!(code, BUSY | NO_BPF | NO_QEMU | QEMU | IMAGE | SETUP | INTERRUPTED | NO_KCONFIG)
     }
 }
 
@@ -249,7 +251,10 @@ impl Observation {
         use crate::finding::Phase;
         let answer = |ok: bool| if ok { Came::Pass } else { Came::Fail };
         let maps = || self.attach.iter().filter(|seen| map.is_none_or(|map| map == seen.map));
+        let poor = self.failure.as_ref().is_some_and(|failure| failure.code == code::NO_KCONFIG);
         match phase {
+            // That a guest has no config says nothing of the kernel.
+            Phase::Load if poor => Came::NotReached,
             Phase::Open | Phase::Load => {
                 self.phase(phase.as_str()).map_or(Came::NotReached, |seen| answer(seen.ok))
             }

@@ -160,6 +160,7 @@ fn job(args: &LiveArgs, input: &Input<'_>, options: &Options) -> Job {
         timeout_ms: args.timeout.as_millis() as u64,
         workload: args.workload == OnOff::On,
         max_log: if args.save.is_some() { save } else { report },
+        arena_rule: None,
     }
 }
 
@@ -207,7 +208,7 @@ fn on_host(jobs: &[Job], inputs: &[Input<'_>]) -> Vec<Observation> {
 /// All images, several guests at a time.
 fn in_guests(args: &LiveArgs, jobs: &[Job], inputs: &[Input<'_>]) -> Vec<Observation> {
     let data: Vec<Vec<u8>> = inputs.iter().map(|input| input.data.to_vec()).collect();
-    let machine = Machine { memory: args.vm_memory, cpus: args.vm_cpus, accel: args.vm_accel };
+    let machine = Machine { memory: args.vm_memory, cpus: args.vm_cpus, accel: args.vm_accel, kconfig: None };
     let bars = MultiProgress::new();
     let all: Vec<ProgressBar> =
         args.vm.iter().map(|image| bar(&bars, &file_name(image), jobs.len())).collect();

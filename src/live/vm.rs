@@ -37,6 +37,8 @@ pub struct Machine {
     pub cpus: u32,
     /// How it runs.
     pub accel: Accel,
+    /// The kernel's config, for `__kconfig` externs; else `config-VER` beside `vmlinuz-VER` is taken, if there.
+    pub kconfig: Option<PathBuf>,
 }
 
 /// What happens in a guest.
@@ -81,8 +83,9 @@ pub fn check_image(image: &Path) -> Result<(), Failure> {
         return Err(bad("is no regular file, expected a kernel image".to_owned()));
     }
     file.take(0x210).read_to_end(&mut head).map_err(|error| bad(error.to_string()))?;
-    // Documentation/arch/x86/boot.rst: the setup header's magic. An ELF vmlinux boots by its PVH note.
-    if head.get(0x202..0x206) == Some(b"HdrS") || head.starts_with(b"\x7fELF\x02") {
+    // Documentation/arch/x86/boot.rst: the setup header's magic. An ELF vmlinux for x86-64 boots by its PVH note.
+    let is_vmlinux = head.starts_with(b"\x7fELF\x02") && head.get(18..20) == Some(&[62, 0]);
+    if head.get(0x202..0x206) == Some(b"HdrS") || is_vmlinux {
         Ok(())
     } else {
         Err(bad("is no x86 kernel image (neither bzImage nor vmlinux)".to_owned()))
@@ -295,6 +298,7 @@ pub fn run(
         }
         Ok(())
     });
+    let kconfig = machine.kconfig.clone().or_else(|| config_beside(image));
     if let Err(failure) = setup {
         run.give_up(jobs, &failure);
     }
@@ -304,7 +308,7 @@ pub fn run(
             run.give_up(rest, &Failure::new(code::INTERRUPTED, "stopped by a signal"));
             break;
         }
-        match pack(rest, &inputs[run.done.len()..]) {
+        match pack(rest, &inputs[run.done.len()..], kconfig.as_deref()) {
             Ok(initramfs) => run.boot(rest, &initramfs),
             Err(error) => {
                 run.give_up(rest, &Failure::new(code::SETUP, format!("cannot pack the initramfs: {error}")));
@@ -318,8 +322,15 @@ fn kvm_is_open() -> bool {
     fs::OpenOptions::new().read(true).write(true).open("/dev/kvm").is_ok()
 }
 
-/// This program, its libraries, the inputs and the orders.
-fn pack(jobs: &[Job], inputs: &[Vec<u8>]) -> io::Result<Vec<u8>> {
+/// The config that distributions put beside a kernel: `config-VER` for `vmlinuz-VER`.
+fn config_beside(image: &Path) -> Option<PathBuf> {
+    let name = image.file_name()?.to_str()?;
+    let version = name.split_once('-')?.1;
+    Some(image.with_file_name(format!("config-{version}"))).filter(|path| path.is_file())
+}
+
+/// This program, its libraries, the kernel's config, the inputs and the orders.
+fn pack(jobs: &[Job], inputs: &[Vec<u8>], kconfig: Option<&Path>) -> io::Result<Vec<u8>> {
     let mut contents = Contents::default();
     contents.add_program("/init", &std::env::current_exe()?)?;
     let mut orders = Orders { jobs: jobs.to_vec() };
@@ -328,6 +339,10 @@ fn pack(jobs: &[Job], inputs: &[Vec<u8>]) -> io::Result<Vec<u8>> {
         contents.add(&job.path, input.clone());
     }
     contents.add(guest::ORDERS, serde_json::to_vec(&orders)?);
+    if let Some(path) = kconfig {
+        let data = fs::read(path).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+        contents.add(guest::KCONFIG, data);
+    }
     contents.pack()
 }
 
@@ -352,6 +367,14 @@ impl Run<'_> {
     }
 
     fn finish(&mut self, mut observation: Observation, release: &str) {
+        let lacks_config = |text: &String| text.contains("failed to open system Kconfig");
+        if observation.failure.is_none()
+            && observation.phase("load").is_some_and(|load| !load.ok && load.messages.iter().any(lacks_config))
+        {
+            let words = "the object reads the kernel's configuration, which the guest does not have; \
+                put it beside the image, as config-VER for vmlinuz-VER";
+            observation.failure = Some(Failure::new(code::NO_KCONFIG, words));
+        }
         let rule = observation.kernel.arena_rule.take();
         observation.kernel = KernelSeen { arena_rule: rule, ..self.kernel(release) };
         self.done.push(observation);
@@ -468,7 +491,7 @@ impl Run<'_> {
             None if guest.panicked() => Failure::new(code::PANIC, "Kernel panic"),
             None => match console.iter().rfind(|line| line.starts_with("qemu-system-")) {
                 Some(line) => Failure::new(code::QEMU, line.as_str()),
-                None => Failure::new(code::HANG, "the guest ended without a word"),
+                None => Failure::new(code::NO_BOOT, "the machine went off without a word: too little memory, or a kernel that cannot run here"),
             },
         };
         failure.console = console;
