@@ -311,7 +311,8 @@ fn ask(lint: &Lint, inputs: &[ReadInput], options: &mut Options) -> Result<Live,
         .enumerate()
         .filter_map(|(object, (path, read))| {
             // What is no BPF object is an input error, whatever a kernel says.
-            let data = read.as_ref().ok().filter(|data| Object::open(data, input::file_name(path)).is_ok())?;
+            let data =
+                read.as_ref().ok().filter(|data| Object::open(data, input::file_name(path)).is_ok())?;
             Some(live::Input { object, path, file_name: input::file_name(path), data })
         })
         .collect();

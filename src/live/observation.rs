@@ -159,7 +159,8 @@ pub struct AttachSeen {
 pub struct ExitSeen {
     /// Name of the exit kind, as `SCX_EXIT_ERROR_STALL`; the number where the kernel's BTF has no name.
     pub kind: Option<String>,
-    /// Exit code.
+    /// Exit code; as `"0x..."` in JSON where a number would lose bits.
+    #[serde(with = "wide")]
     pub code: Option<i64>,
     /// Short reason, as `runtime error`.
     pub reason: String,
@@ -167,6 +168,38 @@ pub struct ExitSeen {
     pub message: String,
     /// `object` (its user-exit-info data) or `kernel log`.
     pub source: String,
+}
+
+/// 64-bit values as the report has them: numbers up to 2^53, hexadecimal strings above.
+mod wide {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Number {
+        Small(i64),
+        Large(String),
+    }
+
+    pub(super) fn serialize<S: Serializer>(value: &Option<i64>, serializer: S) -> Result<S::Ok, S::Error> {
+        let number = value.map(|value| match value.unsigned_abs() <= 1 << 53 {
+            true => Number::Small(value),
+            false => Number::Large(format!("{:#x}", value.cast_unsigned())),
+        });
+        number.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'d, D: Deserializer<'d>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+        Ok(match Option::<Number>::deserialize(deserializer)? {
+            None => None,
+            Some(Number::Small(value)) => Some(value),
+            Some(Number::Large(text)) => {
+                let digits = text.strip_prefix("0x").ok_or_else(|| D::Error::custom("expected 0x"))?;
+                Some(u64::from_str_radix(digits, 16).map_err(D::Error::custom)?.cast_signed())
+            }
+        })
+    }
 }
 
 /// Why a run ended before its end.
@@ -281,5 +314,36 @@ impl Observation {
             || self.failure.as_ref().is_some_and(|failure| {
                 matches!(failure.code.as_str(), code::TIMEOUT | code::DIED | code::STUCK | code::BUSY)
             })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wide_exit_codes_keep_their_bits() {
+        for code in [None, Some(0), Some(-17), Some(1 << 53), Some((1 << 53) + 1), Some(i64::MIN), Some(i64::MAX)] {
+            let exit = ExitSeen { code, ..ExitSeen::default() };
+            let json = serde_json::to_string(&exit).unwrap();
+            assert_eq!(serde_json::from_str::<ExitSeen>(&json).unwrap(), exit, "{json}");
+        }
+        let exit = ExitSeen { code: Some(-1 << 60), ..ExitSeen::default() };
+        assert!(serde_json::to_string(&exit).unwrap().contains("\"0xf000000000000000\""));
+    }
+
+    #[test]
+    fn an_ejected_scheduler_was_attached_and_failed_at_run() {
+        use crate::finding::Phase;
+        let attach = AttachSeen { map: "a".to_owned(), call_ok: true, enabled: true, ejected: true, ..AttachSeen::default() };
+        let other = AttachSeen { map: "b".to_owned(), call_ok: true, ..AttachSeen::default() };
+        let seen = Observation { attach: vec![attach, other], ..Observation::default() };
+        assert_eq!(seen.came(Phase::Attach, Some("a")), Came::Pass);
+        assert_eq!(seen.came(Phase::Run, Some("a")), Came::Fail);
+        assert_eq!(seen.came(Phase::Attach, Some("b")), Came::Fail);
+        assert_eq!(seen.came(Phase::Run, Some("b")), Came::NotReached);
+        assert_eq!(seen.came(Phase::Attach, None), Came::Fail);
+        assert_eq!(seen.came(Phase::Load, None), Came::NotReached);
+        assert!(seen.is_dirty() && !seen.is_ok());
     }
 }

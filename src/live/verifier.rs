@@ -166,7 +166,7 @@ pub fn parse(program: &str, log: &str) -> Diagnostic {
     {
         diagnostic.text = Some(text.to_owned());
         diagnostic.file = Some(file.to_owned());
-        diagnostic.line = line.parse().ok();
+        diagnostic.line = line.parse().ok().filter(|&line| line > 0);
     }
     diagnostic
 }

@@ -340,7 +340,8 @@ fn pack(jobs: &[Job], inputs: &[Vec<u8>], kconfig: Option<&Path>) -> io::Result<
     }
     contents.add(guest::ORDERS, serde_json::to_vec(&orders)?);
     if let Some(path) = kconfig {
-        let data = fs::read(path).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+        let data = fs::read(path)
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
         contents.add(guest::KCONFIG, data);
     }
     contents.pack()
@@ -369,7 +370,9 @@ impl Run<'_> {
     fn finish(&mut self, mut observation: Observation, release: &str) {
         let lacks_config = |text: &String| text.contains("failed to open system Kconfig");
         if observation.failure.is_none()
-            && observation.phase("load").is_some_and(|load| !load.ok && load.messages.iter().any(lacks_config))
+            && observation
+                .phase("load")
+                .is_some_and(|load| !load.ok && load.messages.iter().any(lacks_config))
         {
             let words = "the object reads the kernel's configuration, which the guest does not have; \
                 put it beside the image, as config-VER for vmlinuz-VER";
@@ -491,7 +494,10 @@ impl Run<'_> {
             None if guest.panicked() => Failure::new(code::PANIC, "Kernel panic"),
             None => match console.iter().rfind(|line| line.starts_with("qemu-system-")) {
                 Some(line) => Failure::new(code::QEMU, line.as_str()),
-                None => Failure::new(code::NO_BOOT, "the machine went off without a word: too little memory, or a kernel that cannot run here"),
+                None => Failure::new(
+                    code::NO_BOOT,
+                    "the machine went off without a word: too little memory, or a kernel that cannot run here",
+                ),
             },
         };
         failure.console = console;

@@ -37,9 +37,10 @@ fn read(path: &std::path::Path) -> Option<Fixture> {
     let line = entry.and_then(|entry| entry.lines().find_map(|line| line.strip_prefix("expect = ")));
     let tags: BTreeSet<String> = match (line, &object.btf) {
         (Some(line), _) => serde_json::from_str(line).ok()?,
-        (None, Some(btf)) => {
-            btf.decl_tags().filter_map(|(_, _, text)| text.strip_prefix("expect:").map(str::to_owned)).collect()
-        }
+        (None, Some(btf)) => btf
+            .decl_tags()
+            .filter_map(|(_, _, text)| text.strip_prefix("expect:").map(str::to_owned))
+            .collect(),
         (None, None) => BTreeSet::new(),
     };
     let refused = tags
@@ -80,14 +81,20 @@ fn run(kernel: &Kernel) -> Result<(), Failed> {
     let mut wrong = Vec::new();
     let mut enabled = 0;
     for (number, (fixture, _)) in fixtures.iter().enumerate() {
-        let seen = report["live"].as_array().and_then(|live| live.iter().find(|seen| seen["object"] == number));
-        let Some(seen) = seen.and_then(|seen| serde_json::from_value::<Observation>(seen.clone()).ok()) else {
+        let seen =
+            report["live"].as_array().and_then(|live| live.iter().find(|seen| seen["object"] == number));
+        let Some(seen) = seen.and_then(|seen| serde_json::from_value::<Observation>(seen.clone()).ok())
+        else {
             wrong.push(format!("{}: no observation", fixture.name));
             continue;
         };
         enabled += usize::from(seen.attach.iter().any(|attach| attach.ok));
         let mut complain = |words: String| {
-            wrong.push(format!("{}: {words}\n    seen: {}", fixture.name, serde_json::to_string(&seen).unwrap_or_default()));
+            wrong.push(format!(
+                "{}: {words}\n    seen: {}",
+                fixture.name,
+                serde_json::to_string(&seen).unwrap_or_default()
+            ));
         };
         for difference in &seen.differs {
             complain(format!("differs: {difference}"));

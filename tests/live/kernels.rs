@@ -48,7 +48,8 @@ pub fn find() -> Vec<Kernel> {
             .filter_map(|entry| {
                 let path = entry.ok()?.path();
                 let name = path.file_name()?.to_str()?.strip_prefix("vmlinuz-")?.to_owned();
-                let mut numbers = name.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
+                let mut numbers =
+                    name.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
                 let version = (numbers.next()?, numbers.next()?);
                 Some(Kernel { name, path, version })
             })

@@ -31,7 +31,8 @@ fn fixture(name: &str) -> PathBuf {
 
 /// Runs the program; gives its exit status, standard output and standard error.
 fn scx_lint(arguments: &[&str]) -> (i32, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_scx-lint")).args(arguments).output().expect("scx-lint starts");
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_scx-lint")).args(arguments).output().expect("scx-lint starts");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
 }

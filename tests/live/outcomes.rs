@@ -77,7 +77,11 @@ fn made_to_fail(image: &str) -> Result<(), Failed> {
         check(seen.failure.is_none() && seen.differs.is_empty(), dump)?;
     }
     let clean = |attach: &AttachSeen| {
-        attach.ok && attach.held_ms >= 3000 && attach.exit.is_none() && attach.before == "disabled" && attach.after == "disabled"
+        attach.ok
+            && attach.held_ms >= 3000
+            && attach.exit.is_none()
+            && attach.before == "disabled"
+            && attach.after == "disabled"
     };
     check(seen[0].attach.len() == 1 && clean(&seen[0].attach[0]), dump)?;
     let maps: Vec<&str> = seen[1].attach.iter().map(|attach| attach.map.as_str()).collect();
@@ -87,8 +91,14 @@ fn made_to_fail(image: &str) -> Result<(), Failed> {
     let load = seen[3].phase("load").ok_or("no load")?;
     let found = load.diagnostic.as_ref().ok_or("no diagnostic")?;
     check(!load.ok && load.errno.as_deref() == Some("EACCES"), dump)?;
-    check(load.program.as_deref() == Some("demo_running") && found.function.as_deref() == Some("follow"), dump)?;
-    check(found.text.as_deref().is_some_and(|text| text.contains("return *(volatile u64 *)(from + 8);")), dump)?;
+    check(
+        load.program.as_deref() == Some("demo_running") && found.function.as_deref() == Some("follow"),
+        dump,
+    )?;
+    check(
+        found.text.as_deref().is_some_and(|text| text.contains("return *(volatile u64 *)(from + 8);")),
+        dump,
+    )?;
     check(found.culprit().is_some_and(|register| register.value.starts_with("scalar(")), dump)?;
 
     let failed = |number: usize| -> Result<(&AttachSeen, String), Failed> {
@@ -125,20 +135,24 @@ fn statistics_are_compared(image: &str) -> Result<(), Failed> {
     file["live"][0]["programs"][0]["verified_insns"] = (insns / 2).into();
     std::fs::write(&saved, file.to_string())?;
     let (code, out, _) = scx_lint(&[&base[..], &["--compare", &saved_name]].concat());
-    check(code == 1 && out.contains("instructions verified") && out.contains("FAILED"), || format!("exit {code}\n{out}"))?;
+    check(code == 1 && out.contains("instructions verified") && out.contains("FAILED"), || {
+        format!("exit {code}\n{out}")
+    })?;
     std::fs::remove_dir_all(folder)?;
     Ok(())
 }
 
 /// A folder of our own under the build's.
 fn tempfile_folder() -> std::io::Result<std::path::PathBuf> {
-    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("live-{}", std::process::id()));
+    let folder =
+        std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("live-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
     Ok(folder)
 }
 
 fn too_long(image: &str) -> Result<(), Failed> {
-    let (code, seen) = observe(&["--vm", image, "--timeout", "1ms", &path("live__good"), &path("live__two_schedulers")])?;
+    let (code, seen) =
+        observe(&["--vm", image, "--timeout", "1ms", &path("live__good"), &path("live__two_schedulers")])?;
     check(code == 1 && seen.len() == 2, || format!("exit {code}"))?;
     for seen in seen {
         let failure = seen.failure.ok_or("no failure")?;
@@ -151,7 +165,8 @@ fn kernel_panic(image: &str) -> Result<(), Failed> {
     // Too little memory to unpack what it is given; with less still, a kernel cannot even say so.
     let mut last = String::new();
     for memory in ["96", "88", "80", "72", "64", "56"] {
-        let (code, seen) = observe(&["--vm", image, "--vm-memory", memory, "--hold", "0s", &path("live__good")])?;
+        let (code, seen) =
+            observe(&["--vm", image, "--vm-memory", memory, "--hold", "0s", &path("live__good")])?;
         let Some(failure) = seen.first().and_then(|seen| seen.failure.clone()) else { continue };
         last = format!("exit {code}: {failure:?}");
         if failure.code == "kernel-panic" {
@@ -215,6 +230,9 @@ fn no_root() -> Result<(), Failed> {
     std::fs::remove_dir_all(&folder)?;
     let output = output?;
     let out = String::from_utf8_lossy(&output.stdout).into_owned();
-    let told = out.lines().filter(|line| line.contains("needs root") || line.contains("does not let us use BPF")).count();
+    let told = out
+        .lines()
+        .filter(|line| line.contains("needs root") || line.contains("does not let us use BPF"))
+        .count();
     check(output.status.code() == Some(2) && told == 1, || format!("{:?}\n{out}", output.status))
 }

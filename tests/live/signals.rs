@@ -67,7 +67,12 @@ fn host(kernel: &Kernel) -> Result<(), Failed> {
             Ok(Event::Frame(Frame::Note { text })) => told.push(text),
             Ok(Event::Frame(Frame::Bye)) => break,
             Ok(Event::End) | Err(_) => {
-                return Err(format!("the guest ended early\n{}\n{}", told.join("\n"), guest.console().join("\n")).into());
+                return Err(format!(
+                    "the guest ended early\n{}\n{}",
+                    told.join("\n"),
+                    guest.console().join("\n")
+                )
+                .into());
             }
             Ok(_) => {}
         }
@@ -88,7 +93,10 @@ pub fn guest_role() -> Option<ExitCode> {
     for object in OBJECTS {
         for (victim, signal) in CASES {
             let result = case(object, victim, signal);
-            tell(format!("{CASE}{object} {victim:?} {signal}: {}", result.err().unwrap_or_else(|| "ok".to_owned())));
+            tell(format!(
+                "{CASE}{object} {victim:?} {signal}: {}",
+                result.err().unwrap_or_else(|| "ok".to_owned())
+            ));
         }
     }
     tell(format!("{CASE}busy: {}", busy().err().unwrap_or_else(|| "ok".to_owned())));
@@ -119,7 +127,8 @@ fn workers() -> Vec<(String, u32)> {
             let line = fs::read(entry.path().join("cmdline")).ok()?;
             let status = fs::read_to_string(entry.path().join("status")).ok()?;
             let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()?;
-            let is_worker = String::from_utf8_lossy(&line).split('\0').any(|argument| argument == "--live-worker");
+            let is_worker =
+                String::from_utf8_lossy(&line).split('\0').any(|argument| argument == "--live-worker");
             is_worker.then(|| (entry.file_name().to_string_lossy().into_owned(), parent))
         })
         .collect()
