@@ -1,5 +1,6 @@
 //! The command line: what was typed, and what is done about it.
 
+mod ask;
 mod examine;
 mod kernel;
 mod repository;
@@ -17,6 +18,7 @@ use crate::config::{ArenaRuleKey, Config, FailOnKey, LevelKey, LoaderKey};
 use crate::finding::Level;
 use crate::input::Compiler;
 use crate::kernel::{Kernel, Target, target};
+use crate::live;
 use crate::report::{self, Document};
 use crate::suggest::nearest;
 use examine::{Plan, examine};
@@ -107,6 +109,8 @@ struct Lint {
     choice: settings::Choice,
     #[command(flatten)]
     look: Look,
+    #[command(flatten)]
+    live: live::args::LiveArgs,
     /// Print only what fails the run
     #[arg(short, long, conflicts_with = "verbose")]
     quiet: bool,
@@ -252,6 +256,10 @@ fn parse_remap(text: &str) -> Result<(String, String), String> {
 
 /// Parses the process's arguments and does what they say.
 pub fn main() -> ExitCode {
+    #[cfg(feature = "live")]
+    if let Some(code) = live::own_role() {
+        return code;
+    }
     let cli = Cli::parse();
     let result = match cli.command {
         None => lint(&cli.lint),
@@ -305,6 +313,11 @@ enum Failure {
     Setting(String),
     #[error("--level {0}: expected RULE=LEVEL")]
     Level(String),
+    #[cfg(not(feature = "live"))]
+    #[error("{}", live::MISSING)]
+    NoLive,
+    #[error("{0} needs --attach or --vm")]
+    Stray(&'static str),
 }
 
 fn known_rule(name: &str) -> Result<&'static checks::Rule, Failure> {
@@ -364,6 +377,7 @@ fn read_kernels(targets: &[Target]) -> Result<Vec<Kernel<'_>>, Failure> {
 
 fn lint(lint: &Lint) -> Result<u8, Failure> {
     check_inputs(lint)?;
+    ask::check(lint)?;
     let levels = levels(lint)?;
     let mut config = configuration(lint)?;
     if lint.choice.dump_config {
@@ -389,11 +403,28 @@ fn lint(lint: &Lint) -> Result<u8, Failure> {
         let config = target::read_kconfig(path)?;
         targets.iter_mut().for_each(|target| target.kconfig = Some(config.clone()));
     }
-    let kernels = read_kernels(&targets)?;
+    let named = read_kernels(&targets)?;
+    // Kernels that are asked are targets too, unless others are named.
+    let asked_targets = ask::targets(lint);
+    let asked: Vec<Option<Kernel<'_>>> =
+        asked_targets.iter().map(|target| Kernel::new(target.as_ref()?).ok()).collect();
+    let kernels: Vec<&Kernel<'_>> =
+        if named.is_empty() { asked.iter().flatten().collect() } else { named.iter().collect() };
     let compiler = Compiler { clang: config.clang.path.clone(), flags: config.clang.flags.clone() };
     let options = |path: &str| choices.of(path);
     let plan = Plan { kernels: &kernels, compiler: &compiler, allows: &allows, options };
-    let mut document = examine(&lint.inputs, &plan);
+    let (mut document, samples) = examine(&lint.inputs, &plan, lint.live.is_wanted());
+    #[cfg(feature = "live")]
+    let live = {
+        let asked: Vec<Option<&Kernel<'_>>> = asked.iter().map(Option::as_ref).collect();
+        ask::ask(lint, &samples, &asked, &options)?
+    };
+    #[cfg(feature = "live")]
+    if let Some(live) = &live {
+        document.live = live.values(lint.verbose)?;
+    }
+    #[cfg(not(feature = "live"))]
+    let live = drop(samples);
     settings::report_unmatched(&mut document, &allows, &config);
     if let Some(known) = &known {
         document.set_baseline(known);
@@ -411,13 +442,20 @@ fn lint(lint: &Lint) -> Result<u8, Failure> {
     if matches!(lint.format, Format::Full | Format::Concise) {
         document.make_printable();
     }
-    match write_report(lint, &config, &document) {
+    match write_report(lint, &config, &document, &live) {
         // The reader has gone: it has seen what it wanted. The answer stands all the same.
         Err(Failure::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => {}
         other => other?,
     }
+    #[cfg(feature = "live")]
+    let (failed, unanswered) = match &live {
+        Some(live) => (failed || live.has_failed(), live.is_unanswered()),
+        None => (failed, false),
+    };
+    #[cfg(not(feature = "live"))]
+    let unanswered = false;
     Ok(match () {
-        () if document.has_input_errors() => 2,
+        () if document.has_input_errors() || unanswered => 2,
         () if failed && !lint.exit_zero => 1,
         () => 0,
     })
@@ -442,19 +480,19 @@ fn check_inputs(lint: &Lint) -> Result<(), Failure> {
     Ok(())
 }
 
-fn write_report(lint: &Lint, config: &Config, document: &Document) -> Result<(), Failure> {
+fn write_report(lint: &Lint, config: &Config, document: &Document, live: &ask::Live) -> Result<(), Failure> {
     match &lint.output {
         Some(path) => {
             let name = || path.display().to_string();
             let file = File::create(path).map_err(|error| Failure::Output(name(), error))?;
             let mut out = BufWriter::new(file);
-            print(lint, config, document, &mut out, false)
+            print(lint, config, document, live, &mut out, false)
                 .and_then(|()| out.flush())
                 .map_err(|error| Failure::Output(name(), error))
         }
         None => {
             let mut out = BufWriter::new(io::stdout().lock());
-            print(lint, config, document, &mut out, io::stdout().is_terminal())?;
+            print(lint, config, document, live, &mut out, io::stdout().is_terminal())?;
             Ok(out.flush()?)
         }
     }
@@ -464,9 +502,12 @@ fn print(
     lint: &Lint,
     config: &Config,
     document: &Document,
+    live: &ask::Live,
     out: &mut impl Write,
     terminal: bool,
 ) -> io::Result<()> {
+    #[cfg(not(feature = "live"))]
+    let () = live;
     let pair = |text: &String| text.split_once('=').map(|(from, to)| (from.to_owned(), to.to_owned()));
     let remap = config.remap_path.iter().filter_map(pair).collect();
     let sources = report::Sources { roots: config.source_root.clone(), remap };
@@ -480,7 +521,14 @@ fn print(
         Format::Markdown => report::markdown(document, &repository(), out),
         Format::Html => report::html(document, &repository(), out),
         Format::Json => report::json(document, out),
-        Format::Concise => report::concise(document, out),
+        Format::Concise => {
+            report::concise(document, out)?;
+            #[cfg(feature = "live")]
+            if let Some(live) = live {
+                live::concise(live, document, out)?;
+            }
+            Ok(())
+        }
         Format::Full => {
             let style = report::Style {
                 color: use_color(lint.look.color, terminal),
@@ -495,7 +543,12 @@ fn print(
                     assumed.arch, assumed.page_size, assumed.libbpf
                 )?;
             }
-            report::full(document, &style, &sources, out)
+            report::full(document, &style, &sources, out)?;
+            #[cfg(feature = "live")]
+            if let Some(live) = live {
+                live::full(live, document, &style, &sources, lint.verbose, out)?;
+            }
+            Ok(())
         }
     }
 }
@@ -529,7 +582,7 @@ fn width(_terminal: bool) -> usize {
 
 fn run_inspect(inspect: &Inspect) -> Result<u8, Failure> {
     let inputs = std::slice::from_ref(&inspect.input);
-    let mut document = examine(
+    let (mut document, _) = examine(
         inputs,
         &Plan {
             kernels: &[],
@@ -537,6 +590,7 @@ fn run_inspect(inspect: &Inspect) -> Result<u8, Failure> {
             allows: &[],
             options: |_: &str| Options::default(),
         },
+        false,
     );
     let mut out = BufWriter::new(io::stdout().lock());
     match (inspect.graph, inspect.format) {

@@ -1,5 +1,7 @@
 //! Preflight for Linux sched_ext BPF schedulers.
 
+#![cfg_attr(not(feature = "live"), forbid(unsafe_code))]
+
 pub mod btf;
 pub mod checks;
 #[cfg(feature = "cli")]
@@ -13,6 +15,8 @@ pub mod finding;
 pub mod input;
 pub mod insn;
 pub mod kernel;
+#[cfg(feature = "cli")]
+pub mod live;
 pub mod load;
 pub mod object;
 pub mod reach;

@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::ask::Sample;
 use crate::checks::{self, Options};
 use crate::finding::Outcome;
 use crate::input::{self, Compiler, Part, Target};
@@ -13,7 +14,7 @@ use crate::suppress::{self, Allow};
 /// How inputs are linted.
 pub(super) struct Plan<'a, F> {
     /// The targets.
-    pub(super) kernels: &'a [Kernel<'a>],
+    pub(super) kernels: &'a [&'a Kernel<'a>],
     /// How sources are compiled.
     pub(super) compiler: &'a Compiler,
     /// What the configuration allows.
@@ -22,15 +23,23 @@ pub(super) struct Plan<'a, F> {
     pub(super) options: F,
 }
 
-/// Lints every object of every input for every kernel.
-pub(super) fn examine<F: Fn(&str) -> Options + Sync>(arguments: &[String], plan: &Plan<'_, F>) -> Document {
+/// Lints every object of every input for every kernel. With `keep` the objects are given back.
+pub(super) fn examine<F: Fn(&str) -> Options + Sync>(
+    arguments: &[String],
+    plan: &Plan<'_, F>,
+    keep: bool,
+) -> (Document, Vec<Sample>) {
     let targets = input::expand(arguments);
-    let parts: Vec<Document> = targets.par_iter().map(|target| plan.one(target)).collect();
+    let parts: Vec<(Document, Vec<Sample>)> =
+        targets.par_iter().map(|target| plan.one(target, keep)).collect();
     let mut document = Document::default();
+    let mut samples = Vec::new();
     for kernel in plan.kernels {
         document.add_kernel(kernel);
     }
-    for part in parts {
+    for (part, mut kept) in parts {
+        kept.iter_mut().for_each(|sample| sample.object += document.objects.len());
+        samples.append(&mut kept);
         document.append(part);
     }
     if document.objects.is_empty() {
@@ -40,23 +49,24 @@ pub(super) fn examine<F: Fn(&str) -> Options + Sync>(arguments: &[String], plan:
             "none of these files is a BPF object".to_owned(),
         );
     }
-    document
+    (document, samples)
 }
 
 impl<F: Fn(&str) -> Options + Sync> Plan<'_, F> {
     /// The document of one input.
-    fn one(&self, target: &Target) -> Document {
+    fn one(&self, target: &Target, keep: bool) -> (Document, Vec<Sample>) {
         let mut document = Document::default();
+        let mut samples = Vec::new();
         let path = &target.path;
         if let Some(error) = &target.error {
             document.add_error(path, &error.code, error.message.clone());
-            return document;
+            return (document, samples);
         }
         let loaded = match input::load(path, self.compiler) {
             Ok(loaded) => loaded,
             Err(error) => {
                 document.add_error(path, &error.code, error.message);
-                return document;
+                return (document, samples);
             }
         };
         let options = (self.options)(path);
@@ -66,14 +76,24 @@ impl<F: Fn(&str) -> Options + Sync> Plan<'_, F> {
                 // A pattern as wide as `build/*` means the objects among what is there.
                 Err(_) if !target.named && !path.ends_with(".o") && part.embedded.is_none() => {}
                 Err(error) => document.add_error(path, error.code(), error.to_string()),
-                Ok(object) => self.lint(&mut document, path, part, &object, &options),
+                Ok(object) => {
+                    if keep {
+                        samples.push(Sample {
+                            object: document.objects.len(),
+                            path: path.clone(),
+                            file_name: part.name.clone(),
+                            data: bytes.to_vec(),
+                        });
+                    }
+                    self.lint(&mut document, path, part, &object, &options);
+                }
             }
         }
-        document
+        (document, samples)
     }
 
     fn lint(&self, document: &mut Document, path: &str, part: &Part, object: &Object<'_>, options: &Options) {
-        let on = |index: usize| (Some(index), checks::check_on(object, Some(&self.kernels[index]), options));
+        let on = |index: usize| (Some(index), checks::check_on(object, Some(self.kernels[index]), options));
         let mut outcomes: Vec<(Option<usize>, Outcome)> =
             (0..self.kernels.len()).into_par_iter().map(on).collect();
         if outcomes.is_empty() {

@@ -149,27 +149,19 @@ impl Diagnostic for Message {
 /// # Errors
 /// The writer's.
 pub fn full(document: &Document, style: &Style, sources: &Sources, out: &mut impl Write) -> io::Result<()> {
-    let theme = match (style.unicode, style.color) {
-        (true, true) => GraphicalTheme::unicode(),
-        (true, false) => GraphicalTheme::unicode_nocolor(),
-        (false, true) => {
-            GraphicalTheme { characters: miette::ThemeCharacters::ascii(), ..GraphicalTheme::unicode() }
-        }
-        (false, false) => GraphicalTheme::none(),
-    };
-    let handler = GraphicalReportHandler::new_themed(theme)
-        .with_width(style.width)
-        .with_links(false)
-        .with_context_lines(2);
     for object in &document.objects {
         if let Some(error) = &object.error {
             writeln!(out, "{}: error: {}", object.path, error.message)?;
         }
     }
     for finding in document.findings.iter().filter(|finding| !finding.known) {
-        let mut text = String::new();
-        handler.render_report(&mut text, &message(document, finding, sources)).map_err(io::Error::other)?;
-        writeln!(out, "{text}")?;
+        let object = &document.objects[finding.object];
+        let about = About {
+            title: &object.title(),
+            path: &object.path,
+            kernels: only_on(document, &finding.kernels),
+        };
+        render(finding, &about, style, sources, out)?;
     }
     for undecided in document.undecided.iter().filter(|open| !document.is_moot(open)) {
         let path = document.objects[undecided.object].title();
@@ -248,12 +240,50 @@ fn matrix(document: &Document, style: &Style, out: &mut impl Write) -> io::Resul
     Ok(())
 }
 
+/// What a finding is about, for its heading.
+#[derive(Debug)]
+pub struct About<'a> {
+    /// The object as reports call it.
+    pub title: &'a str,
+    /// Its path, beside which sources are looked for.
+    pub path: &'a str,
+    /// The kernels, where it is not about all of them.
+    pub kernels: Option<String>,
+}
+
+/// Prints one finding.
+///
+/// # Errors
+/// The writer's.
+pub fn render(
+    finding: &FindingDoc,
+    about: &About<'_>,
+    style: &Style,
+    sources: &Sources,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let theme = match (style.unicode, style.color) {
+        (true, true) => GraphicalTheme::unicode(),
+        (true, false) => GraphicalTheme::unicode_nocolor(),
+        (false, true) => {
+            GraphicalTheme { characters: miette::ThemeCharacters::ascii(), ..GraphicalTheme::unicode() }
+        }
+        (false, false) => GraphicalTheme::none(),
+    };
+    let handler = GraphicalReportHandler::new_themed(theme)
+        .with_width(style.width)
+        .with_links(false)
+        .with_context_lines(2);
+    let mut text = String::new();
+    handler.render_report(&mut text, &message(about, finding, sources)).map_err(io::Error::other)?;
+    writeln!(out, "{text}")
+}
+
 /// One finding with all its excerpts.
-fn message(document: &Document, finding: &FindingDoc, sources: &Sources) -> Message {
-    let object = &document.objects[finding.object].path;
+fn message(about: &About<'_>, finding: &FindingDoc, sources: &Sources) -> Message {
     let mut notes = String::new();
     let errno = finding.errno.as_deref().map_or_else(String::new, |errno| format!(" {errno}"));
-    if let Some(kernels) = only_on(document, &finding.kernels) {
+    if let Some(kernels) = &about.kernels {
         notes.push_str(&format!("on {kernels}\n"));
     }
     match &finding.kernel_message {
@@ -267,7 +297,7 @@ fn message(document: &Document, finding: &FindingDoc, sources: &Sources) -> Mess
     if let Some(help) = &finding.help {
         push_line(&mut notes, help);
     }
-    let mut excerpts = excerpts(finding, object, sources).into_iter();
+    let mut excerpts = excerpts(finding, about.path, sources).into_iter();
     let (source, labels) =
         excerpts.next().map_or((None, Vec::new()), |(source, labels)| (Some(source), labels));
     let severity = match finding.level {
@@ -278,7 +308,7 @@ fn message(document: &Document, finding: &FindingDoc, sources: &Sources) -> Mess
     Message {
         code: Some(finding.rule.to_owned()),
         severity,
-        text: format!("{}: {}", document.objects[finding.object].title(), finding.message),
+        text: format!("{}: {}", about.title, finding.message),
         help: (!notes.is_empty()).then_some(notes),
         source,
         labels,

@@ -47,7 +47,7 @@ pub use concise::concise;
 
 pub use document::*;
 #[cfg(feature = "cli")]
-pub use full::{Sources, Style, full};
+pub use full::{About, Sources, Style, full, render};
 pub use inspect::inspect;
 #[cfg(feature = "cli")]
 pub use services::*;

@@ -1,0 +1,75 @@
+//! Live mode on the command line: which kernels are asked, and what the static side says of them.
+
+use crate::kernel::Target;
+use crate::kernel::target;
+#[cfg(feature = "live")]
+use crate::{checks::Options, kernel::Kernel, live};
+
+use super::{Failure, Lint};
+
+/// What real kernels did with the inputs, where they were asked.
+#[cfg(feature = "live")]
+pub(super) type Live = Option<live::Live>;
+/// No kernel can be asked.
+#[cfg(not(feature = "live"))]
+pub(super) type Live = ();
+
+/// An object that was linted, kept for a kernel to load.
+#[cfg_attr(not(feature = "live"), allow(dead_code))]
+#[derive(Debug)]
+pub(super) struct Sample {
+    /// Index into the report's `objects`.
+    pub(super) object: usize,
+    /// Path as the report shows it.
+    pub(super) path: String,
+    /// File name, which libbpf names the object after.
+    pub(super) file_name: String,
+    /// The object.
+    pub(super) data: Vec<u8>,
+}
+
+/// Refuses options that make no sense, or that this build does not have.
+pub(super) fn check(lint: &Lint) -> Result<(), Failure> {
+    if let Some(option) = lint.live.stray() {
+        return Err(Failure::Stray(option));
+    }
+    #[cfg(not(feature = "live"))]
+    if lint.live.is_wanted() {
+        return Err(Failure::NoLive);
+    }
+    Ok(())
+}
+
+/// The kernels that will be asked, as targets: that of this machine first, then every image. `None` for one whose types
+/// cannot be read, which live mode then says in its own words.
+pub(super) fn targets(lint: &Lint) -> Vec<Option<Target>> {
+    let host = lint.live.attach.then(|| target::load("host").ok().and_then(|mut host| host.pop()));
+    let images = lint.live.vm.iter().map(|image| {
+        let name = image.to_string_lossy();
+        target::from_file(&name, &std::fs::read(image).ok()?).ok()
+    });
+    host.into_iter().chain(images).collect()
+}
+
+/// Asks the kernels. `kernels` are those of [`targets`].
+#[cfg(feature = "live")]
+pub(super) fn ask(
+    lint: &Lint,
+    samples: &[Sample],
+    kernels: &[Option<&Kernel<'_>>],
+    options: &dyn Fn(&str) -> Options,
+) -> Result<Live, Failure> {
+    if !lint.live.is_wanted() {
+        return Ok(None);
+    }
+    let inputs: Vec<live::Input<'_>> = samples
+        .iter()
+        .map(|sample| live::Input {
+            object: sample.object,
+            path: &sample.path,
+            file_name: &sample.file_name,
+            data: &sample.data,
+        })
+        .collect();
+    Ok(Some(live::run(&lint.live, &inputs, kernels, options)?))
+}

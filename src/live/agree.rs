@@ -1,0 +1,170 @@
+//! Holds what a kernel did against what the static report says. A difference is a bug in scx-lint.
+
+use crate::checks::{self, ArenaRule, Options};
+use crate::finding::Phase;
+use crate::kernel::Kernel;
+use crate::object::Object;
+use crate::report::{Answer, Document, Verdict};
+
+use super::observation::{Came, Observation};
+
+/// The static side of one object, for the kernel of one observation.
+///
+/// This is the one place that decides which verdicts an observation is held against. Where the kernel's types are not
+/// known the only thing taken from it is its arena rule, as the guest saw it.
+pub fn static_side(
+    path: &str,
+    object: &Object<'_>,
+    options: &Options,
+    kernel: Option<&Kernel<'_>>,
+    seen: &Observation,
+) -> Document {
+    let mut options = options.clone();
+    if options.arena_rule == ArenaRule::Auto && kernel.is_none() {
+        options.arena_rule = arena_rule([seen]);
+    }
+    let mut document = Document::default();
+    let number = kernel.map(|kernel| document.add_kernel(kernel));
+    let outcome = checks::check_on(object, kernel, &options);
+    document.add(path, object, checks::loader_name(object, &options), &[(number, outcome)]);
+    document
+}
+
+/// The arena rule of the kernels that were observed; the weaker one where they differ.
+pub fn arena_rule<'a>(seen: impl IntoIterator<Item = &'a Observation>) -> ArenaRule {
+    let mut rules = seen.into_iter().filter_map(|seen| seen.kernel.arena_rule.as_deref()).peekable();
+    if rules.peek().is_some() && rules.all(|rule| rule == "always") {
+        ArenaRule::Always
+    } else {
+        ArenaRule::One
+    }
+}
+
+/// Compares verdicts phase by phase, and the maps of every program that loaded. One sentence for each difference.
+pub fn differences(document: &Document, seen: &Observation) -> Vec<String> {
+    let mut found = Vec::new();
+    let several = document.verdicts.iter().any(|verdict| verdict.struct_ops.is_some());
+    for verdict in &document.verdicts {
+        // A whole object's attach verdict is that of its worst ops variable; each has a row of its own.
+        let phases: &[Phase] = match (&verdict.struct_ops, several) {
+            (None, true) => &[Phase::Open, Phase::Load],
+            (Some(_), _) => &[Phase::Attach, Phase::Run],
+            (None, false) => &Phase::ALL,
+        };
+        for &phase in phases {
+            found.extend(difference(document, verdict, phase, seen));
+        }
+    }
+    for object in &document.objects {
+        for program in &seen.programs {
+            let Some(known) = object.programs.iter().find(|known| known.name == program.name) else {
+                found.push(format!(
+                    "program '{}' was loaded, and the static report has none of that name",
+                    program.name
+                ));
+                continue;
+            };
+            let mut expected: Vec<&str> =
+                known.maps.iter().chain(&known.bound_maps).map(String::as_str).collect();
+            let mut got: Vec<&str> = program.maps.iter().map(String::as_str).collect();
+            expected.sort_unstable();
+            got.sort_unstable();
+            if expected != got {
+                found.push(format!(
+                    "program '{}' uses the maps [{}], the static report says [{}]",
+                    program.name,
+                    got.join(", "),
+                    expected.join(", ")
+                ));
+            }
+        }
+    }
+    found
+}
+
+fn difference(document: &Document, verdict: &Verdict, phase: Phase, seen: &Observation) -> Option<String> {
+    let expected = match phase {
+        Phase::Open => verdict.open,
+        Phase::Load => verdict.load,
+        Phase::Attach => verdict.attach,
+        Phase::Run => verdict.run,
+    };
+    let of = verdict.struct_ops.as_ref().map_or_else(String::new, |map| format!(" of '{map}'"));
+    match (expected, seen.came(phase, verdict.struct_ops.as_deref())) {
+        (Answer::Fail, Came::Pass) => {
+            let rules: Vec<&str> = document
+                .findings
+                .iter()
+                .filter(|finding| finding.level == "error" && finding.phase == phase.as_str())
+                .map(|finding| finding.rule)
+                .collect();
+            Some(format!(
+                "{}{of} succeeded, the static report says it fails ({})",
+                phase.as_str(),
+                rules.join(", ")
+            ))
+        }
+        (Answer::Pass, Came::Fail) => {
+            Some(format!("{}{of} failed, the static report says it succeeds", phase.as_str()))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::observation::{AttachSeen, PhaseSeen, ProgramSeen};
+    use super::*;
+
+    fn seen(load: bool, enabled: bool) -> Observation {
+        let phase = |name: &str, ok| PhaseSeen { phase: name.to_owned(), ok, ..PhaseSeen::default() };
+        let attach = AttachSeen { map: "demo".to_owned(), enabled, ok: enabled, ..AttachSeen::default() };
+        Observation {
+            phases: vec![phase("open", true), phase("load", load)],
+            attach: if load { vec![attach] } else { Vec::new() },
+            ..Observation::default()
+        }
+    }
+
+    fn document(open: Answer, load: Answer, attach: Answer) -> Document {
+        let mut document = Document::default();
+        let verdict =
+            Verdict { object: 0, kernel: None, struct_ops: None, open, load, attach, run: Answer::Unknown };
+        document.verdicts.push(verdict);
+        document
+    }
+
+    #[test]
+    fn only_an_answer_that_was_refuted_differs() {
+        use Answer::{Fail, Pass, Unknown};
+        let says = |document: Document, seen| differences(&document, &seen);
+        assert!(says(document(Pass, Unknown, Unknown), seen(false, false)).is_empty());
+        assert!(says(document(Pass, Unknown, Fail), seen(true, false)).is_empty());
+        // The load failed first: the attach was never tried.
+        assert!(says(document(Pass, Unknown, Fail), seen(false, false)).is_empty());
+        assert!(says(document(Pass, Unknown, Fail), seen(true, true))[0].starts_with("attach succeeded"));
+        assert!(says(document(Pass, Fail, Unknown), seen(true, true))[0].starts_with("load succeeded"));
+        assert!(says(document(Pass, Pass, Unknown), seen(false, true))[0].starts_with("load failed"));
+        assert!(says(document(Fail, Unknown, Unknown), seen(false, true))[0].starts_with("open succeeded"));
+    }
+
+    #[test]
+    fn maps_are_compared_as_sets() {
+        let data = std::fs::read(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/fixtures/obj/clang-19/multiple-arenas__two_members.bpf.o"
+        ));
+        let data = data.unwrap();
+        let object = Object::open(&data, "two.bpf.o").unwrap();
+        let mut observation = seen(false, false);
+        observation.phases[0].ok = false;
+        let document = static_side("two.bpf.o", &object, &Options::default(), None, &observation);
+        let program = &document.objects[0].programs[0];
+        let maps: Vec<String> = program.maps.iter().chain(&program.bound_maps).rev().cloned().collect();
+        assert!(!maps.is_empty());
+        observation.programs.push(ProgramSeen { name: program.name.clone(), maps, ..ProgramSeen::default() });
+        assert!(differences(&document, &observation).is_empty());
+        observation.programs[0].maps.pop();
+        assert!(differences(&document, &observation)[0].contains("uses the maps"));
+    }
+}

@@ -1,0 +1,256 @@
+//! From options and inputs to observations.
+
+use std::io;
+use std::num::NonZero;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use std::{path::Path, thread};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use super::args::{LiveArgs, OnOff};
+use super::attach::{self, Job};
+use super::observation::{Failure, KernelSeen, Observation, code};
+use super::statistics::{self, Comparison};
+use super::vm::{self, Machine};
+use super::{agree, guest, running, supervise, workload};
+use crate::checks::{self, Options};
+use crate::kernel::Kernel;
+use crate::object::Object;
+
+/// Bytes of a verifier log that a report keeps, and that `--save` keeps.
+const LOG: (usize, usize) = (64 << 10, 8 << 20);
+
+/// The same in a guest, whose line is slow.
+const GUEST_LOG: (usize, usize) = (16 << 10, 512 << 10);
+
+/// Most guests at a time.
+const MAX_GUESTS: usize = 16;
+
+/// An input that was read.
+#[derive(Debug)]
+pub struct Input<'a> {
+    /// Index into the report's `objects`.
+    pub object: usize,
+    /// Path as the report shows it.
+    pub path: &'a str,
+    /// File name, which libbpf names the object after.
+    pub file_name: &'a str,
+    /// The file.
+    pub data: &'a [u8],
+}
+
+/// What live mode found.
+#[derive(Debug, Default)]
+pub struct Live {
+    /// By kernel, then by object.
+    pub observations: Vec<Observation>,
+    /// Names of the kernels' columns in the matrix; one for this machine.
+    pub kernels: Vec<String>,
+    /// What `--compare` found.
+    pub comparison: Option<Comparison>,
+}
+
+impl Live {
+    /// Some scheduler failed, or a statistic grew too much: exit status 1.
+    pub fn has_failed(&self) -> bool {
+        self.observations.iter().any(|seen| !seen.is_ok())
+            || self
+                .comparison
+                .as_ref()
+                .is_some_and(|comparison| comparison.changes.iter().any(|change| change.fails))
+    }
+
+    /// Some kernel could not be asked: exit status 2.
+    pub fn is_unanswered(&self) -> bool {
+        let failures = self.observations.iter().filter_map(|seen| seen.failure.as_ref());
+        failures.into_iter().any(|failure| code::is_unanswered(&failure.code))
+    }
+
+    /// The report's `live` array.
+    ///
+    /// # Errors
+    /// None that can happen with these types.
+    pub fn values(&self, with_logs: bool) -> io::Result<Vec<serde_json::Value>> {
+        let value = |seen: &Observation| {
+            let mut seen = seen.clone();
+            for phase in &mut seen.phases {
+                let keep = if with_logs { phase.log.len() } else { 60.min(phase.log.len()) };
+                phase.log.drain(..phase.log.len() - keep);
+            }
+            serde_json::to_value(seen).map_err(io::Error::other)
+        };
+        self.observations.iter().map(value).collect()
+    }
+}
+
+/// What this process was started for, other than by a user: worker, a guest's init, or the nothing that the
+/// workload forks. `None` for everything else.
+pub fn own_role() -> Option<ExitCode> {
+    let argument = std::env::args_os().nth(1)?;
+    match argument.to_str()? {
+        workload::NOTHING => Some(ExitCode::SUCCESS),
+        supervise::WORKER => Some(supervise::worker()),
+        guest::INIT if guest::is_init() => Some(guest::main()),
+        _ => None,
+    }
+}
+
+/// Tries every input on every kernel that the options name. `kernels` are the same kernels as targets, this machine's
+/// first, `None` where its types cannot be read; `options` are those for an input's path.
+///
+/// # Errors
+/// A file of `--save` or `--compare`, with its name in the message.
+pub fn run(
+    args: &LiveArgs,
+    inputs: &[Input<'_>],
+    kernels: &[Option<&Kernel<'_>>],
+    options: &dyn Fn(&str) -> Options,
+) -> io::Result<Live> {
+    supervise::catch_signals();
+    let mut live = Live::default();
+    let jobs: Vec<Job> = inputs.iter().map(|input| job(args, input, &options(input.path))).collect();
+    let mut by_kernel: Vec<Vec<Observation>> = Vec::new();
+    if args.attach {
+        live.kernels.push("host".to_owned());
+        by_kernel.push(on_host(&jobs, inputs));
+    }
+    live.kernels.extend(args.vm.iter().map(|image| file_name(image)));
+    by_kernel.extend(in_guests(args, &jobs, inputs));
+    for (number, observations) in by_kernel.into_iter().enumerate() {
+        let kernel = kernels.get(number).copied().flatten();
+        for mut seen in observations {
+            if let Some(input) = inputs.iter().find(|input| input.object == seen.object)
+                && let Ok(object) = Object::open(input.data, input.file_name)
+            {
+                let document = agree::static_side(input.path, &object, &options(input.path), kernel, &seen);
+                seen.differs = agree::differences(&document, &seen);
+            }
+            live.observations.push(seen);
+        }
+    }
+    let named: Vec<(String, Observation)> = live
+        .observations
+        .iter()
+        .filter_map(|seen| {
+            let input = inputs.iter().find(|input| input.object == seen.object)?;
+            Some((input.path.to_owned(), seen.clone()))
+        })
+        .collect();
+    let in_file =
+        |path: &Path, error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+    if let Some(path) = &args.compare {
+        let found =
+            statistics::compare(path, &named, &args.threshold).map_err(|error| in_file(path, error))?;
+        live.comparison = Some(found);
+    }
+    if let Some(path) = &args.save {
+        statistics::save(path, &named).map_err(|error| in_file(path, error))?;
+    }
+    Ok(live)
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+fn job(args: &LiveArgs, input: &Input<'_>, options: &Options) -> Job {
+    let object = Object::open(input.data, input.file_name).ok();
+    let stem = input.file_name.split('.').next().unwrap_or_default();
+    let (report, save) = if args.vm.is_empty() { LOG } else { GUEST_LOG };
+    Job {
+        object: input.object,
+        path: String::new(),
+        name: object.as_ref().map_or_else(|| stem.chars().take(15).collect(), |object| object.name.clone()),
+        loader: object.map_or("plain", |object| checks::loader_name(&object, options)).to_owned(),
+        hold_ms: args.hold.as_millis() as u64,
+        timeout_ms: args.timeout.as_millis() as u64,
+        workload: args.workload == OnOff::On,
+        max_log: if args.save.is_some() { save } else { report },
+        arena_rule: None,
+    }
+}
+
+fn on_host(jobs: &[Job], inputs: &[Input<'_>]) -> Vec<Observation> {
+    let nothing = |job: &Job, failure: Failure| Observation {
+        object: job.object,
+        loader: job.loader.clone(),
+        kernel: KernelSeen { release: running::release(), place: "host".to_owned(), ..KernelSeen::default() },
+        failure: Some(failure),
+        ..Observation::default()
+    };
+    if let Err(failure) = attach::may_use_bpf() {
+        return jobs.iter().map(|job| nothing(job, failure.clone())).collect();
+    }
+    let folder = match tempfile::Builder::new().prefix("scx-lint-").tempdir() {
+        Ok(folder) => folder,
+        Err(error) => {
+            let failure = Failure::new(code::SETUP, format!("no temporary folder: {error}"));
+            return jobs.iter().map(|job| nothing(job, failure.clone())).collect();
+        }
+    };
+    let bar = bar(&MultiProgress::new(), "host", jobs.len());
+    let mut seen: Vec<Observation> = Vec::new();
+    for (number, (job, input)) in jobs.iter().zip(inputs).enumerate() {
+        let path = folder.path().join(format!("{number}.bpf.o"));
+        let stop = seen
+            .last()
+            .and_then(|seen| seen.failure.clone())
+            .filter(|failure| matches!(failure.code.as_str(), code::INTERRUPTED | code::STUCK));
+        let observation = if let Some(failure) = stop {
+            nothing(job, Failure { during: None, ..failure })
+        } else if let Err(error) = std::fs::write(&path, input.data) {
+            nothing(job, Failure::new(code::SETUP, format!("{}: {error}", path.display())))
+        } else {
+            let job = Job { path: path.display().to_string(), ..job.clone() };
+            supervise::run(&job, &mut |_, step| bar.set_message(format!("{}: {step}", input.path)))
+        };
+        bar.inc(1);
+        seen.push(observation);
+    }
+    bar.finish_and_clear();
+    seen
+}
+
+/// All images, several guests at a time.
+fn in_guests(args: &LiveArgs, jobs: &[Job], inputs: &[Input<'_>]) -> Vec<Vec<Observation>> {
+    let data: Vec<Vec<u8>> = inputs.iter().map(|input| input.data.to_vec()).collect();
+    let machine = Machine { memory: args.vm_memory, cpus: args.vm_cpus, accel: args.vm_accel, kconfig: None };
+    let bars = MultiProgress::new();
+    let all: Vec<ProgressBar> =
+        args.vm.iter().map(|image| bar(&bars, &file_name(image), jobs.len())).collect();
+    let at_a_time =
+        thread::available_parallelism().map_or(1, NonZero::get).clamp(1, MAX_GUESTS).min(args.vm.len());
+    let next = AtomicUsize::new(0);
+    let mut results: Vec<(usize, Vec<Observation>)> = thread::scope(|scope| {
+        let work = || {
+            let mut done = Vec::new();
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                let Some(image) = args.vm.get(number) else { return done };
+                let progress = |words: &str| all[number].set_message(words.to_owned());
+                done.push((number, vm::run(image, jobs, &data, &machine, &progress)));
+                all[number].finish_with_message("done");
+            }
+        };
+        let threads: Vec<_> = (0..at_a_time).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
+    });
+    let _ = bars.clear();
+    results.sort_by_key(|(number, _)| *number);
+    results.into_iter().map(|(_, seen)| seen).collect()
+}
+
+/// A line on a terminal's standard error; nothing elsewhere.
+fn bar(bars: &MultiProgress, name: &str, len: usize) -> ProgressBar {
+    let bar = bars.add(ProgressBar::new(len as u64));
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix} {msg}") {
+        bar.set_style(style);
+    }
+    bar.set_prefix(name.to_owned());
+    if !bar.is_hidden() {
+        bar.enable_steady_tick(Duration::from_millis(120));
+    }
+    bar
+}

@@ -1,0 +1,425 @@
+//! What was seen on real kernels, for people.
+
+use std::io::{self, Write};
+
+use super::observation::{AttachSeen, Diagnostic, Failure, Observation, PhaseSeen, code};
+use super::run::Live;
+use super::statistics::Comparison;
+use crate::report::{self, Document, FindingDoc, LocationDoc, Sources, Style, SubjectDoc};
+
+/// Longest register state that is shown, in characters.
+const MAX_STATE: usize = 160;
+
+/// Prints each observation with its diagnostics, the comparison, and a matrix where there are several guests.
+///
+/// # Errors
+/// The writer's.
+pub fn full(
+    live: &Live,
+    document: &Document,
+    style: &Style,
+    sources: &Sources,
+    verbose: bool,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    for seen in &live.observations {
+        let path = &document.objects[seen.object].path;
+        writeln!(out, "\n{path} on {}", place(seen))?;
+        if verbose {
+            for edit in &seen.edits {
+                writeln!(out, "  before load: {edit}")?;
+            }
+        }
+        for phase in &seen.phases {
+            print_phase(phase, seen, verbose, out)?;
+            if let Some(diagnostic) = phase.diagnostic.as_ref().filter(|found| !found.message.is_empty()) {
+                let about = report::About { title: path, path, kernels: None };
+                report::render(
+                    &finding(seen.object, diagnostic, phase, verbose),
+                    &about,
+                    style,
+                    sources,
+                    out,
+                )?;
+            }
+        }
+        for attach in &seen.attach {
+            print_attach(attach, out)?;
+        }
+        if let Some(failure) = &seen.failure {
+            print_failure(failure, out)?;
+        }
+        for difference in &seen.differs {
+            writeln!(out, "  differs: {difference} (please report this: it is a bug in scx-lint)")?;
+        }
+        if verbose {
+            print_programs(seen, out)?;
+        }
+    }
+    if let Some(comparison) = &live.comparison {
+        print_comparison(comparison, out)?;
+    }
+    if live.kernels.len() > 1 {
+        print_matrix(live, document, out)?;
+    }
+    Ok(())
+}
+
+/// Prints one line for each observation, difference and failed statistic.
+///
+/// # Errors
+/// The writer's.
+pub fn concise(live: &Live, document: &Document, out: &mut impl Write) -> io::Result<()> {
+    for seen in &live.observations {
+        let path = &document.objects[seen.object].path;
+        writeln!(out, "{path}: live[{}]: {}", place(seen), sentence(seen))?;
+        for difference in &seen.differs {
+            writeln!(out, "{path}: differs[{}]: {difference}", place(seen))?;
+        }
+    }
+    if let Some(comparison) = &live.comparison {
+        print_comparison(comparison, out)?;
+    }
+    Ok(())
+}
+
+/// `7.3.4 (guest of vmlinuz-7.3.4, tcg)`.
+fn place(seen: &Observation) -> String {
+    let kernel = &seen.kernel;
+    let release = if kernel.release.is_empty() { "a kernel that never came up" } else { &kernel.release };
+    match (&kernel.image, &kernel.accel) {
+        (Some(image), Some(accel)) => {
+            let image = image.rsplit('/').next().unwrap_or(image);
+            format!("{release} (guest of {image}, {accel})")
+        }
+        _ => format!("{release} (this machine)"),
+    }
+}
+
+/// One sentence: how far it came, and the reason.
+pub fn sentence(seen: &Observation) -> String {
+    if let Some(phase) = seen.phases.iter().find(|phase| !phase.ok) {
+        return format!("error: {}: {}", phase.phase, reason(phase));
+    }
+    if let Some(attach) = seen.attach.iter().find(|attach| !attach.ok) {
+        return format!("error: {}: {}", attach.map, verdict(attach));
+    }
+    if let Some(failure) = &seen.failure {
+        let during = failure.during.as_ref().map_or_else(String::new, |step| format!(" during {step}"));
+        return format!("error: {}{during}: {}", failure.code, failure.message);
+    }
+    let maps: Vec<String> =
+        seen.attach.iter().map(|attach| format!("{}: {}", attach.map, verdict(attach))).collect();
+    if maps.is_empty() {
+        "ok: loads; it has no struct_ops map to attach".to_owned()
+    } else {
+        format!("ok: {}", maps.join("; "))
+    }
+}
+
+/// Why a phase failed.
+fn reason(phase: &PhaseSeen) -> String {
+    let errno = match (&phase.errno, &phase.meaning) {
+        (Some(errno), Some(meaning)) => format!("{errno} ({meaning})"),
+        (Some(errno), None) => errno.clone(),
+        (None, _) => "failed".to_owned(),
+    };
+    match (&phase.program, &phase.diagnostic) {
+        (Some(program), Some(found)) if !found.message.is_empty() => {
+            format!("{errno}: program '{program}': {}", found.message)
+        }
+        (Some(program), _) => format!("{errno}: program '{program}'"),
+        (None, _) => match phase.messages.first() {
+            Some(text) => format!("{errno}: {}", text.trim_start_matches("libbpf: ")),
+            None => errno,
+        },
+    }
+}
+
+/// What became of a struct_ops map.
+fn verdict(attach: &AttachSeen) -> String {
+    let why = || match &attach.exit {
+        Some(exit) if exit.message.is_empty() => exit.reason.clone(),
+        Some(exit) => format!("{}: {}", exit.reason, exit.message),
+        None => match attach.kernel_log.iter().find(|line| !line.ends_with(" enabled")) {
+            Some(line) => line.clone(),
+            None => "the kernel gives no reason".to_owned(),
+        },
+    };
+    let held = attach.held_ms as f64 / 1000.0;
+    let when = if held < 0.05 { "at once".to_owned() } else { format!("after {held:.1} s") };
+    match () {
+        () if attach.ok => format!("enabled, held {held:.1} s, detached"),
+        () if !attach.call_ok => {
+            let errno = attach.errno.as_deref().unwrap_or("an error");
+            // A scheduler that is refused with an errno leaves its reason in the kernel log only.
+            match attach.kernel_log.first() {
+                Some(line) => format!("the attach call fails: {errno}: {line}"),
+                None => {
+                    let meaning =
+                        attach.meaning.as_ref().map_or_else(String::new, |text| format!(" ({text})"));
+                    format!("the attach call fails: {errno}{meaning}")
+                }
+            }
+        }
+        () if attach.ejected => {
+            format!("the attach call succeeds, but the scheduler is ejected {when}: {}", why())
+        }
+        () if !attach.enabled => {
+            format!("the attach call succeeds, but the scheduler is not enabled: {}", why())
+        }
+        () if attach.after != "disabled" && !attach.after.is_empty() => {
+            format!("enabled, but after detach the state is '{}'", attach.after)
+        }
+        () => format!("enabled, but the kernel log has errors: {}", why()),
+    }
+}
+
+fn print_phase(phase: &PhaseSeen, seen: &Observation, verbose: bool, out: &mut impl Write) -> io::Result<()> {
+    if phase.ok {
+        let extra = match phase.phase.as_str() {
+            "load" => {
+                let insns: u64 = seen.programs.iter().map(|program| u64::from(program.verified_insns)).sum();
+                let plural = if seen.programs.len() == 1 { "" } else { "s" };
+                format!(": {} program{plural}, {insns} instructions verified", seen.programs.len())
+            }
+            _ => String::new(),
+        };
+        writeln!(out, "  {:7} ok{extra}", phase.phase)?;
+    } else {
+        writeln!(out, "  {:7} FAILED: {}", phase.phase, reason(phase))?;
+    }
+    if !phase.ok || verbose {
+        for message in &phase.messages {
+            for line in message.lines() {
+                writeln!(out, "          {line}")?;
+            }
+        }
+    }
+    if verbose && !phase.ok {
+        for line in &phase.log {
+            writeln!(out, "          | {line}")?;
+        }
+    }
+    Ok(())
+}
+
+fn print_attach(attach: &AttachSeen, out: &mut impl Write) -> io::Result<()> {
+    let status = if attach.ok { "" } else { "FAILED: " };
+    writeln!(out, "  attach  {status}{}: {}", attach.map, verdict(attach))?;
+    if attach.link_added {
+        writeln!(
+            out,
+            "          loaded with BPF_F_LINK, which '.struct_ops' lacks, so that it cannot stay attached"
+        )?;
+    }
+    if let Some(exit) = &attach.exit {
+        let kind = exit.kind.as_deref().unwrap_or(&exit.reason);
+        let code =
+            exit.code.filter(|&code| code != 0).map_or_else(String::new, |code| format!(", code {code:#x}"));
+        writeln!(out, "          exit: {kind}{code} (from the {})", exit.source)?;
+    }
+    if !attach.ok {
+        for line in &attach.kernel_log {
+            writeln!(out, "          {line}")?;
+        }
+    }
+    Ok(())
+}
+
+fn print_failure(failure: &Failure, out: &mut impl Write) -> io::Result<()> {
+    let during = failure.during.as_ref().map_or_else(String::new, |step| format!(" (during {step})"));
+    let words = match failure.code.as_str() {
+        code::TIMEOUT => "timeout",
+        code::PANIC => "kernel panic",
+        code::HANG => "guest hangs",
+        code::NO_BOOT => "guest does not boot",
+        code::IMAGE => "bad kernel image",
+        code::NO_SCHED_EXT => "no sched_ext",
+        code::STUCK => "stuck",
+        code::BUSY => "busy",
+        code::INTERRUPTED => "interrupted",
+        _ => "error",
+    };
+    writeln!(out, "  {words}: {}{during}", failure.message)?;
+    for line in &failure.console {
+        writeln!(out, "          > {line}")?;
+    }
+    Ok(())
+}
+
+fn print_programs(seen: &Observation, out: &mut impl Write) -> io::Result<()> {
+    let widest = seen.programs.iter().map(|program| program.name.len()).max().unwrap_or(0).max(7);
+    if !seen.programs.is_empty() {
+        writeln!(
+            out,
+            "  {:widest$} {:>9} {:>8} {:>8} {:>9}  maps",
+            "program", "verified", "xlated", "jited", "us"
+        )?;
+    }
+    for program in &seen.programs {
+        let time = program.verify_us.map_or_else(|| "-".to_owned(), |us| us.to_string());
+        writeln!(
+            out,
+            "  {:widest$} {:>9} {:>8} {:>8} {time:>9}  {}",
+            program.name,
+            program.verified_insns,
+            program.xlated_bytes,
+            program.jited_bytes,
+            program.maps.join(" ")
+        )?;
+    }
+    Ok(())
+}
+
+fn print_comparison(comparison: &Comparison, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "\ncompared:")?;
+    for change in &comparison.changes {
+        let mark = if change.fails { "  FAILED" } else { "" };
+        writeln!(
+            out,
+            "  {} on {}: {}: {} {} -> {} ({:+.1} %){mark}",
+            change.path,
+            change.release,
+            change.program,
+            metric(change),
+            change.values.0,
+            change.values.1,
+            change.percent()
+        )?;
+    }
+    for words in &comparison.unmatched {
+        writeln!(out, "  {words}")?;
+    }
+    if comparison.changes.is_empty() && comparison.unmatched.is_empty() {
+        writeln!(out, "  nothing changed")?;
+    }
+    Ok(())
+}
+
+fn metric(change: &super::statistics::Change) -> &'static str {
+    use super::args::Metric;
+    match change.metric {
+        Metric::Insns => "instructions verified",
+        Metric::Xlated => "bytes translated",
+        Metric::Jited => "bytes of machine code",
+        Metric::Time => "verifier us",
+    }
+}
+
+/// One word for a cell of the matrix.
+fn cell(seen: &Observation) -> &'static str {
+    if let Some(phase) = seen.phases.iter().find(|phase| !phase.ok) {
+        return if phase.phase == "open" { "open" } else { "load" };
+    }
+    if let Some(attach) = seen.attach.iter().find(|attach| !attach.ok) {
+        return match () {
+            () if attach.ejected => "ejected",
+            () if !attach.enabled => "attach",
+            () => "log",
+        };
+    }
+    match seen.failure.as_ref().map(|failure| failure.code.as_str()) {
+        Some(code::PANIC) => "panic",
+        Some(code::TIMEOUT) => "timeout",
+        Some(code::HANG | code::NO_BOOT) => "hang",
+        Some(_) => "error",
+        None => "ok",
+    }
+}
+
+/// Objects down, kernels across.
+fn print_matrix(live: &Live, document: &Document, out: &mut impl Write) -> io::Result<()> {
+    let rows = document.objects.iter().enumerate().filter(|(_, object)| object.error.is_none());
+    let widest = rows.clone().map(|(_, object)| object.path.chars().count()).max().unwrap_or(0);
+    let columns: Vec<usize> = live.kernels.iter().map(|name| name.chars().count().max(7)).collect();
+    write!(out, "\n{:widest$}", "")?;
+    for (name, width) in live.kernels.iter().zip(&columns) {
+        write!(out, "  {name:width$}")?;
+    }
+    writeln!(out)?;
+    let per_kernel = live.observations.len() / live.kernels.len().max(1);
+    for (number, object) in rows {
+        write!(out, "{:widest$}", object.path)?;
+        for (kernel, width) in columns.iter().enumerate() {
+            let seen = live.observations.iter().skip(kernel * per_kernel).take(per_kernel);
+            let word = seen.into_iter().find(|seen| seen.object == number).map_or("-", cell);
+            write!(out, "  {word:width$}")?;
+        }
+        writeln!(out)?;
+    }
+    writeln!(out, "(ok, or the phase that fails: open, load, attach; ejected: enabled, then thrown out)")
+}
+
+/// The verifier's objection as a finding, so that it is shown at the C line.
+fn finding(object: usize, found: &Diagnostic, phase: &PhaseSeen, verbose: bool) -> FindingDoc {
+    let label = match found.culprit() {
+        Some(register) => format!("{} is {}", register.name, short(&register.value)),
+        None => "refused here".to_owned(),
+    };
+    let mut help = String::new();
+    if !found.registers.is_empty() {
+        help.push_str("registers:");
+        for register in &found.registers {
+            help.push_str(&format!(" {}={}", register.name, short(&register.value)));
+        }
+    }
+    let detail = if verbose { found.detail.clone() } else { gist(&found.detail) };
+    for (title, lines) in [("last instructions:", &found.instructions), ("the kernel explains:", &detail)] {
+        if !lines.is_empty() {
+            if !help.is_empty() {
+                help.push('\n');
+            }
+            help.push_str(title);
+            for line in lines {
+                help.push_str("\n  ");
+                help.push_str(line);
+            }
+        }
+    }
+    FindingDoc {
+        rule: "verifier",
+        known: false,
+        level: "error",
+        object,
+        kernels: Vec::new(),
+        phase: "load",
+        errno: phase.errno.clone(),
+        kernel_message: Some(found.message.clone()),
+        subject: SubjectDoc { kind: "program", name: found.program.clone() },
+        message: format!("the verifier refuses program '{}'", found.program),
+        help: (!help.is_empty()).then_some(help),
+        locations: vec![LocationDoc {
+            file: found.file.clone(),
+            line: found.line,
+            column: found.column,
+            text: found.text.clone(),
+            label,
+            program: found.function.clone(),
+            insn: found.function_insn,
+        }],
+    }
+}
+
+/// The paragraphs "Reason" and "Suggestion" of the kernel's explanation, which may go on for pages.
+fn gist(detail: &[String]) -> Vec<String> {
+    let mut keep = false;
+    let mut lines = Vec::new();
+    for line in detail {
+        // Headings are indented less than what they head.
+        if line.ends_with(':') && !line.starts_with("   ") {
+            keep = matches!(line.trim(), "Reason:" | "Suggestion:");
+        } else if keep && !line.is_empty() {
+            lines.push(line.trim().to_owned());
+        }
+    }
+    lines
+}
+
+/// A register's state, cut where it is very long.
+fn short(value: &str) -> String {
+    match value.char_indices().nth(MAX_STATE) {
+        Some((at, _)) => format!("{}...", &value[..at]),
+        None => value.to_owned(),
+    }
+}

@@ -1,0 +1,138 @@
+//! Every fixture on every kernel.
+
+use std::collections::BTreeSet;
+
+use libtest_mimic::{Failed, Trial};
+use scx_lint::checks;
+use scx_lint::finding::{Level, Phase};
+use scx_lint::live::observation::{Came, Observation};
+use scx_lint::object::{Form, Object};
+use serde_json::Value;
+
+use super::kernels::Kernel;
+use super::{check, root, scx_lint};
+
+/// One boot serves all fixtures that leave the kernel as it was.
+pub fn trials(kernel: &Kernel) -> Vec<Trial> {
+    let kernel = kernel.clone();
+    vec![Trial::test(format!("fixtures_on_{}", kernel.name), move || run(&kernel))]
+}
+
+/// A fixture and what it says of itself.
+struct Fixture {
+    name: String,
+    /// The phases at which a rule of level error expects a refusal, with the rule.
+    refused: Vec<(Phase, String)>,
+    has_cid: bool,
+    has_scheduler: bool,
+}
+
+fn read(path: &std::path::Path) -> Option<Fixture> {
+    let name = path.file_name()?.to_str()?.strip_suffix(".bpf.o")?.to_owned();
+    let data = std::fs::read(path).ok()?;
+    // What is no BPF object has nothing to ask a kernel.
+    let object = Object::open(&data, &name).ok()?;
+    let manifest = std::fs::read_to_string(root().join("fixtures/MANIFEST.toml")).ok()?;
+    let entry = manifest.split("[[object]]").find(|entry| entry.contains(&format!("name = \"{name}\"\n")));
+    let line = entry.and_then(|entry| entry.lines().find_map(|line| line.strip_prefix("expect = ")));
+    let tags: BTreeSet<String> = match (line, &object.btf) {
+        (Some(line), _) => serde_json::from_str(line).ok()?,
+        (None, Some(btf)) => btf
+            .decl_tags()
+            .filter_map(|(_, _, text)| text.strip_prefix("expect:").map(str::to_owned))
+            .collect(),
+        (None, None) => BTreeSet::new(),
+    };
+    let refused = tags
+        .iter()
+        .filter(|tag| !tag.starts_with('!'))
+        .filter_map(|tag| {
+            let (rule, phase) = tag.split_once(':')?;
+            // RULE@KERNEL is for the named kernel only; those are tested with kernel targets.
+            let level = checks::find(rule.split('@').next()?)?.level;
+            let phase = Phase::ALL.into_iter().find(|known| known.as_str() == phase)?;
+            (level == Level::Error && !rule.contains('@')).then(|| (phase, rule.to_owned()))
+        })
+        .collect();
+    Some(Fixture {
+        name,
+        refused,
+        has_cid: object.schedulers().any(|(_, ops)| ops.form() == Form::Cid),
+        has_scheduler: object.schedulers().next().is_some(),
+    })
+}
+
+fn run(kernel: &Kernel) -> Result<(), Failed> {
+    let mut paths: Vec<_> = std::fs::read_dir(root().join("fixtures/obj/clang-19"))?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "o"))
+        // Those have tests of their own, with longer holds.
+        .filter(|path| !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("live__")))
+        .collect();
+    paths.sort();
+    let fixtures: Vec<(Fixture, String)> =
+        paths.iter().filter_map(|path| Some((read(path)?, path.to_str()?.to_owned()))).collect();
+    let mut arguments = vec!["--vm", kernel.path.to_str().ok_or("the path is not UTF-8")?];
+    // One word of a scheduler's life is enough here; that the hold works is tested elsewhere.
+    arguments.extend(["--hold", "100ms", "--workload", "off", "--format", "json", "--exit-zero"]);
+    arguments.extend(fixtures.iter().map(|(_, path)| path.as_str()));
+    let (code, out, err) = scx_lint(&arguments);
+    let report: Value = serde_json::from_str(&out).map_err(|error| format!("exit {code}: {error}\n{err}"))?;
+    let mut wrong = Vec::new();
+    let mut enabled = 0;
+    for (number, (fixture, _)) in fixtures.iter().enumerate() {
+        let seen =
+            report["live"].as_array().and_then(|live| live.iter().find(|seen| seen["object"] == number));
+        let Some(seen) = seen.and_then(|seen| serde_json::from_value::<Observation>(seen.clone()).ok())
+        else {
+            wrong.push(format!("{}: no observation", fixture.name));
+            continue;
+        };
+        enabled += usize::from(seen.attach.iter().any(|attach| attach.ok));
+        let mut complain = |words: String| {
+            wrong.push(format!(
+                "{}: {words}\n    seen: {}",
+                fixture.name,
+                serde_json::to_string(&seen).unwrap_or_default()
+            ));
+        };
+        for difference in &seen.differs {
+            complain(format!("differs: {difference}"));
+        }
+        if let Some(failure) = &seen.failure
+            && !expected_failure(fixture, kernel, &failure.code)
+        {
+            complain(format!("{}: {}", failure.code, failure.message));
+        }
+        judge(fixture, kernel, &seen, &mut complain);
+    }
+    check(enabled > 0 || fixtures.is_empty(), || format!("no fixture at all was enabled\n{err}"))?;
+    println!("{}: {} fixtures, {enabled} of them enabled", kernel.name, fixtures.len());
+    check(wrong.is_empty(), || wrong.join("\n"))
+}
+
+fn expected_failure(_: &Fixture, _: &Kernel, _: &str) -> bool {
+    false
+}
+
+/// The fixture's own expectation on this kernel.
+fn judge(fixture: &Fixture, kernel: &Kernel, seen: &Observation, complain: &mut dyn FnMut(String)) {
+    let fails = |phase| seen.came(phase, None) == Came::Fail;
+    let refused: Vec<&(Phase, String)> = fixture
+        .refused
+        .iter()
+        .filter(|(_, rule)| rule != "arena-not-always-mapped" || kernel.is_map_always())
+        // The arena rule is for kernels that know the form; others refuse the type itself.
+        .filter(|_| !fixture.has_cid || kernel.knows_cid())
+        .collect();
+    for (phase, rule) in &refused {
+        let earlier = Phase::ALL.into_iter().any(|other| other <= *phase && fails(other));
+        if !earlier {
+            complain(format!("expects {rule} at {}, and got past it", phase.as_str()));
+        }
+    }
+    let able = kernel.is_map_always() && fixture.has_scheduler;
+    if refused.is_empty() && able && !seen.is_ok() {
+        complain("expects nothing wrong".to_owned());
+    }
+}

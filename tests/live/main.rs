@@ -1,0 +1,75 @@
+//! Live mode on every kernel at hand: every fixture is loaded and attached in a guest, and what the kernel does must be
+//! what the fixture and the static report say.
+//!
+//! Kernels are the files `vmlinuz-*` in the folders of `$SCX_LINT_KERNELS` (a list like PATH), else in `../shared/kernels`
+//! beside the package, else in `${XDG_CACHE_HOME:-~/.cache}/scx-lint/kernels`. One of them must know cid-form schedulers.
+//!
+//! This program is also the init of the guest in which processes are killed; see [`signals`].
+
+mod fixtures;
+mod kernels;
+mod outcomes;
+mod signals;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use scx_lint::live;
+
+use kernels::Kernel;
+
+/// The package's folder.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A committed object.
+fn fixture(name: &str) -> PathBuf {
+    root().join("fixtures/obj/clang-19").join(format!("{name}.bpf.o"))
+}
+
+/// Runs the program; gives its exit status, standard output and standard error.
+fn scx_lint(arguments: &[&str]) -> (i32, String, String) {
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_scx-lint")).args(arguments).output().expect("scx-lint starts");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+}
+
+/// Fails with a message, as an assertion does in a test of the standard harness.
+fn check(holds: bool, words: impl FnOnce() -> String) -> Result<(), Failed> {
+    if holds { Ok(()) } else { Err(words().into()) }
+}
+
+fn main() -> ExitCode {
+    // The program under test starts itself under these names; so does this one in a guest.
+    if let Some(code) = live::own_role() {
+        return code;
+    }
+    if let Some(code) = signals::guest_role() {
+        return code;
+    }
+    let arguments = Arguments::from_args();
+    let kernels = kernels::find();
+    let mut trials = Vec::new();
+    for kernel in &kernels {
+        trials.extend(fixtures::trials(kernel));
+        trials.extend(outcomes::trials_on(kernel));
+    }
+    match kernels::pick(&kernels) {
+        Some(kernel) => {
+            trials.extend(outcomes::trials(kernel));
+            trials.extend(signals::trials(kernel));
+        }
+        None => trials.push(Trial::test("a_kernel_knows_cid_form", || {
+            Err("no kernel of 7.2 or later found: set SCX_LINT_KERNELS, or run scripts/fetch-kernel".into())
+        })),
+    }
+    trials.extend(outcomes::without_a_kernel());
+    if !arguments.list {
+        let names: Vec<&str> = kernels.iter().map(|kernel: &Kernel| kernel.name.as_str()).collect();
+        println!("kernels: {}", if names.is_empty() { "none".to_owned() } else { names.join(", ") });
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}

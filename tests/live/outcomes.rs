@@ -1,0 +1,238 @@
+//! What schedulers that are made to fail come to, and what is said when a kernel cannot be asked.
+
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use libtest_mimic::{Failed, Trial};
+use scx_lint::live::observation::{AttachSeen, Observation};
+use serde_json::Value;
+
+use super::kernels::Kernel;
+use super::{check, fixture, scx_lint};
+
+/// Tests that need one kernel.
+pub fn trials(kernel: &Kernel) -> Vec<Trial> {
+    let trial = |name: &str, test: fn(&str) -> Result<(), Failed>| {
+        let image = kernel.path.display().to_string();
+        Trial::test(name, move || test(&image))
+    };
+    vec![
+        trial("made_to_fail", made_to_fail),
+        trial("statistics_are_compared", statistics_are_compared),
+        trial("a_step_that_takes_too_long_is_given_up", too_long),
+        trial("a_kernel_panic_is_a_result", kernel_panic),
+    ]
+}
+
+/// Tests for kernels with a known fault.
+pub fn trials_on(kernel: &Kernel) -> Vec<Trial> {
+    let image = kernel.path.display().to_string();
+    match kernel.version {
+        (7, 2) => vec![Trial::test(format!("an_oops_is_a_result_on_{}", kernel.name), move || oops(&image))],
+        _ => Vec::new(),
+    }
+}
+
+/// Tests that need none.
+pub fn without_a_kernel() -> Vec<Trial> {
+    vec![
+        Trial::test("an_image_that_is_none_is_told", bad_image),
+        Trial::test("qemu_that_is_missing_is_told", no_qemu),
+        Trial::test("attach_without_root_is_told", no_root),
+    ]
+}
+
+fn path(name: &str) -> String {
+    fixture(name).display().to_string()
+}
+
+fn observe(arguments: &[&str]) -> Result<(i32, Vec<Observation>), Failed> {
+    let (code, out, err) = scx_lint(&[arguments, &["--format", "json"]].concat());
+    let report: Value = serde_json::from_str(&out).map_err(|error| format!("exit {code}: {error}\n{err}"))?;
+    let schema: Value = serde_json::from_str(scx_lint::report::SCHEMA)?;
+    let problems: Vec<String> =
+        jsonschema::validator_for(&schema)?.iter_errors(&report).map(|error| error.to_string()).collect();
+    check(problems.is_empty(), || problems.join("\n"))?;
+    Ok((code, serde_json::from_value(report["live"].clone())?))
+}
+
+fn made_to_fail(image: &str) -> Result<(), Failed> {
+    let names = [
+        "live__good",
+        "live__two_schedulers",
+        "live__without_link",
+        "live__scalar_in_subprogram",
+        "live__init_fails",
+        "live__bad_dsq",
+        "live__stall",
+    ];
+    let paths: Vec<String> = names.iter().map(|name| path(name)).collect();
+    let mut arguments = vec!["--vm", image, "--hold", "3s"];
+    arguments.extend(paths.iter().map(String::as_str));
+    let (code, seen) = observe(&arguments)?;
+    check(code == 1, || format!("exit {code}, expected 1"))?;
+    check(seen.len() == names.len(), || format!("{} observations", seen.len()))?;
+    let dump = || serde_json::to_string_pretty(&seen).unwrap_or_default();
+    for seen in &seen {
+        check(seen.failure.is_none() && seen.differs.is_empty(), dump)?;
+    }
+    let clean = |attach: &AttachSeen| {
+        attach.ok
+            && attach.held_ms >= 3000
+            && attach.exit.is_none()
+            && attach.before == "disabled"
+            && attach.after == "disabled"
+    };
+    check(seen[0].attach.len() == 1 && clean(&seen[0].attach[0]), dump)?;
+    let maps: Vec<&str> = seen[1].attach.iter().map(|attach| attach.map.as_str()).collect();
+    check(maps == ["first_ops", "second_ops"] && seen[1].attach.iter().all(clean), dump)?;
+    check(clean(&seen[2].attach[0]) && seen[2].attach[0].link_added, dump)?;
+
+    let load = seen[3].phase("load").ok_or("no load")?;
+    let found = load.diagnostic.as_ref().ok_or("no diagnostic")?;
+    check(!load.ok && load.errno.as_deref() == Some("EACCES"), dump)?;
+    check(
+        load.program.as_deref() == Some("demo_running") && found.function.as_deref() == Some("follow"),
+        dump,
+    )?;
+    check(
+        found.text.as_deref().is_some_and(|text| text.contains("return *(volatile u64 *)(from + 8);")),
+        dump,
+    )?;
+    check(found.culprit().is_some_and(|register| register.value.starts_with("scalar(")), dump)?;
+
+    let failed = |number: usize| -> Result<(&AttachSeen, String), Failed> {
+        let attach = seen[number].attach.first().ok_or("no attach")?;
+        // The point of live mode: the call said that all is well.
+        check(attach.call_ok && !attach.ok && attach.errno.is_none(), dump)?;
+        let exit = attach.exit.as_ref().ok_or("no exit")?;
+        Ok((attach, format!("{}: {}", exit.reason, exit.message)))
+    };
+    let (init, reason) = failed(4)?;
+    check(!init.enabled && reason.contains("ops.init() failed (-17)"), dump)?;
+    let exit = init.exit.as_ref().ok_or("no exit")?;
+    check(exit.source == "object" && exit.kind.as_deref() == Some("SCX_EXIT_ERROR"), dump)?;
+    let (bad, reason) = failed(5)?;
+    check(bad.ejected && reason.contains("0x4242"), dump)?;
+    let (stall, reason) = failed(6)?;
+    check(stall.ejected && reason.starts_with("runnable task stall"), dump)
+}
+
+fn statistics_are_compared(image: &str) -> Result<(), Failed> {
+    let folder = tempfile_folder()?;
+    let saved = folder.join("saved.json");
+    let saved_name = saved.display().to_string();
+    let good = path("live__good");
+    let base = ["--vm", image, "--hold", "100ms", good.as_str()];
+    let (code, out, err) = scx_lint(&[&base[..], &["--save", &saved_name]].concat());
+    check(code == 0, || format!("exit {code}\n{out}\n{err}"))?;
+    let (code, out, _) = scx_lint(&[&base[..], &["--compare", &saved_name]].concat());
+    check(code == 0 && out.contains("compared:"), || format!("exit {code}\n{out}"))?;
+    // What was saved was smaller then: now it has grown.
+    let mut file: Value = serde_json::from_str(&std::fs::read_to_string(&saved)?)?;
+    let insns = file["live"][0]["programs"][0]["verified_insns"].as_u64().ok_or("no statistics")?;
+    check(insns > 1, || file.to_string())?;
+    file["live"][0]["programs"][0]["verified_insns"] = (insns / 2).into();
+    std::fs::write(&saved, file.to_string())?;
+    let (code, out, _) = scx_lint(&[&base[..], &["--compare", &saved_name]].concat());
+    check(code == 1 && out.contains("instructions verified") && out.contains("FAILED"), || {
+        format!("exit {code}\n{out}")
+    })?;
+    std::fs::remove_dir_all(folder)?;
+    Ok(())
+}
+
+/// A folder of our own under the build's.
+fn tempfile_folder() -> std::io::Result<std::path::PathBuf> {
+    let folder =
+        std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("live-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    Ok(folder)
+}
+
+fn too_long(image: &str) -> Result<(), Failed> {
+    let (code, seen) =
+        observe(&["--vm", image, "--timeout", "1ms", &path("live__good"), &path("live__two_schedulers")])?;
+    check(code == 1 && seen.len() == 2, || format!("exit {code}"))?;
+    for seen in seen {
+        let failure = seen.failure.ok_or("no failure")?;
+        check(failure.code == "timeout" && failure.during.is_some(), || format!("{failure:?}"))?;
+    }
+    Ok(())
+}
+
+fn kernel_panic(image: &str) -> Result<(), Failed> {
+    // Too little memory to unpack what it is given; with less still, a kernel cannot even say so.
+    let mut last = String::new();
+    for memory in ["96", "88", "80", "72", "64", "56"] {
+        let (code, seen) =
+            observe(&["--vm", image, "--vm-memory", memory, "--hold", "0s", &path("live__good")])?;
+        let Some(failure) = seen.first().and_then(|seen| seen.failure.clone()) else { continue };
+        last = format!("exit {code}: {failure:?}");
+        if failure.code == "kernel-panic" {
+            check(code == 1 && !failure.console.is_empty(), || last.clone())?;
+            return check(failure.message.starts_with("Kernel panic - not syncing"), || last);
+        }
+    }
+    Err(format!("no panic: {last}").into())
+}
+
+/// 7.2 oopses while the scheduler is held; the next object gets a fresh boot.
+fn oops(image: &str) -> Result<(), Failed> {
+    let (code, seen) = observe(&["--vm", image, "--hold", "5s", &path("live__oops"), &path("live__good")])?;
+    let dump = || serde_json::to_string_pretty(&seen).unwrap_or_default();
+    check(code == 1 && seen.len() == 2, dump)?;
+    let failure = seen[0].failure.as_ref().ok_or("no failure")?;
+    check(failure.code == "kernel-panic" && seen[0].phase("load").is_some_and(|load| load.ok), dump)?;
+    check(failure.during.as_deref().is_some_and(|step| step.contains("'demo_ops'")), dump)?;
+    check(seen[1].attach.iter().any(|attach| attach.ok), dump)
+}
+
+fn bad_image() -> Result<(), Failed> {
+    let good = path("live__good");
+    let (code, out, _) = scx_lint(&["--vm", "no/such/image", &good]);
+    check(code == 2 && out.contains("no/such/image: No such file"), || format!("exit {code}\n{out}"))?;
+    let (code, out, _) = scx_lint(&["--vm", &good, &good]);
+    check(code == 2 && out.contains("is no x86 kernel image"), || format!("exit {code}\n{out}"))
+}
+
+fn no_qemu() -> Result<(), Failed> {
+    // Anything that looks like a kernel does: QEMU is missed before it is needed.
+    let folder = tempfile_folder()?.join("no-qemu");
+    std::fs::create_dir_all(&folder)?;
+    let image = folder.join("image");
+    let mut head = vec![0; 0x400];
+    head[0x202..0x206].copy_from_slice(b"HdrS");
+    std::fs::write(&image, head)?;
+    let output = Command::new(env!("CARGO_BIN_EXE_scx-lint"))
+        .arg("--vm")
+        .arg(&image)
+        .arg(fixture("live__good"))
+        .env("PATH", &folder)
+        .output()?;
+    let out = String::from_utf8_lossy(&output.stdout).into_owned();
+    check(output.status.code() == Some(2) && out.contains("install QEMU"), || out)
+}
+
+fn no_root() -> Result<(), Failed> {
+    // Nobody may not reach the build's folders.
+    let folder = std::env::temp_dir().join(format!("scx-lint-nobody-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    let (program, object) = (folder.join("scx-lint"), folder.join("good.bpf.o"));
+    std::fs::copy(env!("CARGO_BIN_EXE_scx-lint"), &program)?;
+    std::fs::copy(fixture("live__good"), &object)?;
+    let mut command = Command::new(&program);
+    command.arg("--attach").arg(&object);
+    if std::fs::read_to_string("/proc/self/status")?.lines().any(|line| line.starts_with("Uid:\t0\t")) {
+        command.uid(65534).gid(65534);
+    }
+    let output = command.output();
+    std::fs::remove_dir_all(&folder)?;
+    let output = output?;
+    let out = String::from_utf8_lossy(&output.stdout).into_owned();
+    let told = out
+        .lines()
+        .filter(|line| line.contains("needs root") || line.contains("does not let us use BPF"))
+        .count();
+    check(output.status.code() == Some(2) && told == 1, || format!("{:?}\n{out}", output.status))
+}
