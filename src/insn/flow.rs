@@ -1,8 +1,5 @@
-//! Control flow inside one function: where the verifier can come, and where it must.
-//!
-//! The verifier prunes branches that it knows never to be taken, so that code behind a branch may never
-//! be looked at. [`Flow::is_inevitable`] holds for instructions that every path passes; only they are
-//! sure to be verified, whatever the branches decide.
+//! Control flow inside one function, as the verifier checks it before it walks anything. What it then walks is
+//! told by [`crate::reach`].
 
 use super::{Class, Code, Insn};
 
@@ -62,38 +59,29 @@ impl<'d> Flow<'d> {
         Self { code, has_table: code.insns().any(|(_, insn)| step(insn) == Step::Table) }
     }
 
-    /// Slots that may follow the instruction at `at`, and whether it returns.
-    fn next(&self, at: usize) -> ([Option<i64>; 2], bool) {
-        let Some(insn) = self.code.get(at) else { return ([None, None], false) };
+    /// Slots that may follow the instruction at `at`.
+    fn next(&self, at: usize) -> [Option<i64>; 2] {
+        let Some(insn) = self.code.get(at) else { return [None, None] };
         let after = at as i64 + if insn.is_ld_imm64() { 2 } else { 1 };
         match step(insn) {
-            Step::Next => ([Some(after), None], false),
-            Step::Exit => ([None, None], true),
-            Step::Jump(off) => ([Some(after + off), None], false),
-            Step::Branch(off) => ([Some(after), Some(after + off)], false),
-            Step::Table => ([None, None], false),
+            Step::Next => [Some(after), None],
+            Step::Jump(off) => [Some(after + off), None],
+            Step::Branch(off) => [Some(after), Some(after + off)],
+            Step::Exit | Step::Table => [None, None],
         }
     }
 
-    /// Marks what is reached from the start without passing `avoid`; tells whether a return is.
-    fn reach(&self, avoid: Option<usize>) -> (Vec<bool>, bool) {
+    /// Marks what is reached from the start, whatever the branches decide.
+    fn reach(&self) -> Vec<bool> {
         let mut seen = vec![false; self.code.len()];
-        let mut returns = false;
         let mut stack = vec![0];
         while let Some(at) = stack.pop() {
-            if at >= seen.len() || Some(at) == avoid || std::mem::replace(&mut seen[at], true) {
+            if at >= seen.len() || std::mem::replace(&mut seen[at], true) {
                 continue;
             }
-            let (next, exits) = self.next(at);
-            returns |= exits;
-            stack.extend(next.into_iter().flatten().filter_map(|slot| usize::try_from(slot).ok()));
+            stack.extend(self.next(at).into_iter().flatten().filter_map(|slot| usize::try_from(slot).ok()));
         }
-        (seen, returns)
-    }
-
-    /// Every path from the start to a return passes this instruction.
-    pub fn is_inevitable(&self, at: usize) -> bool {
-        !self.has_table && self.reach(None).0.get(at) == Some(&true) && !self.reach(Some(at)).1
+        seen
     }
 
     /// The first thing that the verifier's look at the flow refuses (`check_subprogs`, `check_cfg`).
@@ -125,7 +113,7 @@ impl<'d> Flow<'d> {
         if self.has_table {
             return None;
         }
-        let (seen, _) = self.reach(None);
+        let seen = self.reach();
         self.code.insns().map(|(at, _)| at).find(|&at| !seen[at]).map(Fault::Unreachable)
     }
 }
@@ -148,13 +136,8 @@ mod tests {
     }
 
     #[test]
-    fn code_behind_a_branch_is_not_inevitable_and_code_after_it_is() {
-        let code = [jump(0x15, 1), MOV, MOV, EXIT];
-        assert_eq!(
-            with(&code, |f| (0..4).map(|i| f.is_inevitable(i)).collect::<Vec<_>>()),
-            [true, false, true, true]
-        );
-        assert_eq!(with(&code, |f| f.fault()), None);
+    fn code_behind_a_branch_is_in_order() {
+        assert_eq!(with(&[jump(0x15, 1), MOV, MOV, EXIT], |f| f.fault()), None);
     }
 
     #[test]
@@ -168,6 +151,6 @@ mod tests {
 
     #[test]
     fn an_endless_loop_ends_the_search() {
-        assert!(with(&[MOV, jump(0x05, -2)], |f| f.is_inevitable(1)));
+        assert_eq!(with(&[MOV, jump(0x05, -2)], |f| f.fault()), None);
     }
 }

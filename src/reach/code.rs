@@ -1,5 +1,6 @@
 //! The code of one function with what the loader puts into it, and its flow graph.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 
 use super::{CoreFact, Knowledge};
@@ -50,6 +51,18 @@ pub(super) struct Code {
     pub live: Vec<u16>,
     /// Slots of the functions before it.
     pub base: u32,
+    meetings: OnceCell<Vec<u32>>,
+}
+
+/// What lies between a branch and where its two ways meet again.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Region {
+    /// Where they meet; `None` if that is where the function returns.
+    pub end: Option<usize>,
+    /// Registers that may be written before, one bit for each.
+    pub writes: u16,
+    /// Memory may be written before.
+    pub memory: bool,
 }
 
 impl Code {
@@ -67,6 +80,7 @@ impl Code {
             leaders: vec![u32::MAX; insns.len()],
             insns,
             leader_count: 0,
+            meetings: OnceCell::new(),
             live: Vec::new(),
             base: object.functions[..function.0]
                 .iter()
@@ -99,6 +113,140 @@ impl Code {
             self.leaders[at] = self.leader_count as u32;
             self.leader_count += 1;
         }
+    }
+
+    /// The last instruction of a block, and where control goes from there; `None` stands for a return.
+    fn block_end(&self, start: usize) -> (usize, [Option<usize>; 2]) {
+        let mut at = start;
+        loop {
+            let inside = |to: usize| (to < self.insns.len()).then_some(to);
+            match self.step(at) {
+                Step::Next => {
+                    let next = self.after(at);
+                    if self.leaders.get(next).is_none_or(|&leader| leader != u32::MAX) {
+                        return (at, [inside(next); 2]);
+                    }
+                    at = next;
+                }
+                Step::Exit | Step::Lost => return (at, [None; 2]),
+                Step::Jump(target) => return (at, [inside(target); 2]),
+                Step::Branch(target) | Step::MayGoto(target) => {
+                    return (at, [inside(target), inside(at + 1)]);
+                }
+            }
+        }
+    }
+
+    /// For each leader the number of the leader that every path from it to a return comes to next, by the algorithm
+    /// of Cooper, Harvey and Kennedy on the reversed graph; `leader_count` for the return itself.
+    fn meetings(&self) -> &[u32] {
+        self.meetings.get_or_init(|| {
+            let exit = self.leader_count;
+            let starts = (0..self.insns.len()).filter(|&at| self.leaders[at] != u32::MAX);
+            let number = |to: Option<usize>| to.map_or(exit, |to| self.leaders[to] as usize);
+            let next: Vec<[usize; 2]> = starts.map(|at| self.block_end(at).1.map(number)).collect();
+            let mut before = vec![Vec::new(); exit + 1];
+            for (block, ends) in next.iter().enumerate() {
+                for &end in ends {
+                    before[end].push(block);
+                }
+            }
+            // Numbers in the order in which a walk from the return leaves the blocks.
+            let mut order = vec![u32::MAX; exit + 1];
+            let mut sorted = Vec::new();
+            let mut seen = vec![false; exit + 1];
+            seen[exit] = true;
+            let mut stack = vec![(exit, 0)];
+            while let Some((block, child)) = stack.last_mut() {
+                if let Some(&to) = before[*block].get(*child) {
+                    *child += 1;
+                    if !std::mem::replace(&mut seen[to], true) {
+                        stack.push((to, 0));
+                    }
+                } else {
+                    order[*block] = sorted.len() as u32;
+                    sorted.push(*block);
+                    stack.pop();
+                }
+            }
+            let none = u32::MAX;
+            let mut meets = vec![none; exit + 1];
+            meets[exit] = exit as u32;
+            for _ in 0..16 {
+                let mut changed = false;
+                for &block in sorted.iter().rev().skip(1) {
+                    let mut new = none;
+                    for &to in &next[block] {
+                        if meets[to] == none {
+                            continue;
+                        }
+                        let (mut a, mut b) = (to as u32, if new == none { to as u32 } else { new });
+                        while a != b {
+                            if order[a as usize] < order[b as usize] {
+                                a = meets[a as usize];
+                            } else {
+                                b = meets[b as usize];
+                            }
+                        }
+                        new = a;
+                    }
+                    changed |= std::mem::replace(&mut meets[block], new) != new;
+                }
+                if !changed {
+                    return meets;
+                }
+            }
+            // Too tangled: the ways meet at the return at the latest.
+            vec![exit as u32; exit + 1]
+        })
+    }
+
+    /// What lies between the branch at a slot, in the block of a leader, and where its ways meet.
+    pub(super) fn region(&self, leader: usize, branch: usize) -> Option<Region> {
+        /// Blocks that are looked through.
+        const MOST: usize = 256;
+        let meeting = *self.meetings().get(leader).filter(|&&meeting| meeting != u32::MAX)?;
+        let end = if meeting as usize == self.leader_count {
+            None
+        } else {
+            Some(self.leaders.iter().position(|&number| number == meeting)?)
+        };
+        let mut region = Region { end, writes: 0, memory: false };
+        let Step::Branch(target) = self.step(branch) else { return None };
+        let mut seen = Vec::new();
+        let mut todo = vec![target, branch + 1];
+        while let Some(start) = todo.pop() {
+            if Some(start) == end || start >= self.insns.len() || seen.contains(&start) {
+                continue;
+            }
+            if seen.len() == MOST {
+                return Some(Region { end, writes: u16::MAX, memory: true });
+            }
+            seen.push(start);
+            let (last, next) = self.block_end(start);
+            let mut at = start;
+            while at <= last {
+                let insn = self.insns[at].0;
+                let (reads, writes) = registers(insn);
+                region.writes |= writes;
+                match insn.class() {
+                    Class::St => region.memory = true,
+                    Class::Stx => {
+                        region.memory = true;
+                        // Atomic ones may write what they read.
+                        if insn.code & 0xe0 == 0xc0 {
+                            region.writes |= reads | 1 << insn.dst;
+                        }
+                    }
+                    // A move of a register within itself is no write for the search of live ones.
+                    Class::Alu | Class::Alu64 => region.writes |= 1 << insn.dst,
+                    _ => region.memory |= insn.is_call(),
+                }
+                at = self.after(at);
+            }
+            todo.extend(next.into_iter().flatten());
+        }
+        Some(region)
     }
 
     /// The slot after an instruction.

@@ -78,16 +78,17 @@ impl Pass<'_, '_> {
     fn enter(&mut self, place: usize, at: usize, state: &State) {
         let code = self.scope.codes[place];
         let Some(&number) = code.leaders.get(at).filter(|&&number| number != u32::MAX) else { return };
-        let mut state = state.clone();
-        state.keep(code.live[number as usize]);
+        let live = code.live[number as usize];
         let leader = &mut self.leaders[place][number as usize];
         let changed = match leader {
             None => {
+                let mut state = state.clone();
+                state.keep(live);
                 *leader = Some(Box::new(Leader { state, joins: 0, queued: false }));
                 true
             }
             Some(leader) => {
-                let changed = leader.state.join(&state, leader.joins >= PATIENCE);
+                let changed = leader.state.join(state, live, leader.joins >= PATIENCE);
                 leader.joins = leader.joins.saturating_add(u8::from(changed));
                 changed
             }
@@ -132,19 +133,21 @@ impl Pass<'_, '_> {
             match flow {
                 Flow::Next(next) | Flow::Refused(next) => at = next,
                 Flow::Branch(taken, falls, ways) => {
-                    for (to, way, is_taken) in [(taken, ways.0, true), (falls, ways.1, false)] {
-                        if way != Reached::Never {
-                            let mut state = state.clone();
-                            Machine::refine(insn, is_taken, &mut state);
-                            self.enter(place, to, &state);
-                        }
+                    if ways.0 != Reached::Never {
+                        let mut state = state.clone();
+                        Machine::refine(insn, true, &mut state);
+                        self.enter(place, taken, &state);
+                    }
+                    if ways.1 != Reached::Never {
+                        Machine::refine(insn, false, &mut state);
+                        self.enter(place, falls, &state);
                     }
                     return Some(());
                 }
                 Flow::Call(function, next) => {
-                    let Some(&callee) = self.scope.places.get(&function) else { return None };
+                    let &callee = self.scope.places.get(&function)?;
                     let mark = code.base.wrapping_add(at as u32).wrapping_add(1);
-                    let result = self.call(callee, (place, start), &mut state)?;
+                    let result = self.call(callee, (place, start), &state);
                     if let Some(result) = result {
                         state.after_call();
                         state.forget_origin(result.origin().at);
@@ -180,17 +183,16 @@ impl Pass<'_, '_> {
         }
     }
 
-    /// A call: what it returns, as far as that is known yet. The outer `None` gives up.
-    #[allow(clippy::option_option, clippy::unnecessary_wraps)]
-    fn call(&mut self, callee: usize, caller: (usize, usize), state: &mut State) -> Option<Option<Value>> {
+    /// A call: what it returns; `None` as long as no path is known to return.
+    fn call(&mut self, callee: usize, caller: (usize, usize), state: &State) -> Option<Value> {
         if self.scope.global[callee] {
             self.enter(callee, 0, &unknown_entry());
-            return Some(Some(Value::Scalar(super::value::Scalar::vague(8))));
+            return Some(Value::Scalar(super::value::Scalar::vague(8)));
         }
         self.enter(callee, 0, &state.for_callee());
         if !self.callers[callee].contains(&caller) {
             self.callers[callee].push(caller);
         }
-        Some(self.results[callee])
+        self.results[callee]
     }
 }

@@ -173,8 +173,9 @@ impl<'a, 'd> Analysis<'a, 'd> {
         let codes: Vec<&Code> = functions.iter().map(|&function| self.code(function)).collect();
         let machine = Machine::new(self.object, self.knowledge, program);
         let scope = Scope::new(self.object, codes);
-        let may = may::walk(&machine, &scope);
         let must = must::walk(&machine, &scope);
+        let all = must.iter().flatten().all(|certain| *certain);
+        let may = if all { Some(must.clone()) } else { may::walk(&machine, &scope) };
         let merge = |(index, code): (usize, &&Code)| {
             let reached = |at: usize| match (&may, must[index][at]) {
                 (_, true) => Reached::Certain,

@@ -5,6 +5,7 @@ use std::collections::hash_map::{Entry, HashMap};
 use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
+use super::code::{Code, Region};
 use super::machine::{Flow, Machine};
 use super::state::State;
 use super::value::{Origin, Scalar, Value};
@@ -12,6 +13,10 @@ use super::{Reached, Scope};
 
 /// Paths that wait at once; the verifier itself refuses more (`BPF_COMPLEXITY_LIMIT_JMP_SEQ`).
 const MAX_PENDING: usize = 8192;
+/// Instructions followed at most; the verifier itself follows no more (`BPF_COMPLEXITY_LIMIT_INSNS`).
+const MAX_STEPS: usize = 1_000_000;
+/// Leaders remembered at most, counted once for every chain of calls that leads there.
+const MAX_PLACES: usize = 1 << 17;
 /// Frames that the verifier allows at most (`MAX_CALL_FRAMES`, 16 from 7.2).
 const MAX_FRAMES: u32 = 16;
 /// Times that waiting paths are let through one leader with different states.
@@ -24,6 +29,8 @@ struct Frame {
     place: usize,
     at: usize,
     mark: u32,
+    /// Number of the last leader.
+    block: usize,
     state: State,
     parent: Option<Rc<Frame>>,
     depth: u32,
@@ -35,6 +42,8 @@ struct Frame {
 struct Path {
     place: usize,
     at: usize,
+    /// Number of the last leader.
+    block: usize,
     state: State,
     parent: Option<Rc<Frame>>,
 }
@@ -85,6 +94,9 @@ struct Pass<'a, 'd> {
     seen: HashSet<u64>,
     visits: HashMap<(u64, usize, usize), Visits>,
     entered: Vec<bool>,
+    regions: HashMap<(usize, usize), Option<Region>>,
+    /// Some code may leave the program by an exception.
+    throws: bool,
     open: u64,
     steps: usize,
 }
@@ -95,12 +107,14 @@ pub(super) fn walk(machine: &Machine<'_, '_>, scope: &Scope<'_>) -> Vec<Vec<bool
         machine,
         scope,
         reached: scope.codes.iter().map(|code| vec![false; code.insns.len()]).collect(),
-        pending: vec![Path { place: 0, at: 0, state: machine.entry(), parent: None }],
+        pending: vec![Path { place: 0, at: 0, block: 0, state: machine.entry(), parent: None }],
         seen: HashSet::new(),
         visits: HashMap::new(),
         entered: vec![false; scope.codes.len()],
+        regions: HashMap::new(),
+        throws: machine.object.externs.iter().any(|external| external.name == "bpf_throw"),
         open: 0,
-        steps: 8 * scope.len() + 20_000,
+        steps: (8 * scope.len() + 20_000).min(MAX_STEPS),
     };
     while let Some(path) = pass.pending.pop() {
         if pass.follow(path).is_none() {
@@ -145,9 +159,16 @@ impl Pass<'_, '_> {
         loop {
             let code = self.scope.codes[path.place];
             let Some(&leader) = code.leaders.get(path.at) else { return Some(()) };
-            if leader != u32::MAX && !self.is_news(&mut path, std::mem::take(&mut waited)) {
-                return Some(());
+            if leader != u32::MAX {
+                if !self.is_news(&mut path, std::mem::take(&mut waited)) {
+                    return Some(());
+                }
+                if self.visits.len() > MAX_PLACES {
+                    return None;
+                }
+                path.block = leader as usize;
             }
+            let block = path.block;
             self.steps = self.steps.checked_sub(1)?;
             self.reached[path.place][path.at] = true;
             let (insn, _) = code.insns[path.at];
@@ -167,17 +188,29 @@ impl Pass<'_, '_> {
                     if both && self.pending.len() < MAX_PENDING {
                         let mut state = path.state.clone();
                         Machine::refine(insn, true, &mut state);
-                        self.pending.push(Path {
-                            place: path.place,
-                            at: taken,
-                            state,
-                            parent: path.parent.clone(),
-                        });
+                        let parent = path.parent.clone();
+                        self.pending.push(Path { place: path.place, at: taken, block: 0, state, parent });
                     }
                     let to = match ways {
                         (_, Reached::Certain) => falls,
                         (Reached::Certain, _) => taken,
-                        _ => return Some(()),
+                        // One of the two, at least: the verifier comes to where they meet.
+                        _ => match self.region(code, path.place, block, path.at) {
+                            Some(region) => {
+                                self.open += 1;
+                                path.state.weaken(region.writes, region.memory);
+                                if let Some(end) = region.end {
+                                    path.at = end;
+                                    continue;
+                                }
+                                path.state.put(0, Value::Top);
+                                if !self.leave(&mut path) {
+                                    return Some(());
+                                }
+                                continue;
+                            }
+                            None => return Some(()),
+                        },
                     };
                     Machine::refine(insn, to == taken && to != falls, &mut path.state);
                     path.at = to;
@@ -196,24 +229,43 @@ impl Pass<'_, '_> {
                     }
                 }
                 Flow::Exit => {
-                    let Some(frame) = path.parent.take() else { return Some(()) };
-                    let result = path.state.get(0).returned();
-                    let mut state = frame.state.clone();
-                    state.forget_origin(frame.mark);
-                    if result.origin() != Origin::NONE {
-                        state.forget_origin(result.origin().at);
-                    }
-                    state.put(0, result);
-                    path = Path { place: frame.place, at: frame.at, state, parent: frame.parent.clone() };
-                    // Paths through the function that come back alike are one.
-                    let context = path.parent.as_ref().map_or(0, |frame| frame.hash);
-                    if !self.seen.insert(hash_of(&(1u8, context, path.place, path.at, &path.state), 0)) {
+                    if !self.leave(&mut path) {
                         return Some(());
                     }
                 }
                 Flow::Refused(_) | Flow::Lost => return Some(()),
             }
         }
+    }
+
+    /// Returns to the caller; tells whether there is one, and anything new in it.
+    fn leave(&mut self, path: &mut Path) -> bool {
+        let Some(frame) = path.parent.take() else { return false };
+        let result = path.state.get(0).returned();
+        let mut state = frame.state.clone();
+        state.forget_origin(frame.mark);
+        if result.origin() != Origin::NONE {
+            state.forget_origin(result.origin().at);
+        }
+        state.put(0, result);
+        *path = Path {
+            place: frame.place,
+            at: frame.at,
+            state,
+            block: frame.block,
+            parent: frame.parent.clone(),
+        };
+        // Paths through the function that come back alike are one.
+        let context = path.parent.as_ref().map_or(0, |frame| frame.hash);
+        self.seen.insert(hash_of(&(1u8, context, path.place, path.at, &path.state), 0))
+    }
+
+    /// What lies between a branch and where its ways meet; not told where an exception may end the program.
+    fn region(&mut self, code: &Code, place: usize, block: usize, at: usize) -> Option<Region> {
+        if self.throws {
+            return None;
+        }
+        *self.regions.entry((place, at)).or_insert_with(|| code.region(block, at))
     }
 
     /// Goes into a static function, with what the caller knows.
@@ -229,6 +281,7 @@ impl Pass<'_, '_> {
         let frame = Frame {
             place: path.place,
             at: next,
+            block: path.block,
             mark,
             state: std::mem::replace(&mut path.state, inner),
             parent: path.parent.take(),
@@ -245,7 +298,7 @@ impl Pass<'_, '_> {
     fn root(&mut self, function: crate::object::FuncIdx, state: State) {
         let Some(&place) = self.scope.places.get(&function) else { return };
         if !std::mem::replace(&mut self.entered[place], true) {
-            self.pending.push(Path { place, at: 0, state, parent: None });
+            self.pending.push(Path { place, at: 0, block: 0, state, parent: None });
         }
     }
 }

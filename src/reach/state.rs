@@ -14,9 +14,32 @@ enum Cell {
     Bytes(u8),
 }
 
+/// Which origins a state may hold, a bit for each of 64 classes; a hint that saves looking, no part of the state.
+#[derive(Debug, Clone, Copy)]
+struct Hint(u64);
+
+impl Hint {
+    fn bit(at: u32) -> u64 {
+        1 << (at % 64)
+    }
+}
+
+impl PartialEq for Hint {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Hint {}
+
+impl std::hash::Hash for Hint {
+    fn hash<H: std::hash::Hasher>(&self, _: &mut H) {}
+}
+
 /// What is known at one point of one frame.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct State {
+    hint: Hint,
     registers: [Value; REGISTERS],
     /// By offset from r10 divided by 8, ascending; what is not listed is not known.
     stack: Vec<(i16, Cell)>,
@@ -34,7 +57,7 @@ impl State {
     pub(super) fn new() -> Self {
         let mut registers = [unset(); REGISTERS];
         registers[10] = Value::pointer(Place::Stack, super::value::Null::Unsure, Origin::NONE);
-        Self { registers, stack: Vec::new(), shared: false }
+        Self { hint: Hint(0), registers, stack: Vec::new(), shared: false }
     }
 
     pub(super) fn get(&self, register: u8) -> Value {
@@ -50,6 +73,7 @@ impl State {
     }
 
     pub(super) fn put(&mut self, register: u8, value: Value) {
+        self.hint.0 |= Hint::bit(value.origin().at);
         if let Some(slot) = self.registers.get_mut(usize::from(register)).filter(|_| register != 10) {
             *slot = value;
         }
@@ -64,6 +88,9 @@ impl State {
 
     /// Values made by an instruction that is about to make another, or of which more may be known from now on.
     pub(super) fn forget_origin(&mut self, at: u32) {
+        if self.hint.0 & Hint::bit(at) == 0 {
+            return;
+        }
         for value in self.values().filter(|value| value.origin().at == at) {
             *value = value.inexact();
         }
@@ -79,6 +106,23 @@ impl State {
         let new = if self.values().filter(|value| **value == old).count() > 6 { old.inexact() } else { new };
         for value in self.values().filter(|value| value.origin().root == origin.root) {
             *value = if *value == old { new } else { value.inexact() };
+        }
+    }
+
+    /// Some code was walked on one of several ways: what it may have written is unknown, of the rest more may be
+    /// known.
+    pub(super) fn weaken(&mut self, writes: u16, memory: bool) {
+        if memory {
+            self.stack.clear();
+            self.shared = true;
+        }
+        for value in self.values() {
+            *value = value.inexact();
+        }
+        for (register, value) in self.registers[..10].iter_mut().enumerate() {
+            if writes & (1 << register) != 0 {
+                *value = Value::Top;
+            }
         }
     }
 
@@ -124,6 +168,7 @@ impl State {
 
     /// Stores so many bytes at an offset of the own stack; `None`: somewhere.
     pub(super) fn store(&mut self, offset: Option<i32>, bytes: u8, value: Value) {
+        self.hint.0 |= Hint::bit(value.origin().at);
         self.shared |= matches!(value, Value::Top | Value::Pointer { place: Place::Stack, .. });
         let Some(offset) = offset else { return self.forget_stack(None) };
         let (Ok(slot), start) = (i16::try_from(offset.div_euclid(8)), offset.rem_euclid(8)) else {
@@ -196,17 +241,24 @@ impl State {
         }
     }
 
-    /// Joins another state into this one; tells whether this one knows less now.
-    pub(super) fn join(&mut self, other: &Self, widen: bool) -> bool {
+    /// Joins what another state knows of the registers that are live into this one; tells whether this one knows
+    /// less now.
+    pub(super) fn join(&mut self, other: &Self, live: u16, widen: bool) -> bool {
         let mut changed = other.shared && !self.shared;
         self.shared |= other.shared;
+        self.hint.0 |= other.hint.0;
         let mut merge = |mine: &mut Value, other: Value| {
+            if *mine == other {
+                return;
+            }
             let joined = if widen { mine.widen(other) } else { mine.join(other) };
             changed |= joined != *mine;
             *mine = joined;
         };
-        for (mine, other) in self.registers.iter_mut().zip(&other.registers) {
-            merge(mine, *other);
+        for (register, (mine, other)) in self.registers.iter_mut().zip(&other.registers).enumerate() {
+            if live & (1 << register) != 0 {
+                merge(mine, *other);
+            }
         }
         let before = self.stack.len();
         let mut lost = false;
@@ -232,6 +284,7 @@ impl State {
     /// Values as a called function sees them: r1 to r5, pointers into the stack being a caller's.
     pub(super) fn for_callee(&self) -> Self {
         let mut callee = Self::new();
+        callee.hint = self.hint;
         for register in 1..6 {
             callee.registers[register] = match self.registers[register] {
                 Value::Pointer { place: Place::Stack, null, origin, .. } => {

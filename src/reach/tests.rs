@@ -34,7 +34,7 @@ fn programs_are_walked_as_their_names_say() {
     let mut wrong = Vec::new();
     for (program, function, _) in object.programs() {
         let reach = analysis.program(program);
-        let got = questioned(&object, program, &reach).unwrap();
+        let got = questioned(&object, program, reach).unwrap();
         if got != expected(&function.name) || !reach.is_exhaustive() {
             wrong.push(format!("{}: {got:?}", function.name));
         }

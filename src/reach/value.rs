@@ -175,11 +175,8 @@ impl Value {
             Self::Top => Self::Top,
             Self::Scalar(scalar) => Self::Scalar(scalar.inexact()),
             Self::Word { null, .. } => Self::Word { null, exact: false, origin: Origin::NONE },
-            Self::Pointer { place, offset, null: Null::No, .. } => {
-                Self::Pointer { place, offset, null: Null::No, origin: Origin::NONE }
-            }
-            Self::Pointer { place, null: Null::Unsure, .. } => {
-                Self::Pointer { place, offset: None, null: Null::Unsure, origin: Origin::NONE }
+            Self::Pointer { place, offset, null: null @ (Null::No | Null::Unsure), .. } => {
+                Self::Pointer { place, offset, null, origin: Origin::NONE }
             }
             Self::Pointer { place: Place::Stack, .. } => Self::Top,
             Self::Pointer { .. } => Self::Word { null: false, exact: false, origin: Origin::NONE },

@@ -7,6 +7,7 @@ mod config;
 mod fixtures;
 mod inputs;
 mod opening;
+mod reach;
 mod readme;
 mod robust;
 mod schema;

@@ -34,6 +34,7 @@ const volatile u32 table[4] = { 1, 2, 3, 4 };
 u32 writable;
 u64 writable64;
 u32 initialised = 7;
+static const char empty[1];
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -367,5 +368,57 @@ PROGRAM(t_negated__possible)
 	BARRIER(x);
 	if (x != -3ull)
 		forbidden();
+	return 0;
+}
+/* Where ways meet again that cannot be told apart. */
+PROGRAM(t_after_unsure__certain)
+{
+	u64 x = ctx->a;
+
+	BARRIER(x);
+	if (x > 5) {
+		BARRIER(x);
+		if (x > 3)
+			trace(empty, 1);
+		else
+			trace(empty, 1), writable64++;
+		BARRIER(x);
+		forbidden();
+	}
+	return 0;
+}
+static NOINLINE int unsure(u64 x)
+{
+	if (x > 5) {
+		BARRIER(x);
+		if (x > 3)
+			return 7;
+		trace(empty, 1);
+	}
+	return 1;
+}
+PROGRAM(t_after_unsure_call__certain)
+{
+	u64 x = ctx->a;
+	int y = unsure(x);
+
+	if (writable == 7)
+		forbidden();
+	return y;
+}
+PROGRAM(t_written_in_unsure__possible)
+{
+	u64 x = ctx->a, y = 3;
+
+	BARRIER(x);
+	BARRIER(y);
+	if (x > 5) {
+		BARRIER(x);
+		if (x > 3)
+			y = 4;
+		BARRIER(y);
+		if (y == 3)
+			forbidden();
+	}
 	return 0;
 }
