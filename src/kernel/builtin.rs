@@ -51,3 +51,84 @@ pub fn find(name: &str) -> Option<&'static Release> {
     let name = name.strip_prefix('v').unwrap_or(name);
     RELEASES.iter().find(|release| release.name == name || release.release == name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::btf::{Btf, Kind};
+
+    #[test]
+    fn the_data_files_are_those_of_the_table() {
+        let names: Vec<&str> = RELEASES.iter().map(|release| release.name).collect();
+        assert_eq!(names, ["6.12", "6.16", "6.17", "6.18", "6.19", "7.0", "7.1", "7.2", "7.3"]);
+        let notice = include_str!("../../NOTICE");
+        let table = include_str!("builtin/releases.tsv");
+        for release in RELEASES {
+            assert_eq!(snapshot::sha256(release.bytes), release.sha256, "{}", release.name);
+            for text in [release.sha256, release.btf_sha256, release.source, release.release] {
+                assert!(notice.contains(text), "NOTICE: {text}");
+            }
+            let row = format!("{}\t{}\t{}", release.name, release.release, release.btf_sha256);
+            assert!(table.contains(&row), "releases.tsv: {row}");
+        }
+        assert!(notice.contains(&snapshot::sha256(STRINGS)));
+        let size: usize = STRINGS.len() + RELEASES.iter().map(|release| release.bytes.len()).sum::<usize>();
+        assert!(size < 3 << 20, "{size} bytes in all");
+    }
+
+    #[test]
+    fn every_release_unpacks_and_says_where_it_is_from() {
+        for release in RELEASES {
+            let snapshot = release.load().unwrap();
+            let btf = Btf::parse(&snapshot.btf).unwrap();
+            let meta = &snapshot.cut.meta;
+            assert_eq!((meta.name.as_str(), meta.release.as_deref()), (release.name, Some(release.release)));
+            assert_eq!((meta.sha256.as_str(), meta.source.as_str()), (release.btf_sha256, release.source));
+            assert_eq!(meta.partial.is_some(), release.name == "6.12");
+            assert_eq!(meta.derived.is_empty(), release.name != "7.1");
+            assert!(btf.find("sched_ext_ops", Kind::Struct).is_some(), "{}", release.name);
+            assert!(btf.find("scx_bpf_kick_cpu", Kind::Func).is_some(), "{}", release.name);
+            assert!(btf.find("schedule", Kind::Func).is_none(), "{}", release.name);
+            assert!(snapshot.cut.has_function("schedule").unwrap(), "{}", release.name);
+        }
+    }
+
+    #[test]
+    fn the_release_7_1_is_whole() {
+        let load = |name| find(name).unwrap().load().unwrap();
+        let (old, new) = (load("7.1"), load("7.2"));
+        let (old, new) = (Btf::parse(&old.btf).unwrap(), Btf::parse(&new.btf).unwrap());
+        let params = |btf: &Btf<'_>, name: &str| {
+            let proto = btf.get(btf.get(btf.find(name, Kind::Func)?)?.target())?.func_proto()?;
+            Some(proto.params().map(|param| btf.str(param.name).to_owned()).collect::<Vec<_>>())
+        };
+        let is_tagged = |btf: &Btf<'_>, name: &str| {
+            let id = btf.find(name, Kind::Func);
+            btf.decl_tags().any(|(target, _, text)| Some(target) == id && text == "bpf_kfunc")
+        };
+        // Every sched_ext kfunc of 7.1 that is there in 7.2 with a twin has one here, and is tagged in both.
+        let twins: Vec<&str> = new
+            .types()
+            .filter(|(_, ty)| ty.kind() == Kind::Func)
+            .filter_map(|(_, ty)| new.name(&ty).strip_suffix("_impl"))
+            .filter(|name| name.contains("scx_") && is_tagged(&new, name) && params(&old, name).is_some())
+            .collect();
+        assert!(twins.len() > 30, "{}", twins.len());
+        for name in twins {
+            let full = params(&old, &format!("{name}_impl")).unwrap_or_else(|| panic!("{name}_impl"));
+            let shown = params(&old, name).unwrap();
+            assert_eq!(full.split_last(), Some((&"aux".to_owned(), shown.as_slice())), "{name}");
+            assert!(is_tagged(&old, name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_release_is_found_by_either_name() {
+        assert_eq!(find("7.3").unwrap().release, "7.3.4");
+        assert_eq!(find("7.3.4").unwrap().name, "7.3");
+        assert_eq!(find("v6.12").unwrap().name, "6.12");
+        for unknown in ["7.3.5", "7", "", "v", "7.30", "host", "5.15"] {
+            assert!(find(unknown).is_none(), "{unknown}");
+        }
+    }
+}

@@ -6,6 +6,8 @@
 
 mod compression;
 mod flat;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 

@@ -92,7 +92,7 @@ fn ours(bytes: &[u8], name: &str) -> Value {
     let options = Options { loader: Loader::Plain, ..Options::default() };
     let mut document = scx_lint::report::Document::default();
     match scx_lint::object::Object::open(bytes, name) {
-        Ok(object) => document.add(name, &object, "plain", &check(&object, &options)),
+        Ok(object) => document.add(name, &object, "plain", &[(None, check(&object, &options))]),
         Err(error) => document.add_error(name, error.code(), error.to_string()),
     }
     serde_json::to_value(&document).unwrap()

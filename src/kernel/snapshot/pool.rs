@@ -78,7 +78,7 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Unpacks what [`build`] made.
+    /// Unpacks what [`super::write_pool`] made.
     ///
     /// # Errors
     /// [`Error::Corrupt`] for anything else.

@@ -25,10 +25,18 @@ pub(super) struct Reduced<'d> {
 /// Decides for a whole section.
 pub(super) fn reduce<'d>(raw: &Raw<'d>) -> Reduced<'d> {
     let tagged = tagged_kfuncs(raw);
+    // BPF objects list their kfuncs in a section; sections are kept whole.
+    let mut in_sections = HashSet::new();
+    for (_, ty) in raw.types().filter(|(_, ty)| ty.kind == kind::DATASEC) {
+        references(&ty, &mut |id| {
+            in_sections.insert(id);
+        });
+    }
     // All functions of one name stay or go together, so that the lowest id of a name is the same before and after.
     let kept_names: HashSet<&[u8]> = raw
         .types()
-        .filter(|(id, ty)| ty.kind == kind::FUNC && (tagged.contains(id) || is_wanted(raw.bytes(ty.name))))
+        .filter(|(_, ty)| ty.kind == kind::FUNC)
+        .filter(|(id, ty)| tagged.contains(id) || in_sections.contains(id) || is_wanted(raw.bytes(ty.name)))
         .map(|(_, ty)| raw.bytes(ty.name))
         .collect();
 
