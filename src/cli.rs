@@ -424,7 +424,10 @@ fn lint(lint: &Lint) -> Result<u8, Failure> {
         document.live = live.values(lint.verbose)?;
     }
     #[cfg(not(feature = "live"))]
-    let live = drop(samples);
+    let live = {
+        drop(samples);
+        ask::NOBODY
+    };
     settings::report_unmatched(&mut document, &allows, &config);
     if let Some(known) = &known {
         document.set_baseline(known);
@@ -507,7 +510,7 @@ fn print(
     terminal: bool,
 ) -> io::Result<()> {
     #[cfg(not(feature = "live"))]
-    let () = live;
+    let ask::Live = live;
     let pair = |text: &String| text.split_once('=').map(|(from, to)| (from.to_owned(), to.to_owned()));
     let remap = config.remap_path.iter().filter_map(pair).collect();
     let sources = report::Sources { roots: config.source_root.clone(), remap };

@@ -53,7 +53,7 @@ fn missing(cx: &Context<'_, '_>, index: OpsIdx, subject: Subject, out: &mut Outc
     for arena in object.arenas() {
         finding.at(Site::Map(arena), "this arena is not used by any member program");
         for (program, function, _) in object.programs() {
-            let found = object.maps_of(program).into_iter().find(|used| used.map == arena);
+            let found = object.maps_of(program).iter().find(|used| used.map == arena);
             if let Some(at) = found {
                 let label = format!("used by '{}', which is no member program: does not count", function.name);
                 finding.via(Site::Insn(at.function, at.insn), program, label);

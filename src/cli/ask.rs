@@ -12,7 +12,11 @@ use super::{Failure, Lint};
 pub(super) type Live = Option<live::Live>;
 /// No kernel can be asked.
 #[cfg(not(feature = "live"))]
-pub(super) type Live = ();
+#[derive(Debug)]
+pub(super) struct Live;
+/// No kernel was asked.
+#[cfg(not(feature = "live"))]
+pub(super) const NOBODY: Live = Live;
 
 /// An object that was linted, kept for a kernel to load.
 #[cfg_attr(not(feature = "live"), allow(dead_code))]

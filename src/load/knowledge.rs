@@ -30,13 +30,13 @@ pub(super) fn knowledge(object: &Object<'_>, kernel: Option<&Kernel<'_>>, load: 
         | ExternFate::UnknownKconfig => ExternFact::Resolved,
         ExternFate::Unknown(_) => ExternFact::Unknown,
     });
-    let core = load.core.iter().filter_map(|used| {
+    let core = load.core.iter().map(|used| {
         let fact = match &used.fate {
             CoreFate::Value(value) => CoreFact::Value(*value),
             CoreFate::Poison(_) => CoreFact::Poison,
             CoreFate::Refused { .. } | CoreFate::Unknown(_) => CoreFact::Unknown,
         };
-        Some(((used.function, used.insn), fact))
+        ((used.function, used.insn), fact)
     });
     Knowledge {
         externs: externs.collect(),
