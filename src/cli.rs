@@ -1,23 +1,26 @@
 //! The command line: what was typed, and what is done about it.
 
 mod ask;
+mod errnos;
 mod examine;
 mod kernel;
 mod repository;
 mod settings;
+mod shell;
 
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::checks::{self, Options};
 use crate::config::{ArenaRuleKey, Config, FailOnKey, LevelKey, LoaderKey};
 use crate::finding::Level;
 use crate::input::Compiler;
-use crate::kernel::{Kernel, Target, target};
+use crate::kernel::{Kernel, Target, builtin, target};
 use crate::live;
 use crate::report::{self, Document};
 use crate::suggest::nearest;
@@ -26,7 +29,7 @@ use settings::Choices;
 
 /// Preflight for Linux sched_ext BPF schedulers: will it open, load and attach, and which line is to blame if not.
 #[derive(Debug, Parser)]
-#[command(name = "scx-lint", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(name = "scx-lint", version = version(), args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(
     after_help = "Exit status: 0 nothing at or above the fail level, 1 findings, 2 an input or the command line is unusable."
 )]
@@ -41,10 +44,11 @@ struct Cli {
 enum Command {
     /// Show what libbpf would make of an object: maps, programs, member -> program -> maps
     Inspect(Inspect),
-    /// Print the page of a rule
+    /// Print the page of a rule, or what an error number means at each phase
     Explain {
-        /// Name of the rule
-        rule: String,
+        /// Name of the rule, or an errno by name or number (EINVAL, -22, 524)
+        #[arg(allow_negative_numbers = true, value_name = "RULE|ERRNO")]
+        what: String,
     },
     /// Show what a target kernel offers, or write a snapshot of it
     #[command(subcommand)]
@@ -54,7 +58,17 @@ enum Command {
         /// Print names only
         #[arg(long)]
         names: bool,
+        /// Print all pages as one Markdown document
+        #[arg(long, conflicts_with = "names")]
+        markdown: bool,
     },
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: shell::Shell,
+    },
+    /// Print the manual page (scx-lint man | man -l -)
+    Man,
 }
 
 #[derive(Debug, Args)]
@@ -264,9 +278,14 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         None => lint(&cli.lint),
         Some(Command::Inspect(inspect)) => run_inspect(&inspect),
-        Some(Command::Explain { rule }) => explain(&rule),
         Some(Command::Kernel(command)) => kernel::run(&command),
-        Some(Command::Rules { names }) => rules(names),
+        Some(Command::Explain { what }) => explain(&what),
+        Some(Command::Rules { names, markdown }) => rules(names, markdown),
+        Some(Command::Completions { shell }) => written(|out| {
+            shell::completions(shell, Cli::command(), out);
+            Ok(())
+        }),
+        Some(Command::Man) => written(|out| shell::man(Cli::command(), out)),
     };
     match result {
         Ok(code) => ExitCode::from(code),
@@ -513,7 +532,7 @@ fn print(
     let ask::Live = live;
     let pair = |text: &String| text.split_once('=').map(|(from, to)| (from.to_owned(), to.to_owned()));
     let remap = config.remap_path.iter().filter_map(pair).collect();
-    let sources = report::Sources { roots: config.source_root.clone(), remap };
+    let sources = report::Sources { roots: config.source_root.clone(), remap, rule_pages: None };
     let pages = || config.rule_pages.clone().or_else(repository::rule_pages);
     let repository = || repository::find(sources.clone(), pages());
     match lint.format {
@@ -538,6 +557,10 @@ fn print(
                 unicode: use_unicode(),
                 width: width(terminal),
             };
+            // FORCE_HYPERLINK decides where it is set.
+            let links = terminal || std::env::var_os("FORCE_HYPERLINK").is_some();
+            let links = links && supports_hyperlinks::on(supports_hyperlinks::Stream::Stdout);
+            let sources = report::Sources { rule_pages: pages().filter(|_| links), ..sources.clone() };
             if lint.verbose {
                 let assumed = &document.assumptions;
                 writeln!(
@@ -578,9 +601,11 @@ fn use_unicode() -> bool {
     (locale.contains("utf-8") || locale.contains("utf8")) && std::env::var("TERM").as_deref() != Ok("dumb")
 }
 
-/// Columns to fill: what COLUMNS says, or 100.
-fn width(_terminal: bool) -> usize {
-    std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok()).filter(|&n| n >= 40).unwrap_or(100)
+/// Columns to fill: what COLUMNS says, else the terminal's, else 100.
+fn width(terminal: bool) -> usize {
+    let said = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
+    let own = || terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
+    said.or_else(|| terminal.then(own).flatten()).filter(|&n| n >= 40).unwrap_or(100)
 }
 
 fn run_inspect(inspect: &Inspect) -> Result<u8, Failure> {
@@ -602,16 +627,51 @@ fn run_inspect(inspect: &Inspect) -> Result<u8, Failure> {
         (None, InspectFormat::Json) => report::json(&document, &mut out)?,
         (None, InspectFormat::Full) => {
             document.make_printable();
-            report::inspect(&document, &mut out, width(false))?;
+            report::inspect(&document, &mut out, width(io::stdout().is_terminal()))?;
         }
     }
     out.flush()?;
     Ok(if document.has_input_errors() { 2 } else { 0 })
 }
 
+/// Writes to standard output. What writes into memory cannot panic over a pipe that is gone.
+fn written(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> Result<u8, Failure> {
+    let mut text = Vec::new();
+    write(&mut text)?;
+    io::stdout().lock().write_all(&text)?;
+    Ok(0)
+}
+
+/// The version, and how old the kernels are that it knows.
+fn version() -> &'static str {
+    static VERSION: OnceLock<String> = OnceLock::new();
+    VERSION.get_or_init(|| {
+        let releases = builtin::RELEASES;
+        let named = |release: Option<&builtin::Release>| release.map_or("none", |release| release.name);
+        let newest = releases.iter().map(|release| release.date).max().unwrap_or("never");
+        format!(
+            "{} (kernels {} to {}, as of {newest})",
+            env!("CARGO_PKG_VERSION"),
+            named(releases.first()),
+            named(releases.last())
+        )
+    })
+}
+
 fn explain(name: &str) -> Result<u8, Failure> {
-    let rule = known_rule(name)?;
     let mut out = io::stdout().lock();
+    if let (None, Some(meaning)) = (checks::find(name), errnos::find(name)) {
+        write!(out, "{}", errnos::page(meaning))?;
+        return Ok(0);
+    }
+    // What looks like an errno and is none is not a rule either.
+    let number = name.starts_with('E') || name.parse::<i64>().is_ok();
+    if number {
+        let near = nearest(&name.to_uppercase(), errnos::names());
+        let near = near.map_or_else(String::new, |near| format!(", did you mean '{near}'?"));
+        return Err(Failure::Setting(format!("unknown error number '{name}'{near}")));
+    }
+    let rule = known_rule(name)?;
     writeln!(
         out,
         "{} ({}, {} at {}, since {})\n\n{}",
@@ -625,8 +685,13 @@ fn explain(name: &str) -> Result<u8, Failure> {
     Ok(0)
 }
 
-fn rules(names: bool) -> Result<u8, Failure> {
+fn rules(names: bool, markdown: bool) -> Result<u8, Failure> {
     let mut out = BufWriter::new(io::stdout().lock());
+    if markdown {
+        out.write_all(checks::pages().as_bytes())?;
+        out.flush()?;
+        return Ok(0);
+    }
     let widest = checks::RULES.iter().map(|rule| rule.name.len()).max().unwrap_or(0);
     for rule in checks::RULES {
         if names {

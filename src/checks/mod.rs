@@ -114,7 +114,10 @@ pub enum Loader {
 }
 
 /// What the user may choose.
+///
+/// It will grow: start from [`Options::default`] and set what differs.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct Options {
     /// Which arena rule.
     pub arena_rule: ArenaRule,
@@ -124,6 +127,26 @@ pub struct Options {
     pub loader: Loader,
     /// Levels by rule name; the last one for a rule counts.
     pub levels: Vec<(String, Level)>,
+}
+
+impl Options {
+    /// With another arena rule.
+    pub fn arena_rule(mut self, arena_rule: ArenaRule) -> Self {
+        self.arena_rule = arena_rule;
+        self
+    }
+
+    /// With another loader.
+    pub fn loader(mut self, loader: Loader) -> Self {
+        self.loader = loader;
+        self
+    }
+
+    /// With a rule at another level.
+    pub fn level(mut self, rule: &str, level: Level) -> Self {
+        self.levels.push((rule.to_owned(), level));
+        self
+    }
 }
 
 /// What a check looks at.
@@ -216,8 +239,11 @@ mod context_use;
 mod core_uses;
 mod kfunc_calls;
 mod member_arenas;
+mod pages;
 mod refusal;
 mod walk;
+
+pub use pages::pages;
 
 registry! {
     missing_btf: MISSING_BTF,

@@ -11,6 +11,7 @@ use crate::object::{Form, FuncIdx, MapType, Object, StructOps, Value, flag_names
 
 /// A whole report.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct Document {
     /// 1.
     pub schema_version: u32,
@@ -45,6 +46,7 @@ pub struct Document {
 
 /// An allow that allows nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 #[allow(missing_docs)]
 pub struct UnmatchedDoc {
     pub object: Option<usize>,
@@ -58,6 +60,7 @@ pub struct UnmatchedDoc {
 
 /// A finding that the user has allowed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 #[allow(missing_docs)]
 pub struct SuppressedDoc {
     pub rule: &'static str,
@@ -71,6 +74,7 @@ pub struct SuppressedDoc {
 
 /// What was taken for granted.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 #[allow(missing_docs)]
 pub struct Assumptions {
     pub arch: &'static str,
@@ -80,6 +84,7 @@ pub struct Assumptions {
 
 /// Counts of a report.
 #[derive(Debug, Clone, Default, Serialize)]
+#[non_exhaustive]
 #[allow(missing_docs)]
 pub struct Summary {
     pub objects: usize,
@@ -102,6 +107,7 @@ fn is_zero(count: &usize) -> bool {
 
 /// One input.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct ObjectDoc {
     /// Path as given.
     pub path: String,
@@ -127,6 +133,7 @@ pub struct ObjectDoc {
 
 /// Where an executable or shared library holds an object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Embedded {
     /// Name of the symbol that covers it; empty in a stripped executable.
     pub name: String,
@@ -148,6 +155,7 @@ impl ObjectDoc {
 
 /// An input that cannot be read as a BPF object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct InputError {
     /// Stable code.
     pub code: String,
@@ -157,6 +165,7 @@ pub struct InputError {
 
 /// An ops variable.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 #[allow(missing_docs)]
 pub struct StructOpsDoc {
     pub map: String,
@@ -171,6 +180,7 @@ pub struct StructOpsDoc {
 
 /// A member of an ops variable: a callback or a value that is set.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 #[allow(missing_docs)]
 pub struct MemberDoc {
     pub name: String,
@@ -191,6 +201,7 @@ pub enum MemberValue {
 
 /// An entry program.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 #[allow(missing_docs)]
 pub struct ProgramDoc {
     pub name: String,
@@ -208,6 +219,7 @@ pub struct ProgramDoc {
 
 /// A kfunc that a program refers to.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 #[allow(missing_docs)]
 pub struct KfuncDoc {
     pub name: String,
@@ -216,6 +228,7 @@ pub struct KfuncDoc {
 
 /// A map.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 #[allow(missing_docs)]
 pub struct MapDoc {
     pub name: String,
@@ -234,6 +247,7 @@ pub struct MapDoc {
 
 /// A target kernel.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 #[allow(missing_docs)]
 pub struct KernelDoc {
     pub name: String,
@@ -257,6 +271,7 @@ pub enum Answer {
 
 /// What would happen to an object or to one of its ops variables.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 #[allow(missing_docs)]
 pub struct Verdict {
     pub object: usize,
@@ -270,6 +285,7 @@ pub struct Verdict {
 
 /// What a finding is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 #[allow(missing_docs)]
 pub struct SubjectDoc {
     pub kind: &'static str,
@@ -278,6 +294,7 @@ pub struct SubjectDoc {
 
 /// A problem.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 #[allow(missing_docs)]
 pub struct FindingDoc {
     pub rule: &'static str,
@@ -298,6 +315,7 @@ pub struct FindingDoc {
 
 /// A place: a C line where the object records one, else only the label.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 #[allow(missing_docs)]
 pub struct LocationDoc {
     pub file: Option<String>,
@@ -311,6 +329,7 @@ pub struct LocationDoc {
 
 /// An open question.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 #[allow(missing_docs)]
 pub struct UndecidedDoc {
     pub rule: &'static str,
@@ -476,6 +495,11 @@ impl Document {
             finding.known = known.contains(&print);
         }
         self.summary.known = self.findings.iter().filter(|finding| finding.known).count();
+    }
+
+    /// Findings of level error that are not in a baseline.
+    pub fn errors(&self) -> impl Iterator<Item = &FindingDoc> {
+        self.findings.iter().filter(|finding| finding.level == "error" && !finding.known)
     }
 
     /// How many findings of a level are not in the baseline.

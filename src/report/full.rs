@@ -36,6 +36,8 @@ pub struct Sources {
     pub roots: Vec<PathBuf>,
     /// Path prefixes to replace.
     pub remap: Vec<(String, String)>,
+    /// Address of the page with all rules, for a terminal that can follow links.
+    pub rule_pages: Option<String>,
 }
 
 impl Sources {
@@ -99,6 +101,7 @@ impl SourceCode for Excerpt {
 #[derive(Debug)]
 struct Message {
     code: Option<String>,
+    url: Option<String>,
     severity: Severity,
     text: String,
     help: Option<String>,
@@ -118,6 +121,10 @@ impl std::error::Error for Message {}
 impl Diagnostic for Message {
     fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
         self.code.as_ref().map(|code| Box::new(code) as Box<dyn fmt::Display>)
+    }
+
+    fn url<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.url.as_ref().map(|url| Box::new(url) as Box<dyn fmt::Display>)
     }
 
     fn severity(&self) -> Option<Severity> {
@@ -272,7 +279,7 @@ pub fn render(
     };
     let handler = GraphicalReportHandler::new_themed(theme)
         .with_width(style.width)
-        .with_links(false)
+        .with_links(sources.rule_pages.is_some())
         .with_context_lines(2);
     let mut text = String::new();
     handler.render_report(&mut text, &message(about, finding, sources)).map_err(io::Error::other)?;
@@ -307,6 +314,7 @@ fn message(about: &About<'_>, finding: &FindingDoc, sources: &Sources) -> Messag
     };
     Message {
         code: Some(finding.rule.to_owned()),
+        url: sources.rule_pages.as_ref().map(|page| format!("{page}#{}", finding.rule)),
         severity,
         text: format!("{}: {}", about.title, finding.message),
         help: (!notes.is_empty()).then_some(notes),
@@ -315,6 +323,7 @@ fn message(about: &About<'_>, finding: &FindingDoc, sources: &Sources) -> Messag
         related: excerpts
             .map(|(source, labels)| Message {
                 code: None,
+                url: None,
                 severity: Severity::Advice,
                 text: "and here".to_owned(),
                 help: None,
@@ -446,7 +455,11 @@ mod tests {
 
     #[test]
     fn remapping_replaces_the_start_of_a_path() {
-        let sources = Sources { roots: Vec::new(), remap: vec![("/build/".into(), "src/".into())] };
+        let sources = Sources {
+            roots: Vec::new(),
+            remap: vec![("/build/".into(), "src/".into())],
+            ..Sources::default()
+        };
         assert_eq!(sources.remapped("/build/a.bpf.c"), "src/a.bpf.c");
         assert_eq!(sources.remapped("b.bpf.c"), "b.bpf.c");
     }

@@ -17,7 +17,7 @@ const THREE: [(&str, &str); 3] = [
 
 /// Which of the three fires; checks errno, words and subject on the way.
 fn verdict(object: &Object<'_>, arena_rule: ArenaRule) -> Option<&'static str> {
-    let outcome = checks::check(object, &Options { arena_rule, ..Options::default() });
+    let outcome = checks::check(object, &Options::default().arena_rule(arena_rule));
     let mut found = outcome.findings.iter().filter_map(|finding| {
         let (rule, words) = THREE.into_iter().find(|(rule, _)| *rule == finding.rule.name)?;
         assert_eq!(finding.errno, Some(Errno::EINVAL));
