@@ -323,7 +323,9 @@ mod tests {
 
     #[test]
     fn wide_exit_codes_keep_their_bits() {
-        for code in [None, Some(0), Some(-17), Some(1 << 53), Some((1 << 53) + 1), Some(i64::MIN), Some(i64::MAX)] {
+        for code in
+            [None, Some(0), Some(-17), Some(1 << 53), Some((1 << 53) + 1), Some(i64::MIN), Some(i64::MAX)]
+        {
             let exit = ExitSeen { code, ..ExitSeen::default() };
             let json = serde_json::to_string(&exit).unwrap();
             assert_eq!(serde_json::from_str::<ExitSeen>(&json).unwrap(), exit, "{json}");
@@ -335,7 +337,13 @@ mod tests {
     #[test]
     fn an_ejected_scheduler_was_attached_and_failed_at_run() {
         use crate::finding::Phase;
-        let attach = AttachSeen { map: "a".to_owned(), call_ok: true, enabled: true, ejected: true, ..AttachSeen::default() };
+        let attach = AttachSeen {
+            map: "a".to_owned(),
+            call_ok: true,
+            enabled: true,
+            ejected: true,
+            ..AttachSeen::default()
+        };
         let other = AttachSeen { map: "b".to_owned(), call_ok: true, ..AttachSeen::default() };
         let seen = Observation { attach: vec![attach, other], ..Observation::default() };
         assert_eq!(seen.came(Phase::Attach, Some("a")), Came::Pass);
