@@ -134,9 +134,10 @@ impl Guest {
         let listener = UnixListener::bind(&socket)?;
         // Multi-threaded TCG now and then loses an int3 while the kernel patches static keys at enable.
         let accel = if kvm { ["kvm", "host"] } else { ["tcg,thread=single", "max"] };
-        // An oops is an end too: what comes after it proves nothing.
+        // An oops is an end too: what comes after it proves nothing. On a busy host an emulated timer looks broken
+        // to the kernel, which panics over it unless told not to look.
         let command_line = format!(
-            "console=ttyS0 quiet panic=-1 oops=panic 8250.nr_uarts=4 rdinit=/init LD_LIBRARY_PATH={LIBRARIES} -- {init_argument}"
+            "console=ttyS0 quiet panic=-1 oops=panic no_timer_check 8250.nr_uarts=4 rdinit=/init LD_LIBRARY_PATH={LIBRARIES} -- {init_argument}"
         );
         let mut command = Command::new(qemu().map_err(|failure| io::Error::other(failure.message))?);
         command
@@ -289,6 +290,7 @@ pub fn run(
         image: image.to_owned(),
         machine: machine.clone(),
         kvm: machine.accel != Accel::Tcg && (machine.accel == Accel::Kvm || kvm_is_open()),
+        retries: 0,
         progress,
         done: Vec::new(),
     };
@@ -352,6 +354,8 @@ struct Run<'a> {
     image: PathBuf,
     machine: Machine,
     kvm: bool,
+    /// Boots in a row that failed although the kernel had come up before.
+    retries: u32,
     progress: &'a dyn Fn(&str),
     done: Vec<Observation>,
 }
@@ -412,8 +416,14 @@ impl Run<'_> {
                 self.kvm = false;
                 return;
             }
+            // A kernel that came up once can do it again: a busy host made it fail.
+            Err(_) if self.came_up() && self.retries < 2 && !interrupted() => {
+                self.retries += 1;
+                return;
+            }
             Err(failure) => return self.give_up(jobs, &failure),
         };
+        self.retries = 0;
         let mut current = 0;
         let mut partial: Option<(Observation, String)> = None;
         // Guests have a watchdog of their own; ours is for a guest whose kernel is stuck.
@@ -458,6 +468,10 @@ impl Run<'_> {
     fn patience(&self, job: &Job, step: &str) -> Duration {
         let hold = if step.starts_with("hold ") { job.hold_ms } else { 0 };
         Duration::from_millis(job.timeout_ms.saturating_add(hold)) + Duration::from_secs(25)
+    }
+
+    fn came_up(&self) -> bool {
+        self.done.iter().any(|seen| !seen.kernel.release.is_empty())
     }
 
     fn wait_for_hello(&self, guest: &mut Guest) -> Result<String, Failure> {
