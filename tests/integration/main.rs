@@ -6,6 +6,7 @@ mod cli;
 mod config;
 mod fixtures;
 mod inputs;
+mod kernels;
 mod manners;
 mod opening;
 mod reach;
