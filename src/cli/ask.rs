@@ -2,6 +2,7 @@
 
 use crate::kernel::Target;
 use crate::kernel::target;
+use crate::live::args::config_beside;
 #[cfg(feature = "live")]
 use crate::{checks::Options, kernel::Kernel, live};
 
@@ -50,7 +51,11 @@ pub(super) fn targets(lint: &Lint) -> Vec<Option<Target>> {
     let host = lint.live.attach.then(|| target::load("host").ok().and_then(|mut host| host.pop()));
     let images = lint.live.vm.iter().map(|image| {
         let name = image.to_string_lossy();
-        target::from_file(&name, &std::fs::read(image).ok()?).ok()
+        let mut target = target::from_file(&name, &std::fs::read(image).ok()?).ok()?;
+        // What the guest will see: the option, else the file beside the image, else what the image holds.
+        let config = lint.kconfig.clone().or_else(|| config_beside(image));
+        target.kconfig = config.and_then(|path| target::read_kconfig(&path).ok()).or(target.kconfig);
+        Some(target)
     });
     host.into_iter().chain(images).collect()
 }
@@ -75,5 +80,5 @@ pub(super) fn ask(
             data: &sample.data,
         })
         .collect();
-    Ok(Some(live::run(&lint.live, &inputs, kernels, options)?))
+    Ok(Some(live::run(&lint.live, &inputs, kernels, lint.kconfig.as_deref(), options)?))
 }

@@ -1,6 +1,6 @@
 //! Options of live mode. They are there in every build, so that one without the feature can say how to get it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -92,6 +92,12 @@ impl LiveArgs {
             () => None,
         }
     }
+}
+
+/// The configuration that distributions put beside a kernel: `config-VER` for `vmlinuz-VER`.
+pub fn config_beside(image: &Path) -> Option<PathBuf> {
+    let version = image.file_name()?.to_str()?.split_once('-')?.1;
+    Some(image.with_file_name(format!("config-{version}"))).filter(|path| path.is_file())
 }
 
 /// `3s`, `500ms`, `2m`, `3` (seconds).

@@ -98,7 +98,7 @@ pub fn own_role() -> Option<ExitCode> {
 }
 
 /// Tries every input on every kernel that the options name. `kernels` are the same kernels as targets, this machine's
-/// first, `None` where its types cannot be read; `options` are those for an input's path.
+/// first, `None` where its types cannot be read; `kconfig` is the guests' configuration, where the user names one; `options` are those for an input's path.
 ///
 /// # Errors
 /// A file of `--save` or `--compare`, with its name in the message.
@@ -106,6 +106,7 @@ pub fn run(
     args: &LiveArgs,
     inputs: &[Input<'_>],
     kernels: &[Option<&Kernel<'_>>],
+    kconfig: Option<&Path>,
     options: &dyn Fn(&str) -> Options,
 ) -> io::Result<Live> {
     supervise::catch_signals();
@@ -117,7 +118,7 @@ pub fn run(
         by_kernel.push(on_host(&jobs, inputs));
     }
     live.kernels.extend(args.vm.iter().map(|image| file_name(image)));
-    by_kernel.extend(in_guests(args, &jobs, inputs));
+    by_kernel.extend(in_guests(args, kconfig, &jobs, inputs));
     for (number, observations) in by_kernel.into_iter().enumerate() {
         let kernel = kernels.get(number).copied().flatten();
         for mut seen in observations {
@@ -214,9 +215,19 @@ fn on_host(jobs: &[Job], inputs: &[Input<'_>]) -> Vec<Observation> {
 }
 
 /// All images, several guests at a time.
-fn in_guests(args: &LiveArgs, jobs: &[Job], inputs: &[Input<'_>]) -> Vec<Vec<Observation>> {
+fn in_guests(
+    args: &LiveArgs,
+    kconfig: Option<&Path>,
+    jobs: &[Job],
+    inputs: &[Input<'_>],
+) -> Vec<Vec<Observation>> {
     let data: Vec<Vec<u8>> = inputs.iter().map(|input| input.data.to_vec()).collect();
-    let machine = Machine { memory: args.vm_memory, cpus: args.vm_cpus, accel: args.vm_accel, kconfig: None };
+    let machine = Machine {
+        memory: args.vm_memory,
+        cpus: args.vm_cpus,
+        accel: args.vm_accel,
+        kconfig: kconfig.map(Path::to_owned),
+    };
     let bars = MultiProgress::new();
     let all: Vec<ProgressBar> =
         args.vm.iter().map(|image| bar(&bars, &file_name(image), jobs.len())).collect();

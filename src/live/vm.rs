@@ -10,7 +10,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::args::Accel;
+use super::args::{Accel, config_beside};
 use super::attach::Job;
 use super::guest;
 use super::initramfs::{Contents, LIBRARIES};
@@ -322,13 +322,6 @@ pub fn run(
 
 fn kvm_is_open() -> bool {
     fs::OpenOptions::new().read(true).write(true).open("/dev/kvm").is_ok()
-}
-
-/// The config that distributions put beside a kernel: `config-VER` for `vmlinuz-VER`.
-fn config_beside(image: &Path) -> Option<PathBuf> {
-    let name = image.file_name()?.to_str()?;
-    let version = name.split_once('-')?.1;
-    Some(image.with_file_name(format!("config-{version}"))).filter(|path| path.is_file())
 }
 
 /// This program, its libraries, the kernel's config, the inputs and the orders.
