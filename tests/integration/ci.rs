@@ -247,3 +247,118 @@ fn a_new_rule_compiles_fires_and_spares_its_near_miss() {
     let output = command.args(["fires.bpf.o", "near.bpf.o"]).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "1\n0\n", "{}", both(&output));
 }
+
+/// The fenced blocks of a language in a Markdown file.
+fn blocks(file: &str, language: &str) -> Vec<String> {
+    let text = fs::read_to_string(root().join(file)).unwrap();
+    text.split(&format!("```{language}\n"))
+        .skip(1)
+        .map(|rest| rest.split_once("```").expect("the block ends").0.to_owned())
+        .collect()
+}
+
+#[test]
+fn the_three_set_ups_of_the_readme_work() {
+    let folder = scratch("set-ups");
+    let put = |path: &str, stem: &str| {
+        let path = folder.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::copy(root().join(format!("fixtures/obj/clang-19/{stem}.bpf.o")), path).unwrap();
+    };
+    // make, as printed.
+    let [makefile] = &blocks("README.md", "make")[..] else { panic!("one block for make") };
+    fs::write(folder.join("Makefile"), makefile).unwrap();
+    let make =
+        || Command::new("make").current_dir(&folder).arg("check").env("PATH", path()).output().unwrap();
+    put("sched.bpf.o", "missing-arena__no_arena");
+    let output = make();
+    assert!(!output.status.success() && both(&output).contains("missing-arena"), "{}", both(&output));
+    put("sched.bpf.o", "good__realistic_cpu");
+    let output = make();
+    assert!(output.status.success(), "{}", both(&output));
+    // GitHub: the step's inputs, given to the action's script.
+    let yaml = blocks("README.md", "yaml");
+    let [pre_commit, step] = &yaml[..] else { panic!("two blocks of YAML") };
+    let Some(python) = tool("python") else { return };
+    let inputs = |text: &str| {
+        let script = "import sys, yaml\nstep, = yaml.safe_load(sys.argv[1])\nfor item in step['with'].items(): print(*item, sep='=')";
+        let output = run(Command::new(&python).args(["-c", script, text]));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let inputs = inputs(step);
+    let inputs: Vec<(String, &str)> = inputs
+        .lines()
+        .map(|line| line.split_once('=').unwrap())
+        .map(|(name, value)| (name.to_uppercase(), value))
+        .collect();
+    let inputs: Vec<(&str, &str)> = inputs.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    put("target/release/sched.bpf.o", "missing-arena__no_arena");
+    let (output, outputs, summary) = action(&folder, &inputs);
+    assert!(outputs.contains("status=1\n") && summary.contains("| 7.2 | 7.3 |"), "{}", both(&output));
+    // pre-commit, with this tree in place of the address.
+    let (Some(program), Some(_)) = (tool("pre-commit"), tool("clang-19")) else { return };
+    let (hooks, project) = (folder.join("hooks"), folder.join("project"));
+    fs::create_dir_all(&hooks).unwrap();
+    fs::create_dir_all(&project).unwrap();
+    fs::copy(root().join(".pre-commit-hooks.yaml"), hooks.join(".pre-commit-hooks.yaml")).unwrap();
+    for arguments in
+        [&["init", "-q", "."][..], &["add", "."], &["commit", "-qm", "hooks"], &["tag", "v0.1.0"]]
+    {
+        git(&hooks, arguments);
+    }
+    let pre_commit = pre_commit.replace("https://github.com/OWNER/scx-lint", hooks.to_str().unwrap());
+    assert!(pre_commit.contains("set-ups"), "the address is in the block");
+    fs::write(project.join(".pre-commit-config.yaml"), pre_commit).unwrap();
+    fs::write(project.join("scx-lint.toml"), config()).unwrap();
+    fs::write(project.join("sched.bpf.c"), source(false)).unwrap();
+    git(&project, &["init", "-q", "."]);
+    git(&project, &["add", "-A"]);
+    let mut command = Command::new(program);
+    command.current_dir(&project).args(["run", "--color", "never"]).env("PATH", path());
+    command
+        .env("PRE_COMMIT_HOME", folder.join("home"))
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env_remove("BPF_CLANG");
+    let output = command.output().unwrap();
+    assert!(output.status.code() == Some(1) && both(&output).contains("missing-arena"), "{}", both(&output));
+}
+
+#[test]
+fn recipes_of_the_docs_are_sound() {
+    let folder = scratch("recipes");
+    let [config] = &blocks("docs/configuration.md", "toml")[..] else { panic!("one block of TOML") };
+    fs::write(folder.join("scx-lint.toml"), config).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_scx-lint"));
+    let output = command.current_dir(&folder).arg("--dump-config").output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", both(&output));
+    for key in ["kernels", "arena-flag-bit", "[levels]", "[clang]", "[[allow]]", "[[input]]"] {
+        assert!(both(&output).contains(key), "{key}");
+    }
+    // make and GitLab's commands, as printed.
+    let object = root().join("fixtures/obj/clang-19/missing-arena__no_arena.bpf.o");
+    fs::remove_file(folder.join("scx-lint.toml")).unwrap();
+    fs::create_dir(folder.join("build")).unwrap();
+    fs::copy(&object, folder.join("build/sched.bpf.o")).unwrap();
+    fs::copy(&object, folder.join("sched.bpf.o")).unwrap();
+    fs::write(folder.join("sched.bpf.c"), "").unwrap();
+    let [makefile] = &blocks("docs/ci.md", "make")[..] else { panic!("one block for make") };
+    fs::write(folder.join("Makefile"), makefile).unwrap();
+    let output = Command::new("make").current_dir(&folder).arg("check").env("PATH", path()).output().unwrap();
+    assert!(!output.status.success() && both(&output).contains("missing-arena"), "{}", both(&output));
+    let gitlab =
+        blocks("docs/ci.md", "yaml").into_iter().find(|block| block.contains("codequality")).unwrap();
+    let commands: Vec<&str> =
+        gitlab.lines().filter_map(|line| line.trim().strip_prefix("- scx-lint")).collect();
+    assert_eq!(commands.len(), 2);
+    for command in commands {
+        let mut shell = Command::new("bash");
+        shell
+            .current_dir(&folder)
+            .env("PATH", path())
+            .args(["-c", &format!("scx-lint{command}")])
+            .status()
+            .unwrap();
+    }
+    let issues = fs::read_to_string(folder.join("gl-code-quality-report.json")).unwrap();
+    assert!(issues.contains("missing-arena") && folder.join("junit.xml").is_file());
+}
