@@ -281,10 +281,7 @@ pub fn main() -> ExitCode {
         Some(Command::Kernel(command)) => kernel::run(&command),
         Some(Command::Explain { what }) => explain(&what),
         Some(Command::Rules { names, markdown }) => rules(names, markdown),
-        Some(Command::Completions { shell }) => written(|out| {
-            shell::completions(shell, Cli::command(), out);
-            Ok(())
-        }),
+        Some(Command::Completions { shell }) => written(|out| shell::completions(shell, Cli::command(), out)),
         Some(Command::Man) => written(|out| shell::man(Cli::command(), out)),
     };
     match result {

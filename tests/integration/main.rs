@@ -2,6 +2,7 @@
 
 mod arena;
 mod builder;
+mod ci;
 mod cli;
 mod config;
 mod fixtures;
