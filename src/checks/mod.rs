@@ -343,11 +343,13 @@ pub fn check_on(object: &Object<'_>, kernel: Option<&Kernel<'_>>, options: &Opti
     let analysis = Analysis::new(object, &knowledge);
     let cx = Context { object, kernel, load: &load, options, edited, analysis: &analysis };
     let mut outcome = Outcome::default();
-    for check in CHECKS {
-        check(&cx, &mut outcome);
-    }
-    if object.schedulers().next().is_some() && cx.schedulers().next().is_none() {
-        only_the_missing_type(&mut outcome);
+    // A kernel that lacks the type of every scheduler in the object is told so: which of its functions and fields the
+    // programs would miss besides does not matter to anyone.
+    let hopeless = object.schedulers().next().is_some() && cx.schedulers().next().is_none();
+    for (rule, check) in RULES.iter().zip(CHECKS) {
+        if !(hopeless && matches!(rule.family, Family::Kfunc | Family::Extern | Family::CoRe)) {
+            check(&cx, &mut outcome);
+        }
     }
     let level = |rule: &Rule| {
         options.levels.iter().rev().find(|(name, _)| name == rule.name).map(|(_, level)| *level)
@@ -360,14 +362,6 @@ pub fn check_on(object: &Object<'_>, kernel: Option<&Kernel<'_>>, options: &Opti
     outcome.undecided.retain(|undecided| level(undecided.rule) != Some(Level::Allow));
     outcome.findings.sort_by_key(|finding| (std::cmp::Reverse(finding.level), finding.phase));
     outcome
-}
-
-/// A kernel that lacks the type of every scheduler in the object is told so and little more: which of its functions and
-/// fields the programs would miss besides does not matter to anyone.
-fn only_the_missing_type(outcome: &mut Outcome) {
-    let matters = |rule: &Rule| !matches!(rule.family, Family::Kfunc | Family::Extern | Family::CoRe);
-    outcome.findings.retain(|finding| matters(finding.rule));
-    outcome.undecided.retain(|open| matters(open.rule));
 }
 
 /// Has the loader of scx a hand in the object: `__SCX_*` constants mark the objects that its headers made.
