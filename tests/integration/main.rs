@@ -5,6 +5,7 @@ mod builder;
 mod cli;
 mod fixtures;
 mod inputs;
+mod kernels;
 mod readme;
 mod robust;
 mod schema;
