@@ -208,6 +208,10 @@ pub fn permission(kernel: &Kernel<'_>, kfunc: &str, caller: Caller<'_>) -> Permi
             "scx_bpf_dump() must only be called from ops.dump() and friends".to_owned(),
         );
     }
+    let is_cap = matches!(kfunc, "scx_bpf_sub_grant" | "scx_bpf_sub_revoke" | "scx_bpf_sub_caps");
+    if is_cap && matches!(caller, Caller::Op { form: Form::Cpu, .. }) {
+        return Permission::Ejected("sub-cap kfuncs require a cid-form scheduler".to_owned());
+    }
     match kernel.kfunc_gate() {
         Lookup::Found(KfuncGate::Verifier) => filtered(kernel, sets, caller),
         Lookup::Found(KfuncGate::RunTime) => masked(kernel, kfunc, sets, caller),

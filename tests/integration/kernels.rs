@@ -134,6 +134,18 @@ fn what_a_partial_kernel_lacks_is_not_known() {
 }
 
 #[test]
+fn configurations_answer_for_kconfig_externs() {
+    let stem = "unknown-kconfig__near_strong";
+    let mut target = target_of("least", least(true, |_| {}));
+    let of = |target: &Target| (rules(stem, target), undecided(stem, target));
+    assert_eq!(of(&target), (vec![], vec!["unknown-kconfig"]));
+    target.kconfig = Some("CONFIG_HZ=250\n# CONFIG_HZ_PERIODIC is not set\n".to_owned());
+    assert_eq!(of(&target), (vec![], vec![]));
+    target.kconfig = Some("CONFIG_HZ_250=y\n".to_owned());
+    assert_eq!(of(&target), (vec!["unknown-kconfig"], vec![]));
+}
+
+#[test]
 fn types_of_one_name_that_disagree() {
     let release = built_in("7.3");
     let add = |first: u32| {
@@ -202,6 +214,10 @@ fn kfuncs_that_show_an_argument_of_the_kernel() {
     let hidden = rules(stem, &target_of("hidden", least(true, add(true))));
     assert!(!hidden.contains(&"implicit-kfunc-arguments"), "{hidden:?}");
     assert!(!hidden.contains(&"mismatched-kfunc"), "{hidden:?}");
+    // Kernels like that are in the field.
+    if let Some(found) = full_btf("7.1.13") {
+        assert_eq!(rules(stem, &found), ["implicit-kfunc-arguments", "mismatched-kfunc"]);
+    }
 }
 
 #[test]
@@ -290,6 +306,13 @@ fn kfuncs_may_be_called_from_where_the_facts_say() {
                 let Lookup::Found(ops) = kernel.ops_type(type_name) else { continue };
                 for member in ops.members.iter().filter(|member| member.proto.is_some()) {
                     let got = permission(&kernel, kfunc, Caller::Op { form, member: member.name });
+                    // In the rules of the kernel, not in the table.
+                    let caps = ["scx_bpf_sub_grant", "scx_bpf_sub_revoke", "scx_bpf_sub_caps"];
+                    if form == Form::Cpu && caps.contains(&kfunc.as_str()) {
+                        let text = "sub-cap kfuncs require a cid-form scheduler".to_owned();
+                        assert_eq!(got, Permission::Ejected(text), "{kfunc} from {}", member.name);
+                        continue;
+                    }
                     let allowed = is_allowed(words, cpu_name(member.name));
                     let sleeps = member.may_sleep(&kernel) == Lookup::Found(true);
                     let right = match &got {
