@@ -15,6 +15,7 @@ mod readme;
 mod robust;
 mod schema;
 mod services;
+mod small_kernels;
 mod tools;
 
 use std::path::{Path, PathBuf};
