@@ -230,7 +230,8 @@ fn found_columns() -> usize {
 fn an_object_is_silent_on_the_kernel_it_was_built_for() {
     let target = target::load("7.3").unwrap().remove(0);
     let kernel = Kernel::new(&target).unwrap();
-    let options = Options { arena_rule: ArenaRule::Always, ..Options::default() };
+    let mut options = Options::default();
+    options.arena_rule = ArenaRule::Always;
     let mut wrong = Vec::new();
     let mut seen = 0;
     for path in fixture_objects() {
