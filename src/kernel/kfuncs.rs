@@ -163,14 +163,18 @@ pub fn is_known(kfunc: &str) -> bool {
     entry(kfunc).is_some()
 }
 
-/// May only sleepable programs call it (KF_SLEEPABLE); `None` for a kfunc that the table does not know.
-pub fn must_sleep(kfunc: &str) -> Option<bool> {
-    entry(kfunc).map(|sets| sets & SLEEPABLE != 0).or_else(|| {
-        // Sleepable kfuncs of other sets that schedulers use.
-        let known =
-            matches!(kfunc, "bpf_arena_alloc_pages" | "bpf_arena_free_pages" | "bpf_arena_reserve_pages");
-        known.then_some(false)
-    })
+/// May only sleepable programs call it (KF_SLEEPABLE), on a kernel or else on all; `None` for a kfunc of which that is not
+/// known.
+pub fn must_sleep(kernel: Option<&Kernel<'_>>, kfunc: &str) -> Option<bool> {
+    if matches!(kfunc, "bpf_arena_alloc_pages" | "bpf_arena_free_pages" | "bpf_arena_reserve_pages") {
+        // 7.0 brought a variant for programs that may not sleep, which the verifier puts in their place (seen in guests:
+        // 6.18 refuses, 7.1 does not).
+        let strict = |kernel: &Kernel<'_>| {
+            kernel.function("bpf_arena_alloc_pages_non_sleepable") == Lookup::Absent
+        };
+        return Some(kernel.is_some_and(strict));
+    }
+    entry(kfunc).map(|sets| sets & SLEEPABLE != 0)
 }
 
 /// Does it ask the idle tracking of the kernel itself (`check_builtin_idle_enabled`).

@@ -299,8 +299,8 @@ fn kfuncs_may_be_called_from_where_the_facts_say() {
             if kernel.params(found.proto).len() != count {
                 says(format!("{} arguments, expected {prototype}", kernel.params(found.proto).len()));
             }
-            if must_sleep(kfunc) != Some(flags.contains("KF_SLEEPABLE")) {
-                says(format!("sleeps: {:?}, expected {flags}", must_sleep(kfunc)));
+            if must_sleep(Some(&kernel), kfunc) != Some(flags.contains("KF_SLEEPABLE")) {
+                says(format!("sleeps: {:?}, expected {flags}", must_sleep(Some(&kernel), kfunc)));
             }
             for (form, type_name) in [(Form::Cpu, "sched_ext_ops"), (Form::Cid, "sched_ext_ops_cid")] {
                 let Lookup::Found(ops) = kernel.ops_type(type_name) else { continue };
