@@ -82,6 +82,26 @@ pub fn differences(document: &Document, seen: &Observation) -> Vec<String> {
     found
 }
 
+/// Marks a difference that no file shows in advance.
+pub const UNFORESEEN: &str = "no file shows this";
+
+/// What failed only when it ran or was verified. The static report does not take the place of either, so its error is
+/// no bug; all the same it was wrong.
+fn unforeseeable(phase: Phase, map: Option<&str>, seen: &Observation) -> Option<String> {
+    match phase {
+        Phase::Load => {
+            let program = seen.phase("load")?.program.as_ref()?;
+            Some(format!("the verifier refuses program '{program}'"))
+        }
+        Phase::Attach | Phase::Run => {
+            let mut maps = seen.attach.iter().filter(|attach| map.is_none_or(|map| map == attach.map));
+            let exit = maps.find(|attach| attach.call_ok && !attach.ok)?.exit.as_ref()?;
+            Some(format!("{}: {}", exit.reason, exit.message))
+        }
+        Phase::Open => None,
+    }
+}
+
 fn difference(document: &Document, verdict: &Verdict, phase: Phase, seen: &Observation) -> Option<String> {
     let expected = match phase {
         Phase::Open => verdict.open,
@@ -104,9 +124,13 @@ fn difference(document: &Document, verdict: &Verdict, phase: Phase, seen: &Obser
                 rules.join(", ")
             ))
         }
-        (Answer::Pass, Came::Fail) => {
-            Some(format!("{}{of} failed, the static report says it succeeds", phase.as_str()))
-        }
+        (Answer::Pass, Came::Fail) => Some(match unforeseeable(phase, verdict.struct_ops.as_deref(), seen) {
+            Some(what) => format!(
+                "{}{of} failed, the static report says it succeeds; {UNFORESEEN}: {what}",
+                phase.as_str()
+            ),
+            None => format!("{}{of} failed, the static report says it succeeds", phase.as_str()),
+        }),
         _ => None,
     }
 }

@@ -50,7 +50,11 @@ pub fn full(
             print_failure(failure, out)?;
         }
         for difference in &seen.differs {
-            writeln!(out, "  differs: {difference} (please report this: it is a bug in scx-lint)")?;
+            let plea = match difference.contains(super::agree::UNFORESEEN) {
+                true => "",
+                false => " (please report this: it is a bug in scx-lint)",
+            };
+            writeln!(out, "  differs: {difference}{plea}")?;
         }
         if verbose {
             print_programs(seen, out)?;

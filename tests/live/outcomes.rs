@@ -74,7 +74,9 @@ fn made_to_fail(image: &str) -> Result<(), Failed> {
     check(seen.len() == names.len(), || format!("{} observations", seen.len()))?;
     let dump = || serde_json::to_string_pretty(&seen).unwrap_or_default();
     for seen in &seen {
-        check(seen.failure.is_none() && seen.differs.is_empty(), dump)?;
+        // What only shows when it runs, the static report cannot foresee; it may say no more than that.
+        let excused = |words: &String| words.contains(scx_lint::live::agree::UNFORESEEN);
+        check(seen.failure.is_none() && seen.differs.iter().all(excused), dump)?;
     }
     let clean = |attach: &AttachSeen| {
         attach.ok
