@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::OnceLock;
 
-use scx_lint::checks::{self, ArenaRule, Options, RULES};
+use scx_lint::checks::{self, ArenaRule, Loader, Options, RULES};
 use scx_lint::finding::{Level, Outcome};
 use scx_lint::kernel::builtin::RELEASES;
 use scx_lint::kernel::{Kernel, target};
@@ -254,9 +254,26 @@ fn an_object_is_silent_on_the_kernel_it_was_built_for() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+#[test]
+fn constants_of_scx_are_missed_by_a_naked_loader() {
+    let path = root().join("fixtures/obj/clang-19/unfilled-scx-constants__near_auto.bpf.o");
+    let data = std::fs::read(&path).unwrap();
+    let object = Object::open(&data, "constants.bpf.o").unwrap();
+    let fires = |loader| {
+        let mut options = Options::default();
+        options.loader = loader;
+        let outcome = checks::check(&object, &options);
+        outcome.findings.iter().any(|finding| finding.rule.name == "unfilled-scx-constants")
+    };
+    assert!(fires(Loader::Plain));
+    assert!(!fires(Loader::Auto));
+    assert!(!fires(Loader::Scx));
+}
+
 /// Rules whose firing case is built in memory: an object of a million instructions is no file to keep, and no compiler
-/// writes broken BTF; the last four need a kernel that no built-in release is (`kernels.rs`).
-const IN_MEMORY: [&str; 6] = [
+/// writes broken BTF; four need a kernel that no built-in release is (`small_kernels.rs`), one another loader.
+const IN_MEMORY: [&str; 7] = [
+    "unfilled-scx-constants",
     "oversized-program",
     "malformed-btf",
     "no-sched-ext",
