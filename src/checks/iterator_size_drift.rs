@@ -33,6 +33,9 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             let (Some(local), Some(theirs)) = (local, theirs) else { continue };
             if local < theirs {
                 let message = format!("struct {iterator} is {local} bytes long here and {theirs} in the kernel");
+                // It depends on what lies beside it on the stack, which is seldom nothing.
+                let reason = format!("{message}: whether the verifier finds room for it on the stack is not known");
+                out.undecided(&ITERATOR_SIZE_DRIFT, Subject::program(cx.object, program), reason);
                 out.found(&ITERATOR_SIZE_DRIFT, Subject::program(cx.object, program), message)
                     .help("compile against the newer vmlinux.h; a larger struct works on older kernels")
                     .via(call.site(), program, format!("used in program '{}'", function.name));

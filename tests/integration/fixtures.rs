@@ -271,11 +271,12 @@ fn constants_of_scx_are_missed_by_a_naked_loader() {
 }
 
 /// Rules whose firing case is built in memory: an object of a million instructions is no file to keep, and no compiler
-/// writes broken BTF; four need a kernel that no built-in release is (`small_kernels.rs`), one another loader.
+/// writes broken BTF; one needs another loader, and the last four a kernel that no built-in release is
+/// (`small_kernels.rs`).
 const IN_MEMORY: [&str; 7] = [
-    "unfilled-scx-constants",
     "oversized-program",
     "malformed-btf",
+    "unfilled-scx-constants",
     "no-sched-ext",
     "ambiguous-core-relocation",
     "truncated-enum64",

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use scx_lint::btf::build::{Builder, Field};
 use scx_lint::btf::{Btf, Kind, TypeId};
-use scx_lint::checks::{self, Options};
+use scx_lint::checks::{self, Loader, Options};
 use scx_lint::finding::{Level, Outcome};
 use scx_lint::kernel::builtin::RELEASES;
 use scx_lint::kernel::kfuncs::{Caller, Permission, must_sleep, permission};
@@ -131,6 +131,22 @@ fn what_a_partial_kernel_lacks_is_not_known() {
     assert_eq!(rules("missing-kfunc__unloaded", &partial), ["missing-kfunc"]);
     assert_eq!(rules("unknown-struct-ops-type__cid", &partial), ["unknown-struct-ops-type"]);
     assert_eq!(rules("unknown-ops-member__value", &partial), ["unknown-ops-member"]);
+}
+
+#[test]
+fn constants_that_a_naked_loader_leaves_zero() {
+    let release = built_in("7.3");
+    let kernel = Kernel::new(&release).unwrap();
+    let data = fixture("unknown-ops-member__near_cleared");
+    let object = Object::open(&data, "edited").unwrap();
+    let fires = |loader| {
+        let mut options = Options::default();
+        options.loader = loader;
+        let outcome = checks::check_on(&object, Some(&kernel), &options);
+        outcome.findings.iter().any(|finding| finding.rule.name == "unfilled-scx-constants")
+    };
+    assert!(fires(Loader::Plain));
+    assert!(!fires(Loader::Scx));
 }
 
 #[test]
