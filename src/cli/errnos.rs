@@ -88,6 +88,11 @@ static MEANINGS: &[Meaning] = &[
     },
     Meaning { name: "EBADF", number: 9, causes: &[("attach", &["a member's program was not loaded"])] },
     Meaning {
+        name: "EAGAIN",
+        number: 11,
+        causes: &[("load", &["the verifier was interrupted; libbpf tries five times before it says so"])],
+    },
+    Meaning {
         name: "ENOMEM",
         number: 12,
         causes: &[
@@ -140,6 +145,11 @@ static MEANINGS: &[Meaning] = &[
         ],
     },
     Meaning {
+        name: "EEXIST",
+        number: 17,
+        causes: &[("load", &["a map is pinned where something is already"])],
+    },
+    Meaning {
         name: "ENODEV",
         number: 19,
         causes: &[("attach", &["a sub-scheduler (sub_cgroup_id above 1), and no root scheduler is enabled"])],
@@ -179,6 +189,14 @@ static MEANINGS: &[Meaning] = &[
         ],
     },
     Meaning {
+        name: "ENOSPC",
+        number: 28,
+        causes: &[(
+            "load",
+            &["the verifier's log did not fit its buffer; libbpf tries again with a larger one"],
+        )],
+    },
+    Meaning {
         name: "ERANGE",
         number: 34,
         causes: &[(
@@ -188,6 +206,11 @@ static MEANINGS: &[Meaning] = &[
                 "an offset outside a map's value, or a CO-RE offset that does not fit the instruction",
             ],
         )],
+    },
+    Meaning {
+        name: "ENOSYS",
+        number: 38,
+        causes: &[("load", &["a kernel without the bpf() system call: CONFIG_BPF_SYSCALL"])],
     },
     Meaning {
         name: "EOPNOTSUPP",
