@@ -1,4 +1,5 @@
-//! How long a lint takes: reading an object, reading and judging it, and the whole process.
+//! How long a lint takes: reading an object, reading and judging it, for no kernel and for all releases, and the whole
+//! process.
 //!
 //! `cargo bench` runs over the recorded objects of real schedulers where this machine has them beside the package,
 //! otherwise over the fixtures. The largest object and one of middle size are shown by name, the rest in one sum.
@@ -10,6 +11,7 @@ use std::process::{Command, Stdio};
 use divan::Bencher;
 use divan::counter::BytesCount;
 use scx_lint::checks::{self, Options};
+use scx_lint::kernel::{Kernel, target};
 use scx_lint::object::Object;
 
 fn main() {
@@ -98,6 +100,32 @@ fn whole_process(bencher: Bencher<'_, '_>, input: &Input) {
                 .status()
                 .unwrap();
             assert!(matches!(status.code(), Some(0..=2)), "{}: {status}", path.display());
+        }
+    });
+}
+
+/// Unpacking a built-in release and reading its types.
+#[divan::bench]
+fn built_in_release(bencher: Bencher<'_, '_>) {
+    bencher.bench(|| {
+        for target in target::load(divan::black_box("7.3")).unwrap() {
+            divan::black_box(Kernel::new(&target).unwrap().has_sched_ext());
+        }
+    });
+}
+
+/// Opening and judging an object for all built-in releases, which are unpacked before.
+#[divan::bench(args = inputs())]
+fn all_releases(bencher: Bencher<'_, '_>, input: &Input) {
+    let targets = target::load("all").unwrap();
+    let kernels: Vec<Kernel<'_>> = targets.iter().map(|target| Kernel::new(target).unwrap()).collect();
+    let options = Options::default();
+    bencher.counter(input.bytes()).bench(|| {
+        for (_, data) in &input.files {
+            let Ok(object) = Object::open(divan::black_box(data), "bench.bpf.o") else { continue };
+            for kernel in &kernels {
+                divan::black_box(checks::check_on(&object, Some(kernel), &options));
+            }
         }
     });
 }

@@ -281,10 +281,7 @@ pub fn main() -> ExitCode {
         Some(Command::Kernel(command)) => kernel::run(&command),
         Some(Command::Explain { what }) => explain(&what),
         Some(Command::Rules { names, markdown }) => rules(names, markdown),
-        Some(Command::Completions { shell }) => written(|out| {
-            shell::completions(shell, Cli::command(), out);
-            Ok(())
-        }),
+        Some(Command::Completions { shell }) => written(|out| shell::completions(shell, Cli::command(), out)),
         Some(Command::Man) => written(|out| shell::man(Cli::command(), out)),
     };
     match result {
@@ -377,6 +374,7 @@ fn configuration(lint: &Lint) -> Result<Config, Failure> {
     if !lint.kernel.is_empty() {
         config.kernels.clone_from(&lint.kernel);
     }
+    config.kconfig = lint.kconfig.clone().or(config.kconfig);
     config.arena_rule = lint.arena_rule.map(ArenaRuleArg::key).or(config.arena_rule);
     config.loader = lint.loader.map(LoaderArg::key).or(config.loader);
     config.fail_on = lint.fail_on.map(FailOn::key).or(config.fail_on);
@@ -418,7 +416,7 @@ fn lint(lint: &Lint) -> Result<u8, Failure> {
     for names in &config.kernels {
         targets.extend(target::load(names)?);
     }
-    if let Some(path) = &lint.kconfig {
+    if let Some(path) = &config.kconfig {
         let config = target::read_kconfig(path)?;
         targets.iter_mut().for_each(|target| target.kconfig = Some(config.clone()));
     }

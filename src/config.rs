@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::checks::{self, ArenaRule, Loader};
 use crate::finding::Level;
+use crate::kernel::builtin;
 use crate::suggest::nearest;
 use crate::suppress::{Allow, Pattern, Place};
 
@@ -15,9 +16,12 @@ use crate::suppress::{Allow, Pattern, Place};
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Config {
-    /// `--kernel`: targets.
+    /// `--kernel`: targets; files are relative to this file.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub kernels: Vec<String>,
+    /// `--kconfig`: configuration of these kernels, relative to this file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kconfig: Option<PathBuf>,
     /// `--arena-rule`: `auto`, `always` or `one`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub arena_rule: Option<ArenaRuleKey>,
@@ -278,6 +282,14 @@ impl Config {
         let folder = self.folder.clone();
         self.source_root.iter_mut().for_each(|root| *root = folder.join(&*root));
         self.baseline = self.baseline.map(|path| folder.join(path));
+        self.kconfig = self.kconfig.map(|path| folder.join(path));
+        for name in &mut self.kernels {
+            // A release wins over a file of its name, as on the command line.
+            let file = folder.join(&*name);
+            if builtin::find(name).is_none() && file.is_file() {
+                *name = file.display().to_string();
+            }
+        }
         self.clang.flags = relative_to(&folder, &self.clang.flags);
         Ok(self)
     }

@@ -30,7 +30,8 @@ pub(super) fn roles<'a>(cx: &Context<'a, '_>, program: FuncIdx) -> Vec<Role<'a>>
         "tracing" | "tracepoint" | "raw_tracepoint" | "raw_tracepoint_writable" | "perf_event" | "lsm" => {
             plain(Caller::Tracing)
         }
-        "unspec" => Vec::new(),
+        // One that replaces a function takes on the type of the program that it is attached to.
+        "unspec" | "ext" => Vec::new(),
         _ => plain(Caller::Other),
     }
 }

@@ -5,15 +5,15 @@ use std::collections::HashMap;
 use super::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
-use crate::kernel::{Kernel, Lookup};
+use crate::kernel::{Kernel, KfuncGate, Lookup};
 use crate::object::{FuncIdx, Object};
 
 rule! {
     /// Functions call each other more than 16 frames deep, or recursively.
     ///
     /// ## Why it matters
-    /// The verifier follows 8 frames up to kernel 7.1 and 16 from 7.2; a call to a global function starts the count again from 7.1. This fires
-    /// where every kernel refuses: more than 16 frames of static functions in a row.
+    /// The verifier follows 8 frames up to kernel 7.1 and 16 from 7.2; a call to a global function starts the count again from 7.1. Without a
+    /// kernel this fires where every kernel refuses: more than 16 frames of static functions in a row.
     /// ## Fix
     /// Flatten the chain, or let functions be inlined.
     /// ## Sources
@@ -30,9 +30,22 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         _ => LIMIT,
     };
     for (program, function, _) in cx.loaded() {
-        let starts = std::iter::once(program).chain(object.code_of(program).map(|(f, _)| f).filter(|&f| is_global(object, f)));
-        let mut depths = HashMap::new();
-        let deepest = starts.filter_map(|start| frames(object, start, &mut depths, 0)).max();
+        let globals = object.code_of(program).map(|(f, _)| f).filter(|&f| is_global(object, f));
+        let starts: Vec<_> = std::iter::once(program).chain(globals).collect();
+        let counts_on = cx.kernel.map_or(Lookup::Found(false), counts_on);
+        let deepest = |through_globals: bool| {
+            let mut depths = HashMap::new();
+            starts.iter().filter_map(|&start| frames(object, start, &mut depths, 0, through_globals)).max()
+        };
+        let mut found = deepest(counts_on == Lookup::Found(true));
+        if let Lookup::Unknown(reason) = counts_on {
+            let most = deepest(true);
+            if most > Some(limit) && found <= Some(limit) {
+                out.undecided(&DEEP_CALL_CHAIN, Subject::program(object, program), reason);
+                found = None;
+            }
+        }
+        let deepest = found;
         let (message, text) = match deepest {
             Some(frames) if frames > CYCLE => {
                 (format!("program '{}' calls a function recursively", function.name), None)
@@ -54,6 +67,23 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     }
 }
 
+/// Does the count of frames go on where a global function is called. It starts again there in 7.1 and later (the
+/// verifier's kfunc filter came with that release), and did not up to 6.19. Of 7.0 nobody knows: it is the first to know
+/// which struct_ops map a program belongs to.
+fn counts_on(kernel: &Kernel<'_>) -> Lookup<bool> {
+    match kernel.kfunc_gate() {
+        Lookup::Found(KfuncGate::RunTime)
+            if kernel.function("bpf_prog_assoc_struct_ops") == Lookup::Found(()) =>
+        {
+            Lookup::Unknown(
+                "whether this kernel counts the frames below a global function with those above is not known".into(),
+            )
+        }
+        Lookup::Found(gate) => Lookup::Found(gate == KfuncGate::RunTime),
+        _ => Lookup::Found(false),
+    }
+}
+
 /// More frames than there can be: a recursion.
 const CYCLE: usize = 1 << 20;
 
@@ -61,12 +91,13 @@ fn is_global(object: &Object<'_>, function: FuncIdx) -> bool {
     object[function].global && !object[function].hidden
 }
 
-/// Frames of the deepest chain of static functions from here, this one included.
+/// Frames of the deepest chain of functions from here, this one included; global ones below count or not.
 fn frames(
     object: &Object<'_>,
     function: FuncIdx,
     known: &mut HashMap<FuncIdx, Option<usize>>,
     depth: usize,
+    through_globals: bool,
 ) -> Option<usize> {
     if let Some(&frames) = known.get(&function) {
         // Still open: the chain has come back to it.
@@ -79,9 +110,9 @@ fn frames(
     known.insert(function, None);
     let calls = object[function].calls.iter().filter_map(|&(insn, target)| {
         let is_call = object[function].code.get(insn.0).is_some_and(crate::insn::Insn::is_call);
-        target.filter(|&target| is_call && !is_global(object, target))
+        target.filter(|&target| is_call && (through_globals || !is_global(object, target)))
     });
-    let below = calls.filter_map(|target| frames(object, target, known, depth + 1)).max();
+    let below = calls.filter_map(|target| frames(object, target, known, depth + 1, through_globals)).max();
     let frames = 1 + below.unwrap_or(0);
     known.insert(function, Some(frames));
     Some(frames)

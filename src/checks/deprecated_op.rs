@@ -2,6 +2,7 @@
 
 use super::Context;
 use crate::finding::{Outcome, Site, Subject};
+use crate::kernel::{Kernel, Lookup};
 
 rule! {
     /// A callback that the kernel has deprecated.
@@ -16,6 +17,11 @@ rule! {
 }
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
+    // The kfunc that takes the place of what only cpu_release might call came with the warning.
+    let successor = |kernel: &Kernel<'_>| kernel.function("scx_bpf_reenqueue_local___v2") == Lookup::Found(());
+    if !cx.kernel.is_none_or(successor) {
+        return;
+    }
     for (index, ops) in cx.schedulers() {
         for name in ["cpu_acquire", "cpu_release"] {
             if let Some(program) = ops.callback(name) {

@@ -5,7 +5,7 @@ use crate::btf::core::RelocationKind;
 use crate::errno::Errno;
 use crate::finding::{Level, Outcome, Site, Subject};
 use crate::insn::Class;
-use crate::kernel::Lookup;
+use crate::kernel::{KernelArenaRule, Lookup};
 use crate::load::CoreFate;
 use crate::object::Form;
 
@@ -93,7 +93,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                 .via(Site::Insn(used.function, used.insn), program, "this write");
             if level == Level::Error {
                 finding.errno(Errno::EACCES);
-                if cx.kernel.is_none_or(|kernel| kernel.has_arena_arguments() || form == Form::Cid) {
+                if cx.kernel.is_none_or(|kernel| kernel.arena_rule() != KernelArenaRule::None) {
                     finding.quote("cannot write into ptr_task_struct");
                 }
             } else {

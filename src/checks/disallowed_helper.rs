@@ -5,6 +5,7 @@ use super::walk::{Sight, Walk};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::insn::Insn;
+use crate::kernel::exceptions;
 
 rule! {
     /// A callback calls a helper that struct_ops programs of sched_ext may not call.
@@ -34,8 +35,10 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             continue;
         }
         let subject = Subject::program(object, program);
-        let refused =
-            |insn: Insn| insn.helper().is_some_and(|id| (1..=211).contains(&id) && !ALLOWED.contains(&id));
+        let offered = |id| {
+            ALLOWED.contains(&id) && cx.kernel.is_none_or(|kernel| exceptions::offers_helper(kernel, id))
+        };
+        let refused = |insn: Insn| insn.helper().is_some_and(|id| (1..=211).contains(&id) && !offered(id));
         match Walk::new(cx, program).first(refused) {
             Sight::Certain(site, insn) => {
                 let id = object[site].code.get(insn.0).map_or(0, |insn| insn.imm);

@@ -45,6 +45,23 @@ pub(super) fn of<'a, 'd>(cx: &Context<'a, 'd>, program: FuncIdx) -> Vec<KfuncCal
     calls
 }
 
+/// Is the call in code that runs as a callback only: of a timer or work queue, that is not while the program runs, or of
+/// a loop.
+pub(super) fn is_in_callback(object: &Object<'_>, call: &KfuncCall<'_, '_>) -> bool {
+    let mut seen = vec![call.program];
+    let mut next = 0;
+    while let Some(&function) = seen.get(next) {
+        next += 1;
+        for &(insn, target) in &object[function].calls {
+            let is_call = object[function].code.get(insn.0).is_some_and(crate::insn::Insn::is_call);
+            if let Some(target) = target.filter(|target| is_call && !seen.contains(target)) {
+                seen.push(target);
+            }
+        }
+    }
+    !seen.contains(&call.function)
+}
+
 /// For each kfunc, by a key of the caller's, the call that the verifier is surest to walk; the first of equals.
 pub(super) fn surest<'a, 'd>(
     cx: &Context<'a, 'd>,

@@ -63,6 +63,12 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                         continue;
                     }
                 };
+                // A timer's callback runs when no callback of the scheduler does.
+                if phase == Phase::Run && kfunc_calls::is_in_callback(cx.object, &call) {
+                    let reason = format!("kfunc '{name}' {what}, and this call is in a callback, which may run elsewhere");
+                    out.undecided_at(&KFUNC_OUTSIDE_ITS_OPS, phase, subject, reason);
+                    continue;
+                }
                 if reached == Reached::Possible {
                     out.undecided_at(
                         &KFUNC_OUTSIDE_ITS_OPS,

@@ -39,7 +39,11 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             _ => None,
         };
         let name = &cx.object[ops.map].name;
-        for member in &ops.members {
+        for (member, fate) in ops.members.iter().zip(&cx.load.ops[index.0].members) {
+            // What the kernel does not get is not judged here.
+            if !fate.reaches_kernel() {
+                continue;
+            }
             // A pointer that is no callback. Without such a member, as in 6.12, the text is another, the error the same.
             // With a kernel in view that is the business of the rule on mismatched members.
             if let Value::Bytes(bytes) = member.value

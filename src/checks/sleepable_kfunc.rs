@@ -11,6 +11,7 @@ rule! {
     ///
     /// ## Why it matters
     /// `scx_bpf_create_dsq` and `scx_bpf_cid_override` may sleep: the verifier takes calls to them in sleepable programs only.
+    /// Before 7.0 so may the kfuncs that allocate, free and reserve pages of an arena.
     /// ## Example
     /// ```c
     /// s32 BPF_STRUCT_OPS(demo_init) { return scx_bpf_create_dsq(0, -1); }   /* BPF_STRUCT_OPS_SLEEPABLE */
@@ -25,7 +26,7 @@ rule! {
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (program, function, entry) in cx.loaded().filter(|(_, _, entry)| !entry.sleepable) {
         let roles = callers::roles(cx, program);
-        let calls = kfunc_calls::of(cx, program).into_iter().filter(|call| must_sleep(call.name) == Some(true));
+        let calls = kfunc_calls::of(cx, program).into_iter().filter(|call| must_sleep(cx.kernel, call.name) == Some(true));
         // Without a kernel: a strong extern resolves or fails the load, so that the call is refused either way.
         let resolved = calls.filter(|call| match cx.kernel {
             Some(_) => matches!(call.fate, ExternFate::Kfunc(_)),

@@ -7,6 +7,7 @@ use super::walk::{Sight, Walk};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::insn::{Class, Insn};
+use crate::kernel::{KfuncGate, Lookup};
 use crate::object::{FuncIdx, InsnIdx, Object};
 
 rule! {
@@ -77,11 +78,17 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     }
 }
 
-/// Kernels from 7.1 give these members a stack of their own, so that not every kernel adds the frames up.
+/// Does a program get a stack of its own, so that frames count singly: `dispatch` from 7.1 (the release of the verifier's
+/// kfunc filter) and `sub_caps_updated` (7.3), where sub-schedulers are compiled in. Without a kernel: on some kernel.
 fn has_private_stack(cx: &Context<'_, '_>, program: FuncIdx) -> bool {
-    cx.object.schedulers().any(|(_, ops)| {
-        ["dispatch", "sub_caps_updated"].iter().any(|name| ops.callback(name) == Some(program))
-    })
+    let has = cx.kernel.is_none_or(|kernel| {
+        kernel.has_sub_schedulers() && kernel.kfunc_gate() == Lookup::Found(KfuncGate::Verifier)
+    });
+    let served = || {
+        let mut members = cx.callbacks_of(program).into_iter().map(|(.., member)| member);
+        members.any(|member| matches!(member, "dispatch" | "sub_caps_updated"))
+    };
+    has && served()
 }
 
 /// Bytes below r10 that a load or store reaches; 0 for anything else.

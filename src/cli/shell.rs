@@ -14,13 +14,18 @@ pub(super) enum Shell {
 }
 
 /// Prints the completions of a shell.
-pub(super) fn completions(shell: Shell, mut command: Command, out: &mut impl Write) {
+pub(super) fn completions(shell: Shell, mut command: Command, out: &mut impl Write) -> io::Result<()> {
     let target = match shell {
         Shell::Bash => Target::Bash,
         Shell::Zsh => Target::Zsh,
         Shell::Fish => Target::Fish,
     };
-    clap_complete::generate(target, &mut command, "scx-lint", out);
+    let mut script = Vec::new();
+    clap_complete::generate(target, &mut command, "scx-lint", &mut script);
+    // clap_complete 4.6 takes the dash in a program's name for the bound between commands in one half of the bash script and
+    // not in the other, so that nothing after a subcommand would be completed.
+    let script = String::from_utf8_lossy(&script).replace("scx__subcmd__lint", "scx__lint");
+    out.write_all(script.as_bytes())
 }
 
 /// Prints the manual page, in roff: the options, then each subcommand's.

@@ -3,6 +3,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -49,9 +50,15 @@ pub(super) fn compile(source: &str, compiler: &Compiler) -> Result<Vec<u8>, Inpu
             command.arg("-fdebug-compilation-dir=.").arg("-c").arg(source);
         }
     }
-    let status = command.args(&compiler.flags).arg("-o").arg(&object).status();
-    let status = status
+    if std::io::stderr().is_terminal() {
+        command.arg("-fcolor-diagnostics");
+    }
+    let output = command.args(&compiler.flags).arg("-o").arg(&object).output();
+    let output = output
         .map_err(|error| input_error("no-compiler", &format!("cannot run {}: {error}", clang.display())))?;
+    // In one piece: sources are compiled in parallel.
+    let _ = std::io::stderr().lock().write_all(&output.stderr);
+    let status = output.status;
     if !status.success() {
         let how = if database.is_some() {
             "with the flags of compile_commands.json"

@@ -163,14 +163,18 @@ pub fn is_known(kfunc: &str) -> bool {
     entry(kfunc).is_some()
 }
 
-/// May only sleepable programs call it (KF_SLEEPABLE); `None` for a kfunc that the table does not know.
-pub fn must_sleep(kfunc: &str) -> Option<bool> {
-    entry(kfunc).map(|sets| sets & SLEEPABLE != 0).or_else(|| {
-        // Sleepable kfuncs of other sets that schedulers use.
-        let known =
-            matches!(kfunc, "bpf_arena_alloc_pages" | "bpf_arena_free_pages" | "bpf_arena_reserve_pages");
-        known.then_some(false)
-    })
+/// May only sleepable programs call it (KF_SLEEPABLE), on a kernel or else on all; `None` for a kfunc of which that is not
+/// known.
+pub fn must_sleep(kernel: Option<&Kernel<'_>>, kfunc: &str) -> Option<bool> {
+    if matches!(kfunc, "bpf_arena_alloc_pages" | "bpf_arena_free_pages" | "bpf_arena_reserve_pages") {
+        // 7.0 brought a variant for programs that may not sleep, which the verifier puts in their place (seen in guests:
+        // 6.18 refuses, 7.1 does not).
+        let strict = |kernel: &Kernel<'_>| {
+            kernel.function("bpf_arena_alloc_pages_non_sleepable") == Lookup::Absent
+        };
+        return Some(kernel.is_some_and(strict));
+    }
+    entry(kfunc).map(|sets| sets & SLEEPABLE != 0)
 }
 
 /// Does it ask the idle tracking of the kernel itself (`check_builtin_idle_enabled`).
@@ -199,6 +203,19 @@ pub fn permission(kernel: &Kernel<'_>, kfunc: &str, caller: Caller<'_>) -> Permi
             Permission::Granted
         };
     };
+    // Every kernel lets it load everywhere, and looks whether a dump is on when it runs.
+    if kfunc == "scx_bpf_dump_bstr"
+        && let Caller::Op { member, .. } = caller
+        && !matches!(cpu_name(member), "dump" | "dump_cpu" | "dump_task")
+    {
+        return Permission::Ejected(
+            "scx_bpf_dump() must only be called from ops.dump() and friends".to_owned(),
+        );
+    }
+    let is_cap = matches!(kfunc, "scx_bpf_sub_grant" | "scx_bpf_sub_revoke" | "scx_bpf_sub_caps");
+    if is_cap && matches!(caller, Caller::Op { form: Form::Cpu, .. }) {
+        return Permission::Ejected("sub-cap kfuncs require a cid-form scheduler".to_owned());
+    }
     match kernel.kfunc_gate() {
         Lookup::Found(KfuncGate::Verifier) => filtered(kernel, sets, caller),
         Lookup::Found(KfuncGate::RunTime) => masked(kernel, kfunc, sets, caller),
@@ -261,6 +278,7 @@ mod mask {
     pub(super) const ENQUEUE: u32 = 4;
     pub(super) const SELECT_CPU: u32 = 8;
     pub(super) const REST: u32 = 16;
+    pub(super) const RQ_LOCKED: u32 = CPU_RELEASE | DISPATCH | ENQUEUE | SELECT_CPU | REST;
 }
 
 /// Registration of the sets, then `scx_kf_allowed` as far as the callback alone decides it.
@@ -302,7 +320,10 @@ fn masked(kernel: &Kernel<'_>, kfunc: &str, sets: u16, caller: Caller<'_>) -> Pe
     let (needs, without) = match kfunc {
         // These have no check of their own.
         _ if kfunc.ends_with("_set_slice") || kfunc.ends_with("_set_vtime") => return Permission::Granted,
-        "scx_bpf_create_dsq" => (mask::UNLOCKED, true),
+        // Those that run with a lock may not sleep, which it must.
+        "scx_bpf_create_dsq" => return Permission::Granted,
+        // The task's run queue must be locked, and the task one that the callback was given.
+        "scx_bpf_task_cgroup" => (mask::RQ_LOCKED, false),
         _ if has(SELECT_CPU) && !later => (mask::SELECT_CPU, false),
         _ if has(SELECT_CPU) => (mask::SELECT_CPU | mask::ENQUEUE, true),
         _ if has(ENQUEUE_DISPATCH) => (mask::ENQUEUE | mask::DISPATCH, false),

@@ -107,9 +107,20 @@ fn matrix(document: &Document, out: &mut impl Write) -> io::Result<()> {
                 Fate::Unknown => "unknown",
                 Fate::Unreadable => "unreadable",
             };
-            write!(out, "<td class=\"{class}\">{} {}", cell.fate.sign(), cell.fate.words())?;
-            for rule in &cell.rules {
-                write!(out, "<br><code>{rule}</code>")?;
+            if matrix.is_wide() {
+                let title = [cell.fate.words()].into_iter().chain(cell.rules.iter().copied());
+                let title = title.collect::<Vec<_>>().join(", ");
+                write!(
+                    out,
+                    "<td class=\"{class}\" title=\"{title}\">{} {}",
+                    cell.fate.sign(),
+                    cell.fate.word()
+                )?;
+            } else {
+                write!(out, "<td class=\"{class}\">{} {}", cell.fate.sign(), cell.fate.words())?;
+                for rule in &cell.rules {
+                    write!(out, "<br><code>{rule}</code>")?;
+                }
             }
             write!(out, "</td>")?;
         }

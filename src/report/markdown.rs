@@ -66,8 +66,12 @@ pub fn markdown(document: &Document, repository: &Repository, out: &mut impl Wri
                 Fate::Unknown => "➖",
                 Fate::Unreadable => "⚠️",
             };
-            write!(out, " {sign} {}", cell.fate.words())?;
-            if !cell.rules.is_empty() {
+            if matrix.is_wide() {
+                write!(out, " {sign} {}", cell.fate.word())?;
+            } else {
+                write!(out, " {sign} {}", cell.fate.words())?;
+            }
+            if !matrix.is_wide() && !cell.rules.is_empty() {
                 let rules: Vec<String> = cell.rules.iter().map(|name| rule(repository, name)).collect();
                 write!(out, ": {}", rules.join(", "))?;
             }

@@ -61,6 +61,16 @@ impl Fate {
         }
     }
 
+    /// In one word, for tables of many kernels.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Works => "works",
+            Self::Fails(phase) => phase,
+            Self::Unknown => "",
+            Self::Unreadable => "unreadable",
+        }
+    }
+
     /// One character for narrow columns.
     pub fn sign(self) -> &'static str {
         match self {
@@ -95,6 +105,11 @@ pub(super) fn concerns(finding: &FindingDoc, ops: Option<&str>) -> bool {
 }
 
 impl Matrix {
+    /// There are so many kernels that a cell has room for one word.
+    pub fn is_wide(&self) -> bool {
+        self.columns.len() > 4
+    }
+
     /// The table of a document.
     pub fn of(document: &Document) -> Self {
         let names = kernel_names(document);

@@ -201,7 +201,7 @@ fn result(
             "phase": finding.phase,
             "errno": finding.errno,
             "kernelMessage": finding.kernel_message,
-            "kernels": kernels_of(document, finding),
+            "kernels": finding.kernels.iter().filter_map(|&k| document.kernels.get(k)).map(|k| &k.name).collect::<Vec<_>>(),
             "object": object.title(),
         }),
     }

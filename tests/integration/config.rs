@@ -207,3 +207,24 @@ fn what_the_baseline_has_does_not_fail() {
     assert_eq!(wrong.status.code(), Some(2));
     assert!(both(&wrong).contains("no JSON report"), "{}", both(&wrong));
 }
+
+#[test]
+fn kernels_of_the_configuration_are_targets() {
+    let config = "kernels = [\"7.2,7.3\", \"mine/kernel\"]\n";
+    let folder = project("config-kernels", config, &["good__realistic_cpu"]);
+    let deep = folder.join("mine");
+    fs::create_dir(&deep).unwrap();
+    // Types, as a file that only the configuration's folder leads to: the object's own will do.
+    let object = fs::read(folder.join("good__realistic_cpu.bpf.o")).unwrap();
+    let at = object.windows(4).position(|window| window == [0x9f, 0xeb, 1, 0]).unwrap();
+    let word = |offset: usize| u32::from_le_bytes(*object[at + offset..].first_chunk().unwrap()) as usize;
+    fs::write(deep.join("kernel"), &object[at..at + word(4) + word(16) + word(20)]).unwrap();
+    let names = |report: &Value| {
+        let kernels = report["kernels"].as_array().unwrap();
+        kernels.iter().map(|kernel| kernel["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let found = names(&report(&deep, &["../good__realistic_cpu.bpf.o"]));
+    assert_eq!(found[..2], ["7.2", "7.3"]);
+    assert_eq!(found.len(), 3, "{found:?}");
+    assert_eq!(names(&report(&deep, &["--kernel", "6.18", "../good__realistic_cpu.bpf.o"])), ["6.18"]);
+}

@@ -1,19 +1,56 @@
 //! Every rule on every fixture: what a fixture says of itself is what the rules say.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::OnceLock;
 
-use scx_lint::checks::{self, Options, RULES};
-use scx_lint::finding::Level;
+use scx_lint::checks::{self, ArenaRule, Options, RULES};
+use scx_lint::finding::{Level, Outcome};
+use scx_lint::kernel::builtin::RELEASES;
+use scx_lint::kernel::{Kernel, target};
 use scx_lint::object::Object;
 
 use super::{fixture_objects, name, root};
 
-/// Expectations: rules that must fire, with their phase, and rules that must not.
+/// Where a fixture is linted: with no kernel named, or for a built-in release.
+type Column = Option<&'static str>;
+
+/// No kernel, then every built-in release, oldest first.
+fn columns() -> Vec<Column> {
+    std::iter::once(None).chain(RELEASES.iter().map(|release| Some(release.name))).collect()
+}
+
+/// Expectations: rules that must fire, with their phase, and rules that must not; and where.
 #[derive(Default)]
 struct Expected {
-    fires: BTreeSet<(String, String)>,
-    silent: BTreeSet<String>,
+    fires: BTreeSet<(Column, String, String)>,
+    silent: BTreeSet<(Column, String)>,
+}
+
+impl Expected {
+    /// A fixture that speaks of kernels at all says what fires on each of them.
+    fn speaks_of_kernels(&self) -> bool {
+        self.fires.iter().any(|(at, ..)| at.is_some()) || self.silent.iter().any(|(at, _)| at.is_some())
+    }
+}
+
+/// The places that `7.1`, `6.12,7.2-7.3` and `all` name.
+fn places(kernels: &str) -> Vec<Column> {
+    let position = |name: &str| {
+        let at = RELEASES.iter().position(|release| release.name == name);
+        at.unwrap_or_else(|| panic!("tag for kernel '{name}', which is not built in"))
+    };
+    if kernels == "all" {
+        return columns().split_off(1);
+    }
+    let mut places = Vec::new();
+    for part in kernels.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last) = (position(first), position(last));
+        assert!(first <= last, "tag for kernels '{part}', newer before older");
+        places.extend(RELEASES[first..=last].iter().map(|release| Some(release.name)));
+    }
+    places
 }
 
 /// Reads the tags of an object; for one that cannot carry them, the manifest.
@@ -32,52 +69,201 @@ fn expected(path: &Path, object: &Object<'_>) -> Expected {
     };
     let mut expected = Expected::default();
     for tag in tags {
-        match tag.strip_prefix('!') {
-            Some(rule) => {
-                assert!(checks::find(rule).is_some(), "{stem}: tag for unknown rule {rule}");
-                expected.silent.insert(rule.to_owned());
-            }
+        let (text, phase) = match tag.strip_prefix('!') {
+            Some(text) => (text, None),
             None => {
-                let (rule, phase) = tag.split_once(':').expect("a tag has a phase");
-                assert!(checks::find(rule).is_some(), "{stem}: tag for unknown rule {rule}");
-                expected.fires.insert((rule.to_owned(), phase.to_owned()));
+                let (text, phase) = tag.split_once(':').expect("a tag has a phase");
+                (text, Some(phase))
             }
+        };
+        let (rule, places) = match text.split_once('@') {
+            Some((rule, kernels)) => (rule, places(kernels)),
+            None => (text, vec![None]),
+        };
+        assert!(checks::find(rule).is_some(), "{stem}: tag for unknown rule {rule}");
+        for at in places {
+            match phase {
+                Some(phase) => expected.fires.insert((at, rule.to_owned(), phase.to_owned())),
+                None => expected.silent.insert((at, rule.to_owned())),
+            };
         }
     }
     expected
 }
 
+/// What the rules say of a fixture at one place: a rule, its level or none where it is undecided, and the phase.
+type Verdicts = BTreeSet<(&'static str, Option<Level>, &'static str)>;
+
+fn verdicts(outcome: &Outcome) -> Verdicts {
+    let findings = outcome.findings.iter().map(|f| (f.rule.name, Some(f.level), f.phase.as_str()));
+    let undecided = outcome.undecided.iter().map(|u| (u.rule.name, None, u.phase.as_str()));
+    findings.chain(undecided).collect()
+}
+
+/// Every fixture at every place, in the order of [`fixture_objects`] and [`columns`].
+fn everything() -> &'static [Vec<Verdicts>] {
+    static DONE: OnceLock<Vec<Vec<Verdicts>>> = OnceLock::new();
+    DONE.get_or_init(|| {
+        let data: Vec<_> =
+            fixture_objects().iter().map(|path| (name(path), std::fs::read(path).unwrap())).collect();
+        let column = |kernel: Option<&Kernel<'_>>| -> Vec<Verdicts> {
+            let lint = |(name, data): &(String, Vec<u8>)| {
+                let object = Object::open(data, name).unwrap();
+                verdicts(&checks::check_on(&object, kernel, &Options::default()))
+            };
+            data.iter().map(lint).collect()
+        };
+        // A column each: a kernel is read once.
+        let columns: Vec<Vec<Verdicts>> = std::thread::scope(|scope| {
+            let work: Vec<_> = columns()
+                .into_iter()
+                .map(|at| {
+                    scope.spawn(move || match at {
+                        None => column(None),
+                        Some(release) => {
+                            let target = target::load(release).unwrap().remove(0);
+                            column(Some(&Kernel::new(&target).unwrap()))
+                        }
+                    })
+                })
+                .collect();
+            work.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        (0..data.len()).map(|row| columns.iter().map(|column| column[row].clone()).collect()).collect()
+    })
+}
+
 #[test]
 fn fixtures_get_what_they_expect_and_nothing_else() {
     let mut wrong = Vec::new();
-    for path in fixture_objects() {
-        let data = std::fs::read(&path).unwrap();
-        let object = Object::open(&data, &name(&path)).unwrap();
-        let outcome = checks::check(&object, &Options::default());
-        let expected = expected(&path, &object);
-        let found: BTreeSet<_> = outcome
-            .findings
-            .iter()
-            .map(|finding| ((finding.rule.name.to_owned(), finding.phase.as_str().to_owned()), finding.level))
-            .collect();
-        for (pair, _) in
-            found.iter().filter(|(pair, level)| *level > Level::Note && !expected.fires.contains(pair))
-        {
-            wrong.push(format!("{}: fires unasked: {pair:?}", name(&path)));
-        }
-        for pair in expected.fires.iter().filter(|pair| !found.iter().any(|(found, _)| found == *pair)) {
-            wrong.push(format!("{}: does not fire: {pair:?}", name(&path)));
-        }
-        for ((rule, _), _) in found.iter().filter(|((rule, _), _)| expected.silent.contains(rule)) {
-            wrong.push(format!("{}: near miss fires: {rule}", name(&path)));
+    for (path, found) in fixture_objects().iter().zip(everything()) {
+        let data = std::fs::read(path).unwrap();
+        let object = Object::open(&data, &name(path)).unwrap();
+        let expected = expected(path, &object);
+        for (at, found) in columns().into_iter().zip(found) {
+            if at.is_some() && !expected.speaks_of_kernels() {
+                continue;
+            }
+            let place = at.map_or(String::new(), |release| format!(" on {release}"));
+            let mut says = |what: &str, rule: &str, phase: &str| {
+                wrong.push(format!("{}{place}: {what}: {rule} ({phase})", name(path)));
+            };
+            let tag = |rule: &str, phase: &str| (at, rule.to_owned(), phase.to_owned());
+            for (rule, level, phase) in found {
+                let Some(level) = level else { continue };
+                if *level > Level::Note && !expected.fires.contains(&tag(rule, phase)) {
+                    says("fires unasked", rule, phase);
+                }
+                if expected.silent.contains(&(at, (*rule).to_owned())) {
+                    says("near miss fires", rule, phase);
+                }
+            }
+            for (_, rule, phase) in expected.fires.iter().filter(|(place, ..)| *place == at) {
+                let fires = |&(name, level, when): &(&str, Option<Level>, &str)| {
+                    name == rule && level.is_some() && when == phase
+                };
+                if !found.iter().any(fires) {
+                    says("does not fire", rule, phase);
+                }
+            }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// What every rule says of every fixture, with no kernel and for every built-in release, as it was when somebody last
+/// looked: `E`, `W` and `N` for a finding by its level, `?` for an open question, then the phase.
+#[test]
+fn the_matrix_is_as_it_was() {
+    let mut rows: BTreeMap<(&str, String), Vec<String>> = BTreeMap::new();
+    for (path, found) in fixture_objects().iter().zip(everything()) {
+        for (column, found) in found.iter().enumerate() {
+            for (rule, level, phase) in found {
+                let letter = match level {
+                    Some(Level::Error) => 'E',
+                    Some(Level::Warning) => 'W',
+                    Some(Level::Note) => 'N',
+                    Some(Level::Allow) => unreachable!("an allowed rule reports nothing"),
+                    None => '?',
+                };
+                let fixture = name(path).trim_end_matches(".bpf.o").to_owned();
+                let row = rows.entry((rule, fixture)).or_insert_with(|| vec![String::new(); found_columns()]);
+                let gap = if row[column].is_empty() { "" } else { " " };
+                row[column] = format!("{}{gap}{letter}:{phase}", row[column]);
+            }
+        }
+    }
+    let mut text = String::from("rule\tfixture");
+    for at in columns() {
+        text += &format!("\t{}", at.unwrap_or("none"));
+    }
+    text += "\n";
+    for ((rule, fixture), cells) in rows {
+        let cells: Vec<_> = cells.iter().map(|cell| if cell.is_empty() { "-" } else { cell }).collect();
+        text += &format!("{rule}\t{fixture}\t{}\n", cells.join("\t"));
+    }
+    let path = root().join("tests/snapshots/matrix.tsv");
+    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+        std::fs::write(&path, text).unwrap();
+        return;
+    }
+    let old = std::fs::read_to_string(&path).unwrap_or_default();
+    let (old, new): (BTreeSet<_>, BTreeSet<_>) = (old.lines().collect(), text.lines().collect());
+    let gone = old.difference(&new).map(|line| format!("-{line}"));
+    let came = new.difference(&old).map(|line| format!("+{line}"));
+    let mut diff: Vec<_> = gone.chain(came).collect();
+    diff.sort_by(|a, b| a[1..].cmp(&b[1..]));
+    assert!(
+        diff.is_empty(),
+        "tests/snapshots/matrix.tsv differs; if the new rows are right, write them with UPDATE_SNAPSHOTS=1 cargo test the_matrix\n{}",
+        diff.join("\n")
+    );
+}
+
+fn found_columns() -> usize {
+    RELEASES.len() + 1
+}
+
+/// The headers of the fixtures declare what 7.3 declares, so what is fine there finds nothing amiss on 7.3. They declare
+/// the flag of the always-mapped rule too, so that rule is taken to be in force.
+#[test]
+fn an_object_is_silent_on_the_kernel_it_was_built_for() {
+    let target = target::load("7.3").unwrap().remove(0);
+    let kernel = Kernel::new(&target).unwrap();
+    let mut options = Options::default();
+    options.arena_rule = ArenaRule::Always;
+    let mut wrong = Vec::new();
+    let mut seen = 0;
+    for path in fixture_objects() {
+        let is_fine = name(&path).starts_with("good__") || name(&path).contains("__near_");
+        if !is_fine {
+            continue;
+        }
+        let data = std::fs::read(&path).unwrap();
+        let object = Object::open(&data, &name(&path)).unwrap();
+        let expected = expected(&path, &object);
+        seen += 1;
+        for finding in checks::check_on(&object, Some(&kernel), &options).findings {
+            let asked = expected.fires.iter().any(|(_, rule, _)| rule == finding.rule.name);
+            if finding.level > Level::Note && !asked {
+                wrong.push(format!("{}: {}: {}", name(&path), finding.rule.name, finding.message));
+            }
+        }
+    }
+    assert!(seen > 50, "only {seen} fixtures");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 /// Rules whose firing case is built in memory: an object of a million instructions is no file to keep, and no compiler
-/// writes broken BTF.
-const IN_MEMORY: [&str; 2] = ["oversized-program", "malformed-btf"];
+/// writes broken BTF; the last four need a kernel that no built-in release is (`kernels.rs`).
+const IN_MEMORY: [&str; 6] = [
+    "oversized-program",
+    "malformed-btf",
+    "no-sched-ext",
+    "ambiguous-core-relocation",
+    "truncated-enum64",
+    "implicit-kfunc-arguments",
+];
 
 #[test]
 fn every_rule_has_a_fixture_that_fires_and_one_that_must_not() {
@@ -87,11 +273,12 @@ fn every_rule_has_a_fixture_that_fires_and_one_that_must_not() {
         let data = std::fs::read(&path).unwrap();
         let object = Object::open(&data, &name(&path)).unwrap();
         let expected = expected(&path, &object);
-        silent.extend(expected.silent);
-        fires.extend(expected.fires.into_iter().map(|(rule, _)| rule));
+        silent.extend(expected.silent.into_iter().map(|(_, rule)| rule));
+        fires.extend(expected.fires.into_iter().map(|(_, rule, _)| rule));
     }
-    for rule in RULES.iter().filter(|rule| !IN_MEMORY.contains(&rule.name)) {
-        assert!(fires.contains(rule.name), "no fixture fires {}", rule.name);
+    for rule in RULES {
+        let in_memory = IN_MEMORY.contains(&rule.name);
+        assert!(in_memory || fires.contains(rule.name), "no fixture fires {}", rule.name);
         assert!(silent.contains(rule.name), "no fixture is a near miss of {}", rule.name);
     }
 }

@@ -2,10 +2,12 @@
 
 mod arena;
 mod builder;
+mod ci;
 mod cli;
 mod config;
 mod fixtures;
 mod inputs;
+mod kernels;
 mod manners;
 mod opening;
 mod reach;
@@ -13,6 +15,7 @@ mod readme;
 mod robust;
 mod schema;
 mod services;
+mod small_kernels;
 mod tools;
 
 use std::path::{Path, PathBuf};

@@ -43,7 +43,7 @@ fn completions_work_in_the_shells_themselves() {
         assert_eq!(output, "_scx-lint\n_scx-lint: function\n");
     }
     if let Some(fish) = tool("fish") {
-        let script = "source ./fish; complete -C 'scx-lint --arena-r'; complete -C 'scx-lint --format gitl'";
+        let script = "source ./fish; complete -C 'scx-lint --arena-r'; complete -C 'scx-lint --format=gitl'";
         let mut command = Command::new(fish);
         let output =
             run(command.current_dir(&folder).env("HOME", &folder).args(["--no-config", "-c", script]));

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Lints for a workflow step: the log in the format asked for, the summary as Markdown, and a SARIF report. The exit status of the
+# lint is an output, so that what was found is uploaded before the step fails.
+set -euo pipefail
+
+# Patterns reach scx-lint as they are; it expands them itself.
+set -f
+# shellcheck disable=SC2206
+objects=($INPUT_OBJECTS) arguments=($INPUT_ARGS) images=($INPUT_VM)
+set +f
+if [ ${#objects[@]} = 0 ]; then
+    echo "::error title=scx-lint::input 'objects' names nothing"
+    echo "status=2" >>"$GITHUB_OUTPUT"
+    exit 0
+fi
+[ -z "$INPUT_KERNELS" ] || arguments+=(--kernel "$INPUT_KERNELS")
+for image in "${images[@]}"; do
+    arguments+=(--vm "$image")
+done
+
+status=0
+scx-lint "${arguments[@]}" --format "$INPUT_FORMAT" -- "${objects[@]}" || status=$?
+echo "status=$status" >>"$GITHUB_OUTPUT"
+
+# The other reports need no guest: their verdict is that of the files.
+for ((i = 0; i < ${#images[@]}; i++)); do
+    unset 'arguments[-1]' 'arguments[-1]'
+done
+if [ "$INPUT_SUMMARY" = true ]; then
+    scx-lint "${arguments[@]}" --format markdown -- "${objects[@]}" >>"$GITHUB_STEP_SUMMARY" || [ $? -le 2 ]
+fi
+if [ "$INPUT_SARIF" = true ]; then
+    sarif=$RUNNER_TEMP/scx-lint.sarif
+    scx-lint "${arguments[@]}" --format sarif --output "$sarif" -- "${objects[@]}" || [ $? -le 2 ]
+    [ ! -s "$sarif" ] || echo "sarif=$sarif" >>"$GITHUB_OUTPUT"
+fi

@@ -1,0 +1,166 @@
+//! Target kernels on the command line.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use super::{corpus_objects, root};
+
+fn scx_lint(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_scx-lint"))
+        .args(arguments)
+        .current_dir(root())
+        .env_remove("CLICOLOR_FORCE")
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+const CID: &str = "fixtures/obj/clang-19/good__realistic_cid.bpf.o";
+const CPU: &str = "fixtures/obj/clang-19/good__realistic_cpu.bpf.o";
+
+#[test]
+fn every_built_in_release_is_a_target_and_the_report_ends_in_a_sentence() {
+    let output = scx_lint(&["--kernel", "all", "--format", "json", CID]);
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let names: Vec<&str> =
+        document["kernels"].as_array().unwrap().iter().map(|k| k["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["6.12", "6.16", "6.17", "6.18", "6.19", "7.0", "7.1", "7.2", "7.3"]);
+    let rules: Vec<&str> =
+        document["kernels"].as_array().unwrap().iter().map(|k| k["arena_rule"].as_str().unwrap()).collect();
+    assert_eq!(rules, ["none", "none", "none", "none", "none", "none", "none", "one", "one"]);
+    // One row for each kernel; the type came with 7.2, and the always-mapped flag of this one is in no release.
+    let load: Vec<&str> =
+        document["verdicts"].as_array().unwrap().iter().map(|v| v["load"].as_str().unwrap()).collect();
+    assert_eq!(load, ["fail"; 9]);
+    let output = text(&scx_lint(&["--kernel", "7.0,7.1,7.2", CPU]).stdout);
+    assert!(output.contains("works on 7.0-7.2"), "{output}");
+    assert!(output.contains("scheduler"), "{output}");
+}
+
+#[test]
+fn a_missing_type_is_told_and_nothing_that_follows_from_it() {
+    let output = scx_lint(&["--kernel", "7.1", "--format", "json", CID]);
+    assert_eq!(output.status.code(), Some(1));
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let errors: Vec<&str> = document["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|finding| finding["level"] == "error")
+        .map(|finding| finding["rule"].as_str().unwrap())
+        .collect();
+    assert_eq!(errors, ["unknown-struct-ops-type", "unknown-map-flag"]);
+    assert_eq!(document["undecided"].as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn the_arena_flag_is_judged_by_the_kernel_and_by_the_rule_that_the_user_chose() {
+    let flagged = "fixtures/obj/clang-19/arena-not-always-mapped__near_set.bpf.o";
+    let plain = "fixtures/obj/clang-19/arena-not-always-mapped__plain.bpf.o";
+    let rules = |arguments: &[&str]| {
+        let output = scx_lint(&[&["--format", "json"], arguments].concat());
+        let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let findings = document["findings"].as_array().unwrap().clone();
+        let errors = findings.into_iter().filter(|finding| finding["level"] == "error");
+        errors.map(|finding| finding["rule"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(rules(&["--kernel", "7.3", flagged]), ["unknown-map-flag"]);
+    assert_eq!(rules(&["--kernel", "7.3", plain]), [""; 0]);
+    assert_eq!(rules(&["--kernel", "7.3", "--arena-rule", "always", flagged]), [""; 0]);
+    assert_eq!(rules(&["--kernel", "7.3", "--arena-rule", "always", plain]), ["arena-not-always-mapped"]);
+    assert_eq!(rules(&["--arena-rule", "one", plain]), [""; 0]);
+}
+
+#[test]
+fn what_is_no_kernel_is_said_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let garbage = folder.path().join("garbage.btf");
+    std::fs::write(&garbage, [&[0x9f, 0xeb, 1, 0, 24, 0, 0, 0][..], &[0xff; 64]].concat()).unwrap();
+    let text_file = folder.path().join("notes.txt");
+    std::fs::write(&text_file, "a kernel\n").unwrap();
+    let path = |path: &Path| path.display().to_string();
+    for (kernel, words) in [
+        ("6.13".to_owned(), "neither a file nor a built-in release; built in are 6.12, 6.16"),
+        ("9.9.9".to_owned(), "built in are 6.12"),
+        ("mainline".to_owned(), "neither a file nor a built-in release"),
+        (path(&garbage), "kernel '"),
+        (path(&text_file), "kernel '"),
+        (CID.to_owned(), "BPF object"),
+        ("/".to_owned(), "is a directory"),
+        ("7.3,,7.2".to_owned(), "no kernel is named"),
+        ("no/such/vmlinuz".to_owned(), "No such file"),
+    ] {
+        let output = scx_lint(&["--kernel", &kernel, CPU]);
+        let message = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{kernel}: {message}");
+        assert_eq!(message.lines().count(), 1, "{kernel}: {message}");
+        assert!(message.contains(words), "{kernel}: {message}");
+        assert!(output.stdout.is_empty(), "{kernel}");
+    }
+}
+
+#[test]
+fn info_shows_what_a_kernel_enforces() {
+    let output = text(&scx_lint(&["kernel", "info", "7.3"]).stdout);
+    for words in ["release 7.3.4", "exactly one arena", "by the verifier", "0x1ff", "at most 673"] {
+        assert!(output.contains(words), "{words}: {output}");
+    }
+    let output = text(&scx_lint(&["kernel", "info", "7.1"]).stdout);
+    assert!(output.contains("derived") && !output.contains("implicit-kfunc-arguments"), "{output}");
+    let output = text(&scx_lint(&["kernel", "info", "6.12"]).stdout);
+    assert!(output.contains("partial") && output.contains("at run time"), "{output}");
+}
+
+#[test]
+fn a_snapshot_lints_as_the_kernel_does() {
+    // This machine's own kernel, if it shows its types.
+    if !Path::new("/sys/kernel/btf/vmlinux").exists() {
+        eprintln!("skipped: this machine shows no BTF of its kernel");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let snapshot = folder.path().join("host.snapshot");
+    let file = snapshot.display().to_string();
+    let output = scx_lint(&["kernel", "snapshot", "host", "--output", &file]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let report = |kernel: &str| {
+        let output = scx_lint(&["--kernel", kernel, "--format", "json", CPU, CID]);
+        let mut document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        document["kernels"].take();
+        document
+    };
+    assert_eq!(report("host"), report(&file));
+    let again = scx_lint(&["kernel", "snapshot", &file, "--output", &file]);
+    assert_eq!(again.status.code(), Some(2));
+}
+
+#[test]
+fn a_configuration_file_answers_kconfig_externs() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("config");
+    std::fs::write(&config, "CONFIG_HZ=1000\nCONFIG_SCHED_CLASS_EXT=y\n").unwrap();
+    let config = config.display().to_string();
+    assert!(scx_lint(&["--kernel", "7.3", "--kconfig", &config, CPU]).status.success());
+    let output = scx_lint(&["--kernel", "7.3", "--kconfig", CPU, CPU]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("holds no kernel configuration"));
+}
+
+#[test]
+fn a_loader_that_sizes_a_map_is_believed_and_a_naked_one_is_not() {
+    let Some(pair) = corpus_objects().into_iter().find(|path| path.ends_with("scx_pair.bpf.o")) else {
+        eprintln!("skipped: no recorded objects beside the package");
+        return;
+    };
+    let pair = pair.display().to_string();
+    let default = scx_lint(&["--kernel", "7.3", "--format", "json", &pair]);
+    let document: serde_json::Value = serde_json::from_slice(&default.stdout).unwrap();
+    assert_eq!(document["summary"]["errors"], 0, "{}", text(&default.stdout));
+    let plain = scx_lint(&["--kernel", "7.3", "--loader", "plain", "--format", "json", &pair]);
+    let document: serde_json::Value = serde_json::from_slice(&plain.stdout).unwrap();
+    assert_eq!(document["verdicts"][0]["load"], "fail");
+    assert!(text(&plain.stdout).contains("invalid-map-definition"));
+}

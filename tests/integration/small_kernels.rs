@@ -1,0 +1,515 @@
+//! What is known of kernels, held against tables of facts, and kernels that no built-in release is.
+
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::path::Path;
+
+use scx_lint::btf::build::{Builder, Field};
+use scx_lint::btf::{Btf, Kind, TypeId};
+use scx_lint::checks::{self, Options};
+use scx_lint::finding::{Level, Outcome};
+use scx_lint::kernel::builtin::RELEASES;
+use scx_lint::kernel::kfuncs::{Caller, Permission, must_sleep, permission};
+use scx_lint::kernel::{Kernel, KernelArenaRule, Lookup, Source, Target, cpu_name, snapshot, target};
+use scx_lint::object::{Form, Object};
+
+use super::{corpus_objects, fixture_objects, name, root};
+
+/// A kernel out of the bytes of a BTF.
+fn target_of(name: &str, btf: Vec<u8>) -> Target {
+    Target {
+        name: name.to_owned(),
+        source: Source::File,
+        release: None,
+        btf,
+        kconfig: None,
+        partial: None,
+        cut: None,
+    }
+}
+
+fn built_in(release: &str) -> Target {
+    target::load(release).unwrap().remove(0)
+}
+
+/// A BTF with more types at its end.
+fn extended(base: &[u8], add: impl FnOnce(&mut Builder)) -> Vec<u8> {
+    let mut builder = Builder::split(&Btf::parse(base).unwrap());
+    add(&mut builder);
+    let more = builder.finish();
+    // Header length, offset and length of types, offset and length of strings.
+    let word = |data: &[u8], at: usize| u32::from_le_bytes(*data[at..].first_chunk().unwrap()) as usize;
+    let part = |data: &[u8], at: usize| {
+        let start = word(data, 4) + word(data, at);
+        data[start..start + word(data, at + 4)].to_vec()
+    };
+    let types = [part(base, 8), part(&more, 8)].concat();
+    let strings = [part(base, 16), part(&more, 16)].concat();
+    let mut out = base[..4].to_vec();
+    for field in [24, 0, types.len(), types.len(), strings.len()] {
+        out.extend((field as u32).to_le_bytes());
+    }
+    [out, types, strings].concat()
+}
+
+/// The least kernel with sched_ext that the fixtures need: two ops members and a task.
+fn least(with_sched_ext: bool, add: impl FnOnce(&mut Builder)) -> Vec<u8> {
+    let mut btf = Builder::new();
+    let int = btf.int("int", 4, true);
+    let char = btf.int("char", 1, true);
+    let comm = btf.array(char, 16);
+    let task = btf.composite("task_struct", 24, &[Field::new("pid", int, 0), Field::new("comm", comm, 64)]);
+    let task = btf.ptr(task);
+    if with_sched_ext {
+        let running = btf.proto(TypeId::VOID, &[("", task)]);
+        let running = btf.ptr(running);
+        let text = btf.array(char, 128);
+        let members = [Field::new("running", running, 0), Field::new("name", text, 64)];
+        let ops = btf.composite("sched_ext_ops", 136, &members);
+        let wrapper = [Field::new("common", int, 0), Field::new("data", ops, 512)];
+        btf.composite("bpf_struct_ops_sched_ext_ops", 256, &wrapper);
+    }
+    add(&mut btf);
+    btf.finish()
+}
+
+fn fixture(stem: &str) -> Vec<u8> {
+    std::fs::read(root().join(format!("fixtures/obj/clang-19/{stem}.bpf.o"))).unwrap()
+}
+
+fn lint(stem: &str, target: &Target) -> Outcome {
+    let data = fixture(stem);
+    let object = Object::open(&data, stem).unwrap();
+    let kernel = Kernel::new(target).unwrap();
+    checks::check_on(&object, Some(&kernel), &Options::default())
+}
+
+/// Rules that find more than a note, in name order.
+fn rules(stem: &str, target: &Target) -> Vec<&'static str> {
+    let found = lint(stem, target).findings;
+    let rules: BTreeSet<_> = found.iter().filter(|f| f.level > Level::Note).map(|f| f.rule.name).collect();
+    rules.into_iter().collect()
+}
+
+fn undecided(stem: &str, target: &Target) -> Vec<&'static str> {
+    let rules: BTreeSet<_> = lint(stem, target).undecided.iter().map(|open| open.rule.name).collect();
+    rules.into_iter().collect()
+}
+
+#[test]
+fn a_kernel_without_schedulers_in_bpf() {
+    let without = target_of("bare", least(false, |_| {}));
+    assert_eq!(rules("no-sched-ext__near_any", &without), ["no-sched-ext"]);
+    let found = lint("no-sched-ext__near_any", &without).findings;
+    assert_eq!(
+        found[0].kernel_message.as_deref(),
+        Some("struct_ops init_kern: struct bpf_struct_ops_sched_ext_ops is not found in kernel BTF")
+    );
+    let with = target_of("least", least(true, |_| {}));
+    assert_eq!(rules("no-sched-ext__near_any", &with), [""; 0]);
+    // An object without a scheduler asks for none.
+    assert!(!rules("no-struct-ops__tracing", &without).contains(&"no-sched-ext"));
+}
+
+#[test]
+fn what_a_partial_kernel_lacks_is_not_known() {
+    let mut partial = target_of("partial", least(true, |_| {}));
+    let whole = target_of("whole", least(true, |_| {}));
+    partial.partial = Some("it was built with a small configuration".into());
+    for (stem, rule) in [
+        ("missing-ksym__int", "missing-ksym"),
+        ("missing-attach-target__fentry", "missing-attach-target"),
+        ("missing-attach-target__tracepoint", "missing-attach-target"),
+        ("unresolved-core-relocation__field", "unresolved-core-relocation"),
+        ("unknown-struct-ops-type__other", "unknown-struct-ops-type"),
+    ] {
+        assert_eq!(rules(stem, &whole), [rule], "{stem}");
+        assert_eq!(rules(stem, &partial), [""; 0], "{stem}");
+        assert!(undecided(stem, &partial).contains(&rule), "{stem}");
+    }
+    // What belongs to the scheduler class alone is there whatever the configuration.
+    assert_eq!(rules("missing-kfunc__unloaded", &partial), ["missing-kfunc"]);
+    assert_eq!(rules("unknown-struct-ops-type__cid", &partial), ["unknown-struct-ops-type"]);
+    assert_eq!(rules("unknown-ops-member__value", &partial), ["unknown-ops-member"]);
+}
+
+#[test]
+fn configurations_answer_for_kconfig_externs() {
+    let stem = "unknown-kconfig__near_strong";
+    let mut target = target_of("least", least(true, |_| {}));
+    let of = |target: &Target| (rules(stem, target), undecided(stem, target));
+    assert_eq!(of(&target), (vec![], vec!["unknown-kconfig"]));
+    target.kconfig = Some("CONFIG_HZ=250\n# CONFIG_HZ_PERIODIC is not set\n".to_owned());
+    assert_eq!(of(&target), (vec![], vec![]));
+    target.kconfig = Some("CONFIG_HZ_250=y\n".to_owned());
+    assert_eq!(of(&target), (vec!["unknown-kconfig"], vec![]));
+}
+
+#[test]
+fn types_of_one_name_that_disagree() {
+    let release = built_in("7.3");
+    let add = |first: u32| {
+        move |btf: &mut Builder| {
+            let int = btf.int("int", 4, true);
+            let fields = [Field::new("pid", int, first), Field::new("tgid", int, first + 32)];
+            btf.composite("task_struct", 16, &fields);
+        }
+    };
+    let twice = target_of("twice", extended(&release.btf, add(0)));
+    let stem = "ambiguous-core-relocation__near_one";
+    assert_eq!(rules(stem, &release), [""; 0]);
+    assert_eq!(rules(stem, &twice), ["ambiguous-core-relocation"]);
+    let found = lint(stem, &twice).findings;
+    assert!(found[0].kernel_message.as_ref().unwrap().contains("ambiguity"), "{found:?}");
+    // Two that agree are as good as one.
+    let agreeing = |btf: &mut Builder| {
+        let int = btf.int("int", 4, true);
+        btf.composite("task_struct", 24, &[Field::new("pid", int, 0)]);
+    };
+    let same = target_of("same", least(true, agreeing));
+    assert!(!rules("changed-op-signature__near_all", &same).contains(&"ambiguous-core-relocation"));
+    assert!(!rules("arena-argument-without-arena__kfunc", &same).contains(&"ambiguous-core-relocation"));
+}
+
+#[test]
+fn enums_of_64_bits_that_were_cut() {
+    let cut = |btf: &mut Builder| {
+        let name = btf.string("SCX_DSQ_LOCAL_ON");
+        btf.raw(Kind::Enum, "scx_dsq_id_flags", 1, 8, &[name, 0]);
+    };
+    let whole = |btf: &mut Builder| {
+        btf.enum64("scx_dsq_id_flags", &[("SCX_DSQ_LOCAL_ON", 3 << 62)]);
+    };
+    let stem = "truncated-enum64__near_whole";
+    assert_eq!(rules(stem, &target_of("cut", least(true, cut))), ["truncated-enum64"]);
+    assert_eq!(rules(stem, &target_of("whole", least(true, whole))), [""; 0]);
+    // Who does not read them has nothing to fear.
+    assert_eq!(rules("no-sched-ext__near_any", &target_of("cut", least(true, cut))), [""; 0]);
+    // scx's user space reads them for its own constants.
+    let edited = rules("unknown-ops-member__near_cleared", &target_of("cut", least(true, cut)));
+    assert!(edited.contains(&"truncated-enum64"), "{edited:?}");
+}
+
+#[test]
+fn kfuncs_that_show_an_argument_of_the_kernel() {
+    let add = |twin: bool| {
+        move |btf: &mut Builder| {
+            let uint = btf.int("unsigned int", 4, false);
+            let aux = btf.composite("bpf_prog_aux", 8, &[]);
+            let aux = btf.refer(Kind::Const, "", aux);
+            let aux = btf.ptr(aux);
+            let shown = btf.proto(uint, &[("aux", aux)]);
+            let hidden = btf.proto(uint, &[]);
+            btf.func("scx_bpf_dispatch_nr_slots", if twin { hidden } else { shown });
+            if twin {
+                btf.func("scx_bpf_dispatch_nr_slots_impl", shown);
+            }
+            let queued = btf.proto(uint, &[("dsq_id", uint)]);
+            btf.func("scx_bpf_dsq_nr_queued", queued);
+        }
+    };
+    let stem = "implicit-kfunc-arguments__near_hidden";
+    let shown = rules(stem, &target_of("shown", least(true, add(false))));
+    assert!(shown.contains(&"implicit-kfunc-arguments") && shown.contains(&"mismatched-kfunc"), "{shown:?}");
+    let hidden = rules(stem, &target_of("hidden", least(true, add(true))));
+    assert!(!hidden.contains(&"implicit-kfunc-arguments"), "{hidden:?}");
+    assert!(!hidden.contains(&"mismatched-kfunc"), "{hidden:?}");
+    // Kernels like that are in the field.
+    if let Some(found) = full_btf("7.1.13") {
+        assert_eq!(rules(stem, &found), ["implicit-kfunc-arguments", "mismatched-kfunc"]);
+    }
+}
+
+#[test]
+fn the_kernel_that_maps_arenas_always() {
+    let release = built_in("7.3");
+    let with_bit = |bit: i64| {
+        let add = move |btf: &mut Builder| {
+            btf.enumeration("", &[("BPF_F_ARENA_MAP_ALWAYS", bit)]);
+        };
+        target_of("always", extended(&release.btf, add))
+    };
+    let always = with_bit(1 << 20);
+    assert_eq!(Kernel::new(&always).unwrap().arena_rule(), KernelArenaRule::Always(1 << 20));
+    assert_eq!(rules("good__realistic_cid", &always), [""; 0]);
+    assert_eq!(rules("good__realistic_cid", &release), ["unknown-map-flag"]);
+    assert_eq!(rules("unknown-map-flag__always", &always), [""; 0]);
+    // The same scheduler without the flag.
+    assert_eq!(rules("unknown-struct-ops-type__cid", &always), ["arena-not-always-mapped"]);
+    assert_eq!(rules("unknown-struct-ops-type__cid", &release), [""; 0]);
+    // The bit is the kernel's.
+    let other = with_bit(1 << 24);
+    assert!(rules("good__realistic_cid", &other).contains(&"arena-not-always-mapped"));
+}
+
+/// A table of facts of this machine, where it has any: rows of fields. They are no part of the project.
+fn facts(file: &str) -> Vec<Vec<String>> {
+    let text = std::fs::read_to_string(root().join("../shared/facts").join(file)).unwrap_or_default();
+    let rows = text.lines().filter(|line| !line.starts_with('#') && !line.starts_with("version\t"));
+    rows.map(|line| line.split('\t').map(str::to_owned).collect()).collect()
+}
+
+/// Callbacks of kernels up to 7.0 that run without the lock of a run queue.
+fn is_unlocked(op: &str) -> bool {
+    let own = ["init", "exit", "init_task", "dump", "cpu_online", "cpu_offline"];
+    own.contains(&op) || op.starts_with("cgroup_")
+}
+
+/// What the table's words on the callbacks that may call a kfunc say of one callback, by its cpu-form name.
+fn is_allowed(words: &str, op: &str) -> bool {
+    if words == "any op" || words.starts_with("any op (") || words.starts_with("no own check") {
+        return true;
+    }
+    if words.contains("only inside dump") {
+        return ["dump", "dump_cpu", "dump_task"].contains(&op);
+    }
+    match words {
+        "any op for the verifier; runtime: only on a task argument of the running op" => true,
+        "rq-locked op, only on a task argument of that op" => !is_unlocked(op),
+        _ => {
+            let listed = words.split([' ', ';', '(', ')']).any(|word| word == op);
+            listed || words.contains("any op run without rq lock") && is_unlocked(op)
+        }
+    }
+}
+
+#[test]
+fn kfuncs_may_be_called_from_where_the_facts_say() {
+    let rows = facts("kfuncs.tsv");
+    let mut wrong = Vec::new();
+    for release in RELEASES {
+        let target = built_in(release.name);
+        let kernel = Kernel::new(&target).unwrap();
+        let own: Vec<_> = rows.iter().filter(|row| row[0] == release.release).collect();
+        assert_eq!(own.is_empty(), rows.is_empty(), "{}: no facts", release.name);
+        for row in own {
+            let [_, kfunc, _, flags, prototype, programs, words, enforced, cpu_only] = &row[..] else {
+                panic!("{row:?}")
+            };
+            let mut says = |what: String| wrong.push(format!("{} {kfunc}: {what}", release.name));
+            let Lookup::Found(found) = kernel.kfunc(kfunc) else {
+                says("not in the kernel".to_owned());
+                continue;
+            };
+            // The table has the 7.1 whose BTF shows what it should hide; the built-in one is healthy.
+            let prototype = prototype.replace(", const struct bpf_prog_aux *aux", "");
+            let prototype = prototype.replace("const struct bpf_prog_aux *aux", "void");
+            let params = prototype.split_once('(').unwrap().1;
+            let count = if params.starts_with("void)") { 0 } else { params.split(',').count() };
+            if kernel.params(found.proto).len() != count {
+                says(format!("{} arguments, expected {prototype}", kernel.params(found.proto).len()));
+            }
+            if must_sleep(Some(&kernel), kfunc) != Some(flags.contains("KF_SLEEPABLE")) {
+                says(format!("sleeps: {:?}, expected {flags}", must_sleep(Some(&kernel), kfunc)));
+            }
+            for (form, type_name) in [(Form::Cpu, "sched_ext_ops"), (Form::Cid, "sched_ext_ops_cid")] {
+                let Lookup::Found(ops) = kernel.ops_type(type_name) else { continue };
+                for member in ops.members.iter().filter(|member| member.proto.is_some()) {
+                    let got = permission(&kernel, kfunc, Caller::Op { form, member: member.name });
+                    // In the rules of the kernel, not in the table.
+                    let caps = ["scx_bpf_sub_grant", "scx_bpf_sub_revoke", "scx_bpf_sub_caps"];
+                    if form == Form::Cpu && caps.contains(&kfunc.as_str()) {
+                        let text = "sub-cap kfuncs require a cid-form scheduler".to_owned();
+                        assert_eq!(got, Permission::Ejected(text), "{kfunc} from {}", member.name);
+                        continue;
+                    }
+                    let allowed = is_allowed(words, cpu_name(member.name));
+                    let sleeps = member.may_sleep(&kernel) == Lookup::Found(true);
+                    let right = match &got {
+                        // A callback that may not sleep is refused for that alone.
+                        _ if words.contains("must be sleepable") && !sleeps => true,
+                        Permission::Granted => allowed && (form == Form::Cpu || cpu_only != "yes"),
+                        Permission::CpuOnly => form == Form::Cid && cpu_only == "yes",
+                        Permission::Refused => !allowed && enforced == "verifier",
+                        Permission::Ejected(_) => !allowed && enforced == "runtime",
+                        Permission::Unknown(_) => false,
+                    };
+                    if !right {
+                        says(format!(
+                            "from {type_name}.{}: {got:?}, expected {words} ({enforced})",
+                            member.name
+                        ));
+                    }
+                }
+            }
+            let others =
+                [(Caller::Syscall, "SYSCALL"), (Caller::Tracing, "TRACING"), (Caller::Other, "KPROBE")];
+            for (caller, word) in others {
+                let registered = programs.split(' ').any(|program| program == word);
+                let expected = if registered { Permission::Granted } else { Permission::Refused };
+                let got = permission(&kernel, kfunc, caller);
+                if got != expected {
+                    says(format!("from {caller:?}: {got:?}, expected {programs}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} wrong\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn ops_have_the_members_that_the_facts_say() {
+    let rows = facts("ops-members.tsv");
+    let mut wrong = Vec::new();
+    for release in RELEASES {
+        let target = built_in(release.name);
+        let kernel = Kernel::new(&target).unwrap();
+        for type_name in ["sched_ext_ops", "sched_ext_ops_cid"] {
+            let own: Vec<_> = rows.iter().filter(|r| r[0] == release.release && r[1] == type_name).collect();
+            let ops = match kernel.ops_type(type_name) {
+                Lookup::Found(ops) => ops,
+                other => {
+                    assert!(
+                        own.is_empty() && other == Lookup::Absent,
+                        "{} {type_name}: {other:?}",
+                        release.name
+                    );
+                    continue;
+                }
+            };
+            assert_eq!(own.is_empty(), rows.is_empty(), "{}: no facts", release.name);
+            let mut says = |what: String| wrong.push(format!("{} {type_name}{what}", release.name));
+            for row in own {
+                let [_, _, name, index, _, _, kind, sleepable, note] = &row[..] else { panic!("{row:?}") };
+                if name == "(struct)" {
+                    let size = note.split("value_size=").nth(1).unwrap().trim_end_matches('*');
+                    if ops.value_size.to_string() != size {
+                        says(format!(": value size {}, expected {size}", ops.value_size));
+                    }
+                    let count = note.split("vlen=").nth(1).unwrap().split(' ').next().unwrap();
+                    if ops.members.len().to_string() != count {
+                        says(format!(": {} members, expected {count}", ops.members.len()));
+                    }
+                    continue;
+                }
+                let Some(member) = ops.member(name) else {
+                    says(format!(".{name}: missing"));
+                    continue;
+                };
+                if member.index.to_string() != *index {
+                    says(format!(".{name}: index {}, expected {index}", member.index));
+                }
+                if member.proto.is_some() != (kind == "func") {
+                    says(format!(".{name}: prototype {:?}, expected {kind}", member.proto));
+                }
+                if member.proto.is_none() {
+                    continue;
+                }
+                if member.may_sleep(&kernel) != Lookup::Found(sleepable == "yes") {
+                    says(format!(".{name}: may sleep {:?}, expected {sleepable}", member.may_sleep(&kernel)));
+                }
+                if member.stubless != note.contains("no cfi stub") {
+                    says(format!(".{name}: stubless {}, expected {note}", member.stubless));
+                }
+                let params = note.split_once('(').unwrap().1;
+                let count = if params.starts_with("void)") { 0 } else { params.split(',').count() };
+                if member.argument_count(&kernel) != Some(count) {
+                    says(format!(".{name}: {:?} arguments, expected {note}", member.argument_count(&kernel)));
+                }
+                let nullable = matches!(name.as_str(), "dispatch" | "yield").then_some(1);
+                if member.nullable_argument(&kernel) != nullable {
+                    says(format!(
+                        ".{name}: nullable {:?}, expected {nullable:?}",
+                        member.nullable_argument(&kernel)
+                    ));
+                }
+                let arena = match (release.name, type_name, name.as_str()) {
+                    ("7.3", "sched_ext_ops_cid", "set_cmask") => Some(1),
+                    ("7.3", "sched_ext_ops_cid", "sub_caps_updated") => Some(0),
+                    _ => None,
+                };
+                if !member.stubless && member.arena_argument(&kernel) != arena {
+                    says(format!(".{name}: arena {:?}, expected {arena:?}", member.arena_argument(&kernel)));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} wrong\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Every word of a report but where it came from.
+fn words(outcome: &Outcome) -> Vec<String> {
+    let findings = outcome.findings.iter().map(|f| {
+        format!(
+            "{} {:?} {:?} {:?} {:?} {:?} {} {:?} {:?}",
+            f.rule.name,
+            f.level,
+            f.phase,
+            f.errno,
+            f.kernel_message,
+            f.subject,
+            f.message,
+            f.help,
+            f.locations
+        )
+    });
+    let open = outcome
+        .undecided
+        .iter()
+        .map(|u| format!("{} undecided {:?} {:?} {}", u.rule.name, u.subject, u.phase, u.reason));
+    findings.chain(open).collect()
+}
+
+/// Where the reports of two targets differ, over every fixture and every recorded object.
+fn differences(one: &Target, other: &Target) -> Vec<String> {
+    let kernels = [Kernel::new(one).unwrap(), Kernel::new(other).unwrap()];
+    let mut wrong = Vec::new();
+    for path in fixture_objects().iter().chain(&corpus_objects()) {
+        let data = std::fs::read(path).unwrap();
+        let Ok(object) = Object::open(&data, &name(path)) else { continue };
+        let lint = |kernel| words(&checks::check_on(&object, Some(kernel), &Options::default()));
+        let (one, other) = (lint(&kernels[0]), lint(&kernels[1]));
+        let only = |a: &[String], b: &[String]| -> Vec<String> {
+            a.iter().filter(|line| !b.contains(line)).cloned().collect()
+        };
+        if one != other {
+            wrong.push(format!("{}:\n  {:?}\n  {:?}", name(path), only(&one, &other), only(&other, &one)));
+        }
+    }
+    wrong
+}
+
+/// The full BTF of a kernel, where this machine has it; it is no part of the project.
+fn full_btf(version: &str) -> Option<Target> {
+    let path = root().join(format!("../shared/kernels/btf/{version}.btf.xz"));
+    let packed = std::fs::read(&path).ok()?;
+    let mut btf = Vec::new();
+    lzma_rust2::XzReader::new(&packed[..], true).read_to_end(&mut btf).unwrap();
+    Some(target_of(Path::new(version).to_str()?, btf))
+}
+
+/// A snapshot of a target, read back.
+fn reduced(target: &Target) -> Target {
+    let meta = snapshot::Meta { name: target.name.clone(), ..snapshot::Meta::default() };
+    let meta = meta.describing(&target.btf).unwrap();
+    let bytes = snapshot::write(&target.btf, None, &meta).unwrap();
+    target::from_file(&target.name, &bytes).unwrap()
+}
+
+#[test]
+fn a_snapshot_gives_the_report_of_the_kernel_it_was_made_from() {
+    for version in ["7.3.4", "6.12.107-scx"] {
+        let Some(full) = full_btf(version) else { continue };
+        let wrong = differences(&full, &reduced(&full));
+        assert!(wrong.is_empty(), "{version}\n{}", wrong.join("\n"));
+    }
+}
+
+/// Takes minutes: `cargo test --release -- --ignored`.
+#[test]
+#[ignore = "takes minutes"]
+fn every_snapshot_and_every_built_in_release_gives_the_report_of_its_kernel() {
+    let versions = RELEASES.iter().map(|release| release.release);
+    for version in versions.chain(["6.12.107-scx", "7.3.4-map-always"]) {
+        let Some(full) = full_btf(version) else { continue };
+        let wrong = differences(&full, &reduced(&full));
+        assert!(wrong.is_empty(), "{version}\n{}", wrong.join("\n"));
+        // The built-in 7.1 is healthier than the kernel that it stands for, and 6.12 knows that it is partial.
+        if version != "7.1.13" && RELEASES.iter().any(|release| release.release == version) {
+            let mut named = built_in(version);
+            named.release = None;
+            let wrong = differences(&full, &named);
+            assert!(wrong.is_empty(), "{version} built in\n{}", wrong.join("\n"));
+        }
+    }
+}
