@@ -169,9 +169,8 @@ pub fn must_sleep(kernel: Option<&Kernel<'_>>, kfunc: &str) -> Option<bool> {
     if matches!(kfunc, "bpf_arena_alloc_pages" | "bpf_arena_free_pages" | "bpf_arena_reserve_pages") {
         // 7.0 brought a variant for programs that may not sleep, which the verifier puts in their place (seen in guests:
         // 6.18 refuses, 7.1 does not).
-        let strict = |kernel: &Kernel<'_>| {
-            kernel.function("bpf_arena_alloc_pages_non_sleepable") == Lookup::Absent
-        };
+        let strict =
+            |kernel: &Kernel<'_>| kernel.function("bpf_arena_alloc_pages_non_sleepable") == Lookup::Absent;
         return Some(kernel.is_some_and(strict));
     }
     entry(kfunc).map(|sets| sets & SLEEPABLE != 0)
