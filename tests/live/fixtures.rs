@@ -152,7 +152,15 @@ fn judge(
             complain(format!("expects {rule} at {}, and got past it", phase.as_str()));
         }
         // Whatever the finding quotes of the kernel, the kernel said, if it came so far.
-        if *phase == Phase::Attach && !seen.attach.is_empty() && refused.len() == 1 {
+        let errors: BTreeSet<&str> = report["findings"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|finding| finding["object"] == seen.object && finding["level"] == "error")
+            .filter_map(|finding| finding["rule"].as_str())
+            .collect();
+        // Of several errors it says only the first.
+        if *phase == Phase::Attach && !seen.attach.is_empty() && errors.len() == 1 {
             let quotes = report["findings"].as_array().into_iter().flatten();
             let quote = quotes
                 .filter(|finding| finding["object"] == seen.object && finding["rule"] == *rule)

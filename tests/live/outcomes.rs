@@ -21,7 +21,75 @@ pub fn trials(kernel: &Kernel) -> Vec<Trial> {
         trial("statistics_are_compared", statistics_are_compared),
         trial("a_step_that_takes_too_long_is_given_up", too_long),
         trial("a_kernel_panic_is_a_result", kernel_panic),
+        trial("kvm_that_hangs_is_given_up", kvm_hangs),
+        trial("a_guest_ends_with_its_host", guest_ends),
     ]
+}
+
+/// A `qemu-system-x86_64` that hangs with KVM and is the real one without. Where there is no /dev/kvm it is not even tried.
+fn kvm_hangs(image: &str) -> Result<(), Failed> {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile_folder()?.join("kvm-hangs");
+    std::fs::create_dir_all(&folder)?;
+    let fake = folder.join("qemu-system-x86_64");
+    std::fs::write(
+        &fake,
+        "#!/bin/sh\ncase \"$*\" in *'-accel kvm'*) exec sleep 600 ;; esac\nPATH=${PATH#*:} exec qemu-system-x86_64 \"$@\"\n",
+    )?;
+    std::fs::set_permissions(&fake, std::fs::Permissions::from_mode(0o755))?;
+    let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap_or_default());
+    let output = Command::new(env!("CARGO_BIN_EXE_scx-lint"))
+        .args(["--vm", image, "--hold", "100ms", "--format", "json"])
+        .arg(fixture("live__good"))
+        .env("PATH", path)
+        .output()?;
+    let report: Value = serde_json::from_slice(&output.stdout)?;
+    let seen: Vec<Observation> = serde_json::from_value(report["live"].clone())?;
+    check(seen[0].is_ok() && seen[0].kernel.accel.as_deref() == Some("tcg"), || format!("{seen:?}"))
+}
+
+/// QEMU ends with the program that started it, be it interrupted or killed.
+fn guest_ends(image: &str) -> Result<(), Failed> {
+    let folder = tempfile_folder()?.join("guest-ends");
+    std::fs::create_dir_all(&folder)?;
+    for signal in ["INT", "KILL"] {
+        // A name of its own, by which the guest is found.
+        let own = folder.join(format!("image-{signal}-{}", std::process::id()));
+        std::fs::copy(image, &own)?;
+        let name = own.display().to_string();
+        let guests = || {
+            let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+            let lines = entries.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+            lines
+                .filter(|line| line.starts_with(b"qemu") && String::from_utf8_lossy(line).contains(&name))
+                .count()
+        };
+        let wait = |wanted: usize| -> Result<(), Failed> {
+            let start = std::time::Instant::now();
+            while guests() != wanted {
+                let waited = start.elapsed().as_secs();
+                check(waited < 30, || {
+                    format!("{signal}: {} guests after {waited} s, expected {wanted}", guests())
+                })?;
+                std::thread::sleep(std::time::Duration::from_millis(50));
+            }
+            Ok(())
+        };
+        let mut child = Command::new(env!("CARGO_BIN_EXE_scx-lint"))
+            .args(["--vm", &name, "--vm-accel", "tcg", "--hold", "60s"])
+            .arg(fixture("live__good"))
+            .stdout(std::process::Stdio::null())
+            .spawn()?;
+        wait(1)?;
+        super::signals::kill(signal, &child.id().to_string())?;
+        wait(0)?;
+        let status = child.wait()?;
+        check(status.code() == if signal == "INT" { Some(2) } else { None }, || {
+            format!("{signal}: {status}")
+        })?;
+        std::fs::remove_file(own)?;
+    }
+    Ok(())
 }
 
 /// Tests for kernels with a known fault.

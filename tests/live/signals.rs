@@ -134,7 +134,8 @@ fn workers() -> Vec<(String, u32)> {
         .collect()
 }
 
-fn kill(signal: &str, process: &str) -> Result<(), String> {
+/// Sends a signal by name to a process by number.
+pub fn kill(signal: &str, process: &str) -> Result<(), String> {
     use rustix::process::{Pid, Signal, kill_process};
     let signal = match signal {
         "KILL" => Signal::KILL,
