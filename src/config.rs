@@ -1,6 +1,5 @@
 //! The configuration: `scx-lint.toml`, or `[package.metadata.scx-lint]` of a Cargo.toml.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use globset::{Glob, GlobMatcher};
@@ -210,7 +209,8 @@ impl Config {
                 Error::Value(file.to_owned(), "has no [package.metadata.scx-lint] table".to_owned())
             });
         }
-        let text = fs::read_to_string(file).map_err(|error| Error::Read(file.to_owned(), error))?;
+        let text =
+            crate::regular::read_text(file, 16 << 20).map_err(|error| Error::Read(file.to_owned(), error))?;
         let parsed = toml::from_str(&text);
         let config: Self = parsed.map_err(|error| Self::unreadable(file, error))?;
         config.placed(file)
@@ -235,7 +235,8 @@ impl Config {
             #[serde(rename = "scx-lint")]
             config: Option<Config>,
         }
-        let text = fs::read_to_string(file).map_err(|error| Error::Read(file.to_owned(), error))?;
+        let text =
+            crate::regular::read_text(file, 16 << 20).map_err(|error| Error::Read(file.to_owned(), error))?;
         if !text.contains("scx-lint") {
             return Ok(None);
         }

@@ -58,6 +58,7 @@ pub mod live;
 pub mod load;
 pub mod object;
 pub mod reach;
+mod regular;
 pub mod report;
 #[cfg(feature = "cli")]
 mod suggest;

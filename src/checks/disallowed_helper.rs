@@ -45,7 +45,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                 let message = format!("program '{}' calls helper #{id}, which sched_ext does not offer", function.name);
                 out.found(&DISALLOWED_HELPER, subject, message)
                     .errno(Errno::EINVAL)
-                    .quote("program of this type cannot use helper")
+                    .quote(format!("program of this type cannot use helper #{id}"))
                     .help("use a kfunc or a ring buffer, or move the call into a tracing program")
                     .via(Site::Insn(site, insn), program, "this call");
             }

@@ -63,7 +63,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             for (call, reached) in kfunc_calls::surest(cx, resolved.collect::<Vec<_>>()) {
                 let Some(text) = ejection(call.name, tracked, per_node) else { continue };
                 let subject = Subject::program(cx.object, program);
-                if reached == Reached::Possible || cx.edited {
+                let sure = cx.is_unavoidable(program, call.function, call.insn);
+                if reached == Reached::Possible || !sure || cx.edited {
                     out.undecided(
                         &IDLE_KFUNC_WITHOUT_BUILTIN_IDLE,
                         subject,

@@ -1,7 +1,8 @@
 //! `implicit-kfunc-arguments`.
 
 use super::{Context, kfunc_calls};
-use crate::finding::{Outcome, Subject};
+use crate::errno::Errno;
+use crate::finding::{Level, Outcome, Subject};
 use crate::load::ExternFate;
 use crate::object::{ExternIdx, Object};
 
@@ -23,8 +24,9 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let Some(kernel) = cx.kernel else { return };
     for (number, external) in cx.object.externs.iter().enumerate() {
         let index = ExternIdx(number);
-        let kfunc = match cx.load.external(index) {
-            ExternFate::Kfunc(kfunc) | ExternFate::MismatchedKfunc(kfunc) | ExternFate::NullMismatched(kfunc) => *kfunc,
+        let (kfunc, resolved) = match cx.load.external(index) {
+            ExternFate::Kfunc(kfunc) => (*kfunc, true),
+            ExternFate::MismatchedKfunc(kfunc) | ExternFate::NullMismatched(kfunc) => (*kfunc, false),
             _ => continue,
         };
         let name = Object::essential_name(external.name);
@@ -37,6 +39,18 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         let finding = out
             .found(&IMPLICIT_KFUNC_ARGUMENTS, Subject::external(external.name), message)
             .help("the kernel's BTF is at fault: use a kernel whose BTF was converted (bpf_prog_aux hidden, NAME_impl kept)");
+        // An object that declares the argument too gets past libbpf; the verifier then looks for the full prototype, for
+        // calls in dead code as well (add_kfunc_call). Any other object is refused by what another rule says.
+        let called = || {
+            let mut programs = cx.loaded().map(|(program, ..)| program);
+            programs.any(|program| kfunc_calls::of(cx, program).iter().any(|call| std::ptr::eq(call.external, external)))
+        };
+        if resolved && called() {
+            finding
+                .level(Level::Error)
+                .errno(Errno::EINVAL)
+                .quote(format!("cannot find function {name}_impl in BTF"));
+        }
         if let Some(site) = kfunc_calls::first_use(cx.object, index) {
             finding.at(site, "referred to here");
         }

@@ -42,6 +42,9 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     }
 }
 
+/// Largest value of a per-CPU map, bytes: one allocation (`PCPU_MIN_UNIT_SIZE`).
+const PERCPU_VALUE: u32 = 32 << 10;
+
 /// What the kernel will not take, and whether user space commonly sets it between open and load.
 fn problem(map: &Map<'_>) -> Option<(String, bool)> {
     let ty = map.map_type;
@@ -55,6 +58,9 @@ fn problem(map: &Map<'_>) -> Option<(String, bool)> {
             }
             if map.value_size == 0 {
                 return wrong("value size", 0, "at least 1");
+            }
+            if ty == MapType::PERCPU_ARRAY && map.value_size > PERCPU_VALUE {
+                return wrong("value size", map.value_size, "32768 at most");
             }
             if matches!(ty, MapType::PROG_ARRAY) && map.value_size != 4 {
                 return wrong("value size", map.value_size, "4");

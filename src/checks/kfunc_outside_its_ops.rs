@@ -69,7 +69,9 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                     out.undecided_at(&KFUNC_OUTSIDE_ITS_OPS, phase, subject, reason);
                     continue;
                 }
-                if reached == Reached::Possible {
+                // What the verifier walks may never run: an ejection is sure only where nothing leads past the call.
+                let sure = phase == Phase::Load || cx.is_unavoidable(program, call.function, call.insn);
+                if reached == Reached::Possible || !sure {
                     out.undecided_at(
                         &KFUNC_OUTSIDE_ITS_OPS,
                         phase,

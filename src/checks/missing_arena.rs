@@ -51,11 +51,11 @@ fn missing(cx: &Context<'_, '_>, index: OpsIdx, subject: Subject, out: &mut Outc
         .quote("sched_ext: cid-form scheduler must use a BPF arena map")
         .help(help);
     for arena in object.arenas() {
-        finding.at(Site::Map(arena), "this arena is not used by any member program");
+        finding.at(Site::Map(arena), "no member of this ops variable uses this arena");
         for (program, function, _) in object.programs() {
             let found = object.maps_of(program).iter().find(|used| used.map == arena);
             if let Some(at) = found {
-                let label = format!("used by '{}', which is no member program: does not count", function.name);
+                let label = format!("used by '{}', which is no member of this ops variable: does not count", function.name);
                 finding.via(Site::Insn(at.function, at.insn), program, label);
             }
         }

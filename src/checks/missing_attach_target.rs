@@ -5,6 +5,7 @@ use crate::btf::Kind;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::kernel::{Kernel, Lookup};
+use crate::object::FuncIdx;
 
 rule! {
     /// A tracing program of the object names something to attach to that the kernel does not have.
@@ -36,6 +37,32 @@ fn target(section: &str) -> Option<(String, Kind)> {
     }
 }
 
+/// A section name such as `fentry`, for a target that user space sets.
+fn is_bare(section: &str) -> bool {
+    matches!(
+        section.strip_suffix(".s").unwrap_or(section),
+        "fentry" | "fexit" | "fmod_ret" | "fsession" | "lsm" | "lsm_cgroup" | "iter" | "tp_btf"
+    )
+}
+
+/// A program whose target nobody named.
+fn bare(cx: &Context<'_, '_>, program: FuncIdx, subject: Subject, out: &mut Outcome) {
+    let function = &cx.object[program];
+    let message = format!("section '{}' of program '{}' names no target", function.section_name, function.name);
+    if cx.edited {
+        out.undecided(&MISSING_ATTACH_TARGET, subject, format!("{message}; the loader may set one"));
+        return;
+    }
+    out.found(&MISSING_ATTACH_TARGET, subject, message)
+        .errno(Errno::EINVAL)
+        .quote(format!(
+            "prog '{}': no BTF-based attach target is specified, use bpf_program__set_attach_target()",
+            function.name
+        ))
+        .help("name it: SEC(\"fentry/function\"), or let the loader set it")
+        .at(Site::Function(program), "this program");
+}
+
 fn exists(kernel: &Kernel<'_>, name: &str, kind: Kind) -> Lookup<()> {
     match kind {
         Kind::Func => kernel.function(name),
@@ -46,8 +73,12 @@ fn exists(kernel: &Kernel<'_>, name: &str, kind: Kind) -> Lookup<()> {
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let Some(kernel) = cx.kernel else { return };
     for (program, function, _) in cx.loaded() {
-        let Some((name, kind)) = target(&function.section_name) else { continue };
         let subject = Subject::program(cx.object, program);
+        if is_bare(&function.section_name) {
+            bare(cx, program, subject, out);
+            continue;
+        }
+        let Some((name, kind)) = target(&function.section_name) else { continue };
         // `fentry/module:function` looks into one module.
         let (module, name) = match name.split_once(':') {
             Some(("vmlinux", name)) => (None, name.to_owned()),
@@ -63,6 +94,14 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             ),
             Lookup::Unknown(reason) => {
                 out.undecided(&MISSING_ATTACH_TARGET, subject, format!("attaches to '{name}', and {reason}"));
+            }
+            Lookup::Absent if kernel.may_be_in_a_module(&name).is_some() => {
+                let reason = kernel.may_be_in_a_module(&name).unwrap_or_default();
+                out.undecided(
+                    &MISSING_ATTACH_TARGET,
+                    subject,
+                    format!("attaches to '{name}', which vmlinux lacks: {reason}"),
+                );
             }
             Lookup::Absent => {
                 let short = function.section_name.rsplit('/').next().unwrap_or_default();

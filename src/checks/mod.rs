@@ -4,6 +4,7 @@
 //! every kernel from 6.12 to 7.3 that has the struct_ops type would refuse the object.
 
 use crate::finding::{Level, Outcome, Phase};
+use crate::insn::flow::Flow;
 use crate::kernel::{Kernel, KernelArenaRule};
 use crate::load::Load;
 use crate::object::{F_ARENA_MAP_ALWAYS, FuncIdx, InsnIdx, Object, OpsIdx, StructOps};
@@ -204,6 +205,33 @@ impl<'a, 'd> Context<'a, 'd> {
     /// Will the verifier walk an instruction of a program, its own or one of a function appended to it.
     fn reached(&self, program: FuncIdx, function: FuncIdx, insn: InsnIdx) -> Reached {
         self.analysis.program(program).at(function, insn)
+    }
+
+    /// Does a program execute an instruction whenever it runs: no branch but those that the verifier decides leads past it.
+    fn is_unavoidable(&self, program: FuncIdx, function: FuncIdx, insn: InsnIdx) -> bool {
+        self.unavoidable_within(program, function, insn, 0)
+    }
+
+    fn unavoidable_within(&self, program: FuncIdx, function: FuncIdx, insn: InsnIdx, depth: usize) -> bool {
+        let reach = self.analysis.program(program);
+        let passes = |function: FuncIdx, insn: InsnIdx| {
+            let dead = |slot| reach.at(function, InsnIdx(slot)) == Reached::Never;
+            !Flow::new(self.object[function].code).can_avoid(insn.0, dead)
+        };
+        if !passes(function, insn) {
+            return false;
+        }
+        // Frames of a call chain; recursion ends here too.
+        function == program
+            || depth < 16
+                && self.object.code_of(program).any(|(caller, code)| {
+                    code.calls.iter().any(|&(call, target)| {
+                        target == Some(function)
+                            && caller != function
+                            && code.code.get(call.0).is_some_and(crate::insn::Insn::is_call)
+                            && self.unavoidable_within(program, caller, call, depth + 1)
+                    })
+                })
     }
 
     /// Where a program serves as a callback of a scheduler that is created: ops variable, its form, member.

@@ -3,7 +3,7 @@
 use super::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
-use crate::kernel::exceptions;
+use crate::kernel::{Lookup, exceptions};
 
 rule! {
     /// A sleepable program uses a map of a type that such programs may not use.
@@ -23,8 +23,13 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (program, function, _) in cx.loaded().filter(|(_, _, entry)| entry.sleepable) {
         for at in cx.object.maps_of(program) {
             let map = &cx.object[at.map];
-            if exceptions::sleepable_map(kernel, map.map_type.0) {
-                continue;
+            match exceptions::sleepable_map(kernel, map.map_type.0) {
+                Lookup::Found(true) => continue,
+                Lookup::Unknown(reason) => {
+                    out.undecided(&SLEEPABLE_MAP_USE, Subject::program(cx.object, program), reason);
+                    continue;
+                }
+                Lookup::Found(false) | Lookup::Absent => {}
             }
             let type_name = map.map_type.name().unwrap_or("?");
             let message = format!("sleepable program '{}' uses map '{}' of type {type_name}", function.name, map.name);

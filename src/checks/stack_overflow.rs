@@ -6,7 +6,7 @@ use super::Context;
 use super::walk::{Sight, Walk};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
-use crate::insn::{Class, Insn};
+use crate::insn::{Class, Code, Insn};
 use crate::kernel::{KfuncGate, Lookup};
 use crate::object::{FuncIdx, InsnIdx, Object};
 
@@ -28,18 +28,18 @@ const LIMIT: u64 = 512;
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let object = cx.object;
     let mut bounds = HashMap::new();
-    for (program, function, entry) in object.programs().filter(|(_, _, entry)| entry.autoload) {
-        debug_assert!(entry.autoload);
+    for (program, function, _) in cx.loaded() {
         let subject = Subject::program(object, program);
         let over = |insn: Insn| stack_use(insn) > LIMIT;
         match Walk::new(cx, program).first(over) {
             Sight::Certain(site, insn) => {
                 let at = object[site].code.get(insn.0);
-                let (off, base) = at.map_or((0, 10), |insn| (insn.off, 10));
+                let off = at.map_or(0, |insn| insn.off);
+                let verb = if at.is_some_and(|insn| insn.class() == Class::Ldx) { "read from" } else { "write to" };
                 let message = format!("program '{}' accesses its stack at {off}, beyond {LIMIT} bytes", function.name);
                 out.found(&STACK_OVERFLOW, subject, message)
                     .errno(Errno::EACCES)
-                    .quote(format!("invalid write to stack R{base} off={off}"))
+                    .quote(format!("invalid {verb} stack R10 off={off}"))
                     .help("move large variables into a map")
                     .via(Site::Insn(site, insn), program, "this access");
                 continue;
@@ -59,7 +59,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             continue;
         }
         let walk = Walk::new(cx, program);
-        let certain = chain(object, program, &mut |function, insn| walk.is_certain(function, insn), 0);
+        let mut known = HashMap::new();
+        let certain = chain(object, program, &mut |function, insn| walk.is_certain(function, insn), &mut known, 0);
         if certain > LIMIT {
             let message =
                 format!("a chain of calls in program '{}' uses {certain} bytes of stack, at most {LIMIT}", function.name);
@@ -101,6 +102,29 @@ fn stack_use(insn: Insn) -> u64 {
     if base == 10 && insn.off < 0 { u64::from(insn.off.unsigned_abs()) } else { 0 }
 }
 
+/// Bytes below r10 of the lowest address that a function takes of its stack (`rX = r10; rX += -N`), as for a buffer or key
+/// that it gives to a helper. Whether the verifier counts it depends on what the helper does with it.
+fn addressed(code: Code<'_>) -> u64 {
+    let mut copies = [false; 16];
+    let mut most = 0;
+    for (_, insn) in code.insns() {
+        let dst = usize::from(insn.dst);
+        match insn.code {
+            // A plain 64-bit register move.
+            0xbf if insn.off == 0 => copies[dst] = insn.src == 10,
+            // And an addition of an immediate to it.
+            0x07 if copies[dst] => {
+                most = most.max(u64::from(insn.imm.min(0).unsigned_abs()));
+                copies[dst] = false;
+            }
+            _ if matches!(insn.class(), Class::Alu | Class::Alu64 | Class::Ldx | Class::Ld) => copies[dst] = false,
+            _ => {}
+        }
+    }
+    // More than a frame holds is no address of the stack that could be used.
+    if most <= LIMIT { most } else { 0 }
+}
+
 /// The most stack that a chain of direct calls from a function can use.
 fn bound(object: &Object<'_>, function: FuncIdx, known: &mut HashMap<FuncIdx, u64>, depth: usize) -> u64 {
     if let Some(&bound) = known.get(&function) {
@@ -111,7 +135,7 @@ fn bound(object: &Object<'_>, function: FuncIdx, known: &mut HashMap<FuncIdx, u6
         return 0;
     }
     let code = object[function].code;
-    let own = code.insns().map(|(_, insn)| stack_use(insn)).max().unwrap_or(0);
+    let own = code.insns().map(|(_, insn)| stack_use(insn)).max().unwrap_or(0).max(addressed(code));
     let calls = object[function].calls.iter().filter_map(|&(insn, target)| {
         target.filter(|_| code.get(insn.0).is_some_and(Insn::is_call))
     });
@@ -126,8 +150,12 @@ fn chain(
     object: &Object<'_>,
     function: FuncIdx,
     counts: &mut dyn FnMut(FuncIdx, InsnIdx) -> bool,
+    known: &mut HashMap<FuncIdx, u64>,
     depth: usize,
 ) -> u64 {
+    if let Some(&chain) = known.get(&function) {
+        return chain;
+    }
     // Deeper chains are refused as such; recursion ends here too.
     if depth > 16 {
         return 0;
@@ -142,8 +170,10 @@ fn chain(
         let Some(target) = target.filter(|target| !seen.contains(target)) else { continue };
         if code.get(insn.0).is_some_and(Insn::is_call) && counts(function, insn) {
             seen.push(target);
-            below = below.max(chain(object, target, counts, depth + 1));
+            below = below.max(chain(object, target, counts, known, depth + 1));
         }
     }
-    own.max(1).next_multiple_of(16) + below
+    let chain = own.max(1).next_multiple_of(16) + below;
+    known.insert(function, chain);
+    chain
 }

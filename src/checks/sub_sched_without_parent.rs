@@ -2,7 +2,8 @@
 
 use super::Context;
 use crate::errno::Errno;
-use crate::finding::{Outcome, Site, Subject};
+use crate::finding::{Level, Outcome, Site, Subject};
+use crate::kernel::KernelArenaRule;
 use crate::load::MemberFate;
 use crate::object::Form;
 
@@ -27,6 +28,21 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             continue;
         }
         let subject = Subject::member(cx.object, index, "sub_cgroup_id");
+        if let Some(kernel) = cx.kernel {
+            if !kernel.has_sub_schedulers() {
+                let message = "sub_cgroup_id is set, and the kernel has no sub-schedulers (CONFIG_EXT_SUB_SCHED)";
+                out.found(&SUB_SCHED_WITHOUT_PARENT, subject, message)
+                    .level(Level::Error)
+                    .errno(Errno::EINVAL)
+                    .help("leave it 0 in the file and let the loader set it")
+                    .at(Site::StructOps(index), "in this ops variable");
+                continue;
+            }
+            // From 7.2 on another rule refuses cpu-form.
+            if ops.form() == Form::Cpu && kernel.arena_rule() != KernelArenaRule::None {
+                continue;
+            }
+        }
         let message = format!("sub_cgroup_id is {}: attaches below a running scheduler only", ops.scalar("sub_cgroup_id"));
         out.found(&SUB_SCHED_WITHOUT_PARENT, subject.clone(), message)
             .errno(Errno::ENODEV)

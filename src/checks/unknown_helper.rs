@@ -5,6 +5,7 @@ use super::walk::{Sight, Walk};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::insn::Insn;
+use crate::kernel::{Kernel, Lookup};
 
 rule! {
     /// A call to a helper number that no kernel has.
@@ -18,19 +19,23 @@ rule! {
     pub UNKNOWN_HELPER: "unknown-helper", family: Program, level: Error, phase: Load, since: "0.1.0";
 }
 
+/// The last helper of 7.3; none was added since 6.2.
 const LAST: i32 = 211;
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let object = cx.object;
-    for (program, function, entry) in object.programs().filter(|(_, _, entry)| entry.autoload) {
-        debug_assert!(entry.autoload);
+    let last = match cx.kernel.map(Kernel::helpers) {
+        Some(Lookup::Found(count)) => i32::try_from(count).unwrap_or(i32::MAX) - 1,
+        _ => LAST,
+    };
+    for (program, function, _) in cx.loaded() {
         let subject = Subject::program(object, program);
-        let unknown = |insn: Insn| insn.helper().is_some_and(|id| !(1..=LAST).contains(&id));
+        let unknown = |insn: Insn| insn.helper().is_some_and(|id| !(1..=last).contains(&id));
         match Walk::new(cx, program).first(unknown) {
             Sight::Certain(site, insn) => {
                 let id = object[site].code.get(insn.0).map_or(0, |insn| insn.imm);
                 let name = if id == 0 { "unspec" } else { "unknown" };
-                let message = format!("program '{}' calls helper #{id}, the last one is #{LAST}", function.name);
+                let message = format!("program '{}' calls helper #{id}, the last one is #{last}", function.name);
                 out.found(&UNKNOWN_HELPER, subject, message)
                     .errno(Errno::EINVAL)
                     .quote(format!("invalid func {name}#{id}"))

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::env;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
@@ -127,7 +126,7 @@ pub(super) fn report_unmatched(document: &mut Document, allows: &[Allow], config
 
 /// The fingerprints of a former report.
 pub(super) fn baseline(file: &Path) -> Result<HashSet<String>, String> {
-    let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
+    let text = crate::regular::read_text(file, 1 << 30).map_err(|error| error.to_string())?;
     let report = serde_json::from_str(&text).map_err(|error| format!("no JSON report: {error}"))?;
     Ok(recorded_fingerprints(&report)?.into_iter().collect())
 }

@@ -84,6 +84,26 @@ impl<'d> Flow<'d> {
         seen
     }
 
+    /// Is there a way from the start to a return, or on for ever, that does not pass the instruction at `at` nor any that is
+    /// `dead`. With a jump table nobody can tell, and there is one.
+    pub fn can_avoid(&self, at: usize, dead: impl Fn(usize) -> bool) -> bool {
+        if self.has_table {
+            return true;
+        }
+        let mut seen = vec![false; self.code.len()];
+        let mut stack = vec![0];
+        while let Some(slot) = stack.pop() {
+            if slot >= seen.len() || slot == at || dead(slot) || std::mem::replace(&mut seen[slot], true) {
+                continue;
+            }
+            if self.code.get(slot).is_some_and(Insn::is_exit) {
+                return true;
+            }
+            stack.extend(self.next(slot).into_iter().flatten().filter_map(|slot| usize::try_from(slot).ok()));
+        }
+        false
+    }
+
     /// The first thing that the verifier's look at the flow refuses (`check_subprogs`, `check_cfg`).
     pub fn fault(&self) -> Option<Fault> {
         let mut immediate = vec![false; self.code.len() + 1];

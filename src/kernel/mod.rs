@@ -217,12 +217,22 @@ impl<'d> Kernel<'d> {
         }
     }
 
+    /// A function, or another thing to attach to, that vmlinux lacks and a module may have.
+    pub fn may_be_in_a_module(&self, name: &str) -> Option<Reason> {
+        let loads_modules = self.function("load_module") == Lookup::Found(());
+        (loads_modules && !is_own_surface(name))
+            .then(|| "a module may have it, and modules' types are not known".into())
+    }
+
     /// The function that an extern without flavour resolves to (libbpf `bpf_object__resolve_ksym_func_btf_id`).
     pub fn kfunc(&self, name: &str) -> Lookup<Kfunc> {
         match self.find(name, Kind::Func).and_then(|func| Some((func, self.btf.get(func)?))) {
             Some((func, ty)) => Lookup::Found(Kfunc { func, proto: ty.target() }),
             None if self.is_cut_function(name) => {
                 Lookup::Unknown("the kernel's prototype of the function was cut from this snapshot".into())
+            }
+            None if MODULE_KFUNCS.iter().any(|start| name.starts_with(start)) => {
+                self.may_be_in_a_module(name).map_or_else(|| self.absent(name), Lookup::Unknown)
             }
             None => self.absent(name),
         }
@@ -428,8 +438,24 @@ impl<'d> Kernel<'d> {
     }
 }
 
+/// Starts of names of kfuncs that modules register, as most configurations build them: connection tracking, xfrm, fou,
+/// HID and crypto (register_btf_kfunc_id_set in net/netfilter, net/xfrm, net/ipv4, drivers/hid, kernel/bpf/crypto.c).
+const MODULE_KFUNCS: [&str; 9] = [
+    "bpf_ct_",
+    "bpf_skb_ct_",
+    "bpf_xdp_ct_",
+    "bpf_xdp_get_xfrm_state",
+    "bpf_xdp_xfrm_state_release",
+    "bpf_skb_set_fou_encap",
+    "bpf_skb_get_fou_encap",
+    "hid_bpf_",
+    "bpf_testmod_",
+];
+
 /// A name that only this scheduler class uses: there a BTF is whole, whatever the configuration.
 fn is_own_surface(name: &str) -> bool {
     let name = name.trim_start_matches('_').to_ascii_lowercase();
-    ["scx_", "sched_ext", "bpf_struct_ops_sched_ext", "bpf_iter_scx"].iter().any(|own| name.starts_with(own))
+    ["scx_", "bpf_scx_", "sched_ext", "bpf_struct_ops_sched_ext", "bpf_iter_scx"]
+        .iter()
+        .any(|own| name.starts_with(own))
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use super::{Source, Target, builtin, image, snapshot};
+use crate::regular::read;
 
 /// Why a kernel cannot be used as a target.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +59,11 @@ pub fn load(names: &str) -> Result<Vec<Target>, Error> {
     Ok(targets)
 }
 
+/// Largest kernel that is read, bytes; a vmlinux with debugging information has about one gigabyte.
+const MAX_FILE: u64 = 4 << 30;
+/// Largest configuration; real ones have 300 kB.
+const MAX_CONFIG: u64 = 16 << 20;
+
 fn one(name: &str) -> Result<Target, Error> {
     if name == "host" {
         return host();
@@ -78,7 +84,7 @@ fn one(name: &str) -> Result<Target, Error> {
         }
         Err(error) => return Err(Error::Io { name: name.to_owned(), error }),
     }
-    let bytes = fs::read(path).map_err(|error| Error::Io { name: name.to_owned(), error })?;
+    let bytes = read(path, MAX_FILE).map_err(|error| Error::Io { name: name.to_owned(), error })?;
     from_file(name, &bytes)
 }
 
@@ -88,7 +94,7 @@ fn one(name: &str) -> Result<Target, Error> {
 /// The file cannot be read, or is no configuration.
 pub fn read_kconfig(path: &Path) -> Result<String, Error> {
     let name = || path.display().to_string();
-    let bytes = fs::read(path).map_err(|error| Error::Io { name: name(), error })?;
+    let bytes = read(path, MAX_CONFIG).map_err(|error| Error::Io { name: name(), error })?;
     let text = image::config_file(&bytes).unwrap_or_default();
     if text.lines().any(|line| line.starts_with("CONFIG_")) { Ok(text) } else { Err(Error::Kconfig(name())) }
 }

@@ -384,6 +384,7 @@ fn finding(object: usize, found: &Diagnostic, phase: &PhaseSeen, verbose: bool) 
     FindingDoc {
         rule: "verifier",
         known: false,
+        refuses: true,
         level: "error",
         object,
         kernels: Vec::new(),

@@ -81,6 +81,7 @@ pub(super) fn answer(document: &Document, object: usize) -> String {
 fn first_reason(document: &Document, object: usize, kernel: usize, phase: &str) -> String {
     let here = |finding: &&super::FindingDoc| {
         finding.object == object
+            && finding.refuses
             && finding.phase == phase
             && (finding.kernels.is_empty() || finding.kernels.contains(&kernel))
     };
@@ -92,8 +93,14 @@ fn first_reason(document: &Document, object: usize, kernel: usize, phase: &str) 
 
 /// The first open question about an object on a kernel.
 fn first_question(document: &Document, object: usize, kernel: usize) -> String {
-    let found =
-        document.undecided.iter().find(|open| open.object == object && open.kernels.contains(&kernel));
+    // Open questions about notes do not keep a verdict open.
+    let counts = |rule: &str| {
+        crate::checks::find(rule).is_some_and(|rule| rule.level >= crate::finding::Level::Warning)
+    };
+    let found = document
+        .undecided
+        .iter()
+        .find(|open| open.object == object && open.kernels.contains(&kernel) && counts(open.rule));
     found.map_or_else(
         || "no rule says".to_owned(),
         |open| format!("{} '{}' {}", open.subject.kind, open.subject.name, open.reason),

@@ -22,15 +22,35 @@ pub fn concise(document: &Document, out: &mut impl Write) -> io::Result<()> {
             Some(format!("{file}:{line}{column}: {path}"))
         });
         let place = place.unwrap_or_else(|| path.clone());
-        writeln!(out, "{place}: {}[{}]: {}", finding.level, finding.rule, finding.message)?;
+        let on = on(document, &finding.kernels);
+        writeln!(out, "{place}: {}[{}]: {}{on}", finding.level, finding.rule, finding.message)?;
     }
     for undecided in document.undecided.iter().filter(|open| !document.is_moot(open)) {
         let path = document.objects[undecided.object].title();
         let (kind, name) = (undecided.subject.kind, &undecided.subject.name);
-        writeln!(out, "{path}: undecided[{}]: {kind} '{name}': {}", undecided.rule, undecided.reason)?;
+        let on = on(document, &document.still_open(undecided));
+        writeln!(out, "{path}: undecided[{}]: {kind} '{name}': {}{on}", undecided.rule, undecided.reason)?;
     }
     for line in unmatched(document) {
         writeln!(out, "{line}")?;
     }
+    #[cfg(feature = "cli")]
+    if !document.kernels.is_empty() {
+        for (number, object) in
+            document.objects.iter().enumerate().filter(|(_, object)| object.error.is_none())
+        {
+            writeln!(out, "{}: {}", object.title(), super::answer::answer(document, number))?;
+        }
+    }
     writeln!(out, "{}", counts(document))
+}
+
+/// ` (on 7.1, 7.2)` where something is not about all kernels.
+fn on(document: &Document, kernels: &[usize]) -> String {
+    if kernels.len() == document.kernels.len() {
+        return String::new();
+    }
+    let names =
+        kernels.iter().filter_map(|&kernel| document.kernels.get(kernel)).map(|kernel| kernel.name.as_str());
+    format!(" (on {})", names.collect::<Vec<_>>().join(", "))
 }

@@ -5,7 +5,7 @@
 use serde::{Serialize, Serializer};
 
 use crate::elf;
-use crate::finding::{Finding, Level, Location, Outcome, Phase, Site, Subject, SubjectKind};
+use crate::finding::{Finding, Level, Location, Outcome, Phase, Site, Subject};
 use crate::kernel::Kernel;
 use crate::object::{Form, FuncIdx, MapType, Object, StructOps, Value, flag_names};
 
@@ -308,6 +308,9 @@ pub struct FindingDoc {
     pub message: String,
     pub help: Option<String>,
     pub locations: Vec<LocationDoc>,
+    /// It decides the verdict, whatever its level is.
+    #[serde(skip)]
+    pub refuses: bool,
     /// The baseline has it: it does not fail the run.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub known: bool,
@@ -413,10 +416,11 @@ impl Document {
         self.objects.push(describe(path, object, loader));
         let (mut findings, mut undecided): (Vec<FindingDoc>, Vec<UndecidedDoc>) = (Vec::new(), Vec::new());
         for (kernel, outcome) in outcomes {
-            self.verdicts.push(verdict(number, *kernel, None, outcome));
+            let doc = &self.objects[number];
+            self.verdicts.push(verdict(doc, number, *kernel, None, outcome));
             if object.struct_ops.len() > 1 {
                 for (_, ops) in object.ops() {
-                    self.verdicts.push(verdict(number, *kernel, Some(&object[ops.map].name), outcome));
+                    self.verdicts.push(verdict(doc, number, *kernel, Some(&object[ops.map].name), outcome));
                 }
             }
             for finding in &outcome.findings {
@@ -544,6 +548,21 @@ fn subject(subject: &Subject) -> SubjectDoc {
     SubjectDoc { kind: subject.kind.as_str(), name: subject.name.clone() }
 }
 
+impl StructOpsDoc {
+    /// Does a finding of attach or run about this subject say something about this ops variable: about itself, a member,
+    /// or a program that is its callback. A subject of any other kind concerns all.
+    pub(super) fn is_meant_by(&self, subject: &SubjectDoc) -> bool {
+        match subject.kind {
+            "struct_ops" => subject.name == self.map,
+            "member" => {
+                subject.name.strip_prefix(self.map.as_str()).is_some_and(|rest| rest.starts_with('.'))
+            }
+            "program" => self.members.iter().any(|member| member.program.as_deref() == Some(&subject.name)),
+            _ => true,
+        }
+    }
+}
+
 fn rank(level: &str) -> usize {
     ["error", "warning"].iter().position(|known| *known == level).unwrap_or(2)
 }
@@ -566,6 +585,7 @@ fn finding_doc(number: usize, object: &Object<'_>, finding: &Finding) -> Finding
         help: finding.help.clone(),
         locations: finding.locations.iter().map(|location| locate(object, location)).collect(),
         known: false,
+        refuses: finding.refuses,
     }
 }
 
@@ -594,17 +614,15 @@ impl UndecidedDoc {
 /// A refusal at open or load concerns everything in the object; one at attach or run only the ops
 /// variable that it names. From the phase of an open question on nothing is certain. Without a kernel the
 /// file alone proves no more than that it opens.
-fn verdict(object: usize, kernel: Option<usize>, ops: Option<&str>, outcome: &Outcome) -> Verdict {
-    let concerns = |subject: &Subject| match ops {
-        None => true,
-        Some(ops) => match subject.kind {
-            SubjectKind::StructOps | SubjectKind::Member => {
-                subject.name == ops
-                    || subject.name.strip_prefix(ops).is_some_and(|rest| rest.starts_with('.'))
-            }
-            _ => true,
-        },
-    };
+fn verdict(
+    object: &ObjectDoc,
+    number: usize,
+    kernel: Option<usize>,
+    ops: Option<&str>,
+    outcome: &Outcome,
+) -> Verdict {
+    let about = object.struct_ops.iter().find(|known| Some(known.map.as_str()) == ops);
+    let concerns = |found: &Subject| about.is_none_or(|ops| ops.is_meant_by(&subject(found)));
     let failed = outcome
         .findings
         .iter()
@@ -626,8 +644,13 @@ fn verdict(object: usize, kernel: Option<usize>, ops: Option<&str>, outcome: &Ou
         _ if kernel.is_none() || open.is_some_and(|at| at <= phase) => Answer::Unknown,
         _ => Answer::Pass,
     };
+    // What is not created is not attached either.
+    let answer = |phase: Phase| match about {
+        Some(ops) if !ops.autocreate && phase > Phase::Load => Answer::Unknown,
+        _ => answer(phase),
+    };
     Verdict {
-        object,
+        object: number,
         kernel,
         struct_ops: ops.map(str::to_owned),
         open: answer(Phase::Open),

@@ -289,13 +289,13 @@ pub fn render(
 /// One finding with all its excerpts.
 fn message(about: &About<'_>, finding: &FindingDoc, sources: &Sources) -> Message {
     let mut notes = String::new();
-    let errno = finding.errno.as_deref().map_or_else(String::new, |errno| format!(" {errno}"));
+    let errno = finding.errno.as_deref().map_or_else(String::new, |errno| format!(": {errno}"));
     if let Some(kernels) = &about.kernels {
         notes.push_str(&format!("on {kernels}\n"));
     }
     match &finding.kernel_message {
-        Some(words) => notes.push_str(&format!("at {}:{errno}: {words}", finding.phase)),
-        None if finding.errno.is_some() => notes.push_str(&format!("at {}:{errno}", finding.phase)),
+        Some(words) => notes.push_str(&format!("at {}{errno}: {words}", finding.phase)),
+        None if finding.errno.is_some() => notes.push_str(&format!("at {}{errno}", finding.phase)),
         None => {}
     }
     for location in finding.locations.iter().filter(|location| location.line.is_none()) {

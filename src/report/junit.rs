@@ -26,7 +26,7 @@ pub fn junit(document: &Document, repository: &Repository, out: &mut impl Write)
                 let here = |finding: &&FindingDoc| {
                     finding.object == index
                         && (finding.kernels.is_empty() || finding.kernels.contains(&column))
-                        && concerns(finding, row.ops.as_deref())
+                        && concerns(document, finding, row.ops.as_deref())
                 };
                 let fails =
                     |finding: &&FindingDoc| here(finding) && finding.level == "error" && !finding.known;

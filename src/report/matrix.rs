@@ -97,11 +97,10 @@ pub(super) fn kernels_of(document: &Document, finding: &FindingDoc) -> Vec<Strin
 }
 
 /// Does a finding belong to an ops variable: one of open or load concerns all of them.
-pub(super) fn concerns(finding: &FindingDoc, ops: Option<&str>) -> bool {
-    let Some(ops) = ops else { return true };
-    matches!(finding.phase, "open" | "load")
-        || finding.subject.name == ops
-        || finding.subject.name.strip_prefix(ops).is_some_and(|rest| rest.starts_with('.'))
+pub(super) fn concerns(document: &Document, finding: &FindingDoc, ops: Option<&str>) -> bool {
+    let Some(name) = ops else { return true };
+    let ops = document.objects[finding.object].struct_ops.iter().find(|ops| ops.map == name);
+    matches!(finding.phase, "open" | "load") || ops.is_none_or(|ops| ops.is_meant_by(&finding.subject))
 }
 
 impl Matrix {
@@ -158,7 +157,7 @@ fn cell(document: &Document, object: usize, ops: Option<&str>, kernel: Option<us
             && finding.level == "error"
             && finding.phase == phase
             && kernel.is_none_or(|kernel| finding.kernels.is_empty() || finding.kernels.contains(&kernel))
-            && concerns(finding, ops)
+            && concerns(document, finding, ops)
     });
     for finding in here {
         if !rules.contains(&finding.rule) {

@@ -111,5 +111,9 @@ fn counts(document: &Document) -> String {
         0 => String::new(),
         known => format!(" ({known} in the baseline)"),
     };
-    format!("{}{known} in {}", parts.join(", "), plural(summary.objects, "input"))
+    let unusable = match document.objects.iter().filter(|object| object.error.is_some()).count() {
+        0 => String::new(),
+        count => format!(", {count} unusable"),
+    };
+    format!("{}{known} in {}{unusable}", parts.join(", "), plural(summary.objects, "input"))
 }
