@@ -135,7 +135,9 @@ impl Search {
         let mut mapped = BTreeMap::new();
         let own = fs::canonicalize("/proc/self/exe").ok();
         // Another program than this one is searched for by folder only.
-        if own.is_some() && own == fs::canonicalize(program).ok() {
+        let is_own =
+            program == Path::new("/proc/self/exe") || own.is_some() && own == fs::canonicalize(program).ok();
+        if is_own {
             let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
             let paths: BTreeSet<&str> =
                 maps.lines().filter_map(|line| line.find('/').map(|at| &line[at..])).collect();

@@ -327,7 +327,8 @@ fn kvm_is_open() -> bool {
 /// This program, its libraries, the kernel's config, the inputs and the orders.
 fn pack(jobs: &[Job], inputs: &[Vec<u8>], kconfig: Option<&Path>) -> io::Result<Vec<u8>> {
     let mut contents = Contents::default();
-    contents.add_program("/init", &std::env::current_exe()?)?;
+    // Not by its path: the file may have been replaced since we were started.
+    contents.add_program("/init", Path::new("/proc/self/exe"))?;
     let mut orders = Orders { jobs: jobs.to_vec() };
     for (number, (job, input)) in orders.jobs.iter_mut().zip(inputs).enumerate() {
         job.path = format!("/inputs/{number}.bpf.o");
