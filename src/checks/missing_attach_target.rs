@@ -95,14 +95,6 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             Lookup::Unknown(reason) => {
                 out.undecided(&MISSING_ATTACH_TARGET, subject, format!("attaches to '{name}', and {reason}"));
             }
-            Lookup::Absent if kernel.may_be_in_a_module(&name).is_some() => {
-                let reason = kernel.may_be_in_a_module(&name).unwrap_or_default();
-                out.undecided(
-                    &MISSING_ATTACH_TARGET,
-                    subject,
-                    format!("attaches to '{name}', which vmlinux lacks: {reason}"),
-                );
-            }
             Lookup::Absent => {
                 let short = function.section_name.rsplit('/').next().unwrap_or_default();
                 let message = format!("program '{}' attaches to '{name}', which the kernel lacks", function.name);

@@ -216,7 +216,8 @@ impl<'a, 'd> Context<'a, 'd> {
         let reach = self.analysis.program(program);
         let passes = |function: FuncIdx, insn: InsnIdx| {
             let dead = |slot| reach.at(function, InsnIdx(slot)) == Reached::Never;
-            !Flow::new(self.object[function].code).can_avoid(insn.0, dead)
+            !Flow::new(self.object[function].code)
+                .can_avoid(insn.0, dead, |slot| self.is_taken(function, slot))
         };
         if !passes(function, insn) {
             return false;
@@ -232,6 +233,27 @@ impl<'a, 'd> Context<'a, 'd> {
                             && self.unavoidable_within(program, caller, call, depth + 1)
                     })
                 })
+    }
+
+    /// What a test of a kfunc's address for 0 comes to when the program runs, where the kernel has the kfunc: the verifier
+    /// of some kernels does not know that such an address is never 0, but it never is.
+    fn is_taken(&self, function: FuncIdx, slot: usize) -> Option<bool> {
+        let code = self.object[function].code;
+        let (at, branch) = (slot.checked_sub(2)?, code.get(slot)?);
+        let resolved = |target| match target {
+            crate::object::Target::Extern(index) => {
+                matches!(self.load.external(index), crate::load::ExternFate::Kfunc(_))
+            }
+            _ => false,
+        };
+        let loads = self.object[function].refs.iter().any(|r| r.insn == InsnIdx(at) && resolved(r.target));
+        code.get(at).filter(|load| loads && load.is_ld_imm64() && load.dst == branch.dst)?;
+        match (branch.code, branch.imm) {
+            // JEQ and JNE with an immediate.
+            (0x15, 0) => Some(false),
+            (0x55, 0) => Some(true),
+            _ => None,
+        }
     }
 
     /// Where a program serves as a callback of a scheduler that is created: ops variable, its form, member.

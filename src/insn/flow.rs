@@ -84,9 +84,14 @@ impl<'d> Flow<'d> {
         seen
     }
 
-    /// Is there a way from the start to a return, or on for ever, that does not pass the instruction at `at` nor any that is
-    /// `dead`. With a jump table nobody can tell, and there is one.
-    pub fn can_avoid(&self, at: usize, dead: impl Fn(usize) -> bool) -> bool {
+    /// Is there a way from the start to a return that does not pass the instruction at `at` nor any that is `dead`, taking
+    /// each branch both ways unless it is `decided` (taken or not). With a jump table nobody can tell, and there is one.
+    pub fn can_avoid(
+        &self,
+        at: usize,
+        dead: impl Fn(usize) -> bool,
+        decided: impl Fn(usize) -> Option<bool>,
+    ) -> bool {
         if self.has_table {
             return true;
         }
@@ -99,7 +104,13 @@ impl<'d> Flow<'d> {
             if self.code.get(slot).is_some_and(Insn::is_exit) {
                 return true;
             }
-            stack.extend(self.next(slot).into_iter().flatten().filter_map(|slot| usize::try_from(slot).ok()));
+            let [falls, taken] = self.next(slot);
+            let ways = match (taken, decided(slot)) {
+                (Some(_), Some(true)) => [None, taken],
+                (Some(_), Some(false)) => [falls, None],
+                _ => [falls, taken],
+            };
+            stack.extend(ways.into_iter().flatten().filter_map(|slot| usize::try_from(slot).ok()));
         }
         false
     }

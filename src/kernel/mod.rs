@@ -90,6 +90,8 @@ pub struct Target {
     /// Why a name outside the scheduler's own surface may be missing though kernels of this release have
     /// it; `None` for a BTF that is whole and stands for itself.
     pub partial: Option<Reason>,
+    /// Split BTF of modules that are loaded, where they are known: of this machine's kernel.
+    pub modules: Vec<Vec<u8>>,
     /// What was cut from the BTF; `None` for one that is whole.
     pub cut: Option<snapshot::Cut>,
 }
@@ -137,7 +139,7 @@ pub struct Kernel<'d> {
     /// Its configuration, one `CONFIG_X=y` a line.
     pub kconfig: Option<&'d str>,
     btf: Btf<'d>,
-    modules: Vec<Btf<'d>>,
+    module_data: &'d [Vec<u8>],
     partial: Option<&'d Reason>,
     cut: Option<&'d snapshot::Cut>,
     arena_rule: KernelArenaRule,
@@ -165,7 +167,7 @@ impl<'d> Kernel<'d> {
             release: target.release.as_deref(),
             kconfig: target.kconfig.as_deref(),
             btf,
-            modules: Vec::new(),
+            module_data: &target.modules,
             partial: target.partial.as_ref(),
             cut: target.cut.as_ref(),
             arena_rule: KernelArenaRule::None,
@@ -179,11 +181,6 @@ impl<'d> Kernel<'d> {
         &self.btf
     }
 
-    /// Split BTF of its modules.
-    pub fn modules(&self) -> &[Btf<'d>] {
-        &self.modules
-    }
-
     /// The lowest id of that name and kind in vmlinux (libbpf `btf__find_by_name_kind`).
     pub fn find(&self, name: &str, kind: Kind) -> Option<TypeId> {
         self.btf.names().find(name, kind)
@@ -191,6 +188,11 @@ impl<'d> Kernel<'d> {
 
     /// What it means that a name is not in the BTF.
     pub fn absent<T>(&self, name: &str) -> Lookup<T> {
+        if self.is_in_a_module(name) {
+            return Lookup::Unknown(
+                "a loaded module has the name, and modules' types are not looked at".into(),
+            );
+        }
         match self.partial {
             Some(reason) if !is_own_surface(name) => Lookup::Unknown(reason.clone()),
             _ => Lookup::Absent,
@@ -217,11 +219,11 @@ impl<'d> Kernel<'d> {
         }
     }
 
-    /// A function, or another thing to attach to, that vmlinux lacks and a module may have.
-    pub fn may_be_in_a_module(&self, name: &str) -> Option<Reason> {
-        let loads_modules = self.function("load_module") == Lookup::Found(());
-        (loads_modules && !is_own_surface(name))
-            .then(|| "a module may have it, and modules' types are not known".into())
+    /// A loaded module of this machine's kernel has something of that name, which libbpf would find there. What it is, is
+    /// not looked at.
+    fn is_in_a_module(&self, name: &str) -> bool {
+        let wanted = [&[0], name.as_bytes(), &[0]].concat();
+        self.module_data.iter().any(|module| memchr::memmem::find(module, &wanted).is_some())
     }
 
     /// The function that an extern without flavour resolves to (libbpf `bpf_object__resolve_ksym_func_btf_id`).
@@ -232,7 +234,7 @@ impl<'d> Kernel<'d> {
                 Lookup::Unknown("the kernel's prototype of the function was cut from this snapshot".into())
             }
             None if MODULE_KFUNCS.iter().any(|start| name.starts_with(start)) => {
-                self.may_be_in_a_module(name).map_or_else(|| self.absent(name), Lookup::Unknown)
+                Lookup::Unknown("modules register such kfuncs, and modules' types are not known".into())
             }
             None => self.absent(name),
         }

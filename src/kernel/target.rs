@@ -113,6 +113,7 @@ pub fn from_file(name: &str, bytes: &[u8]) -> Result<Target, Error> {
         btf: found.btf.into_owned(),
         kconfig: found.kconfig,
         partial: found.cut.as_ref().and_then(|cut| cut.meta.partial.clone()).map(Into::into),
+        modules: Vec::new(),
         cut: found.cut,
     })
 }
@@ -132,6 +133,7 @@ fn release_target(release: &builtin::Release) -> Result<Target, Error> {
         btf: found.btf,
         kconfig: found.kconfig,
         partial: found.cut.meta.partial.clone().map(Into::into),
+        modules: Vec::new(),
         cut: Some(found.cut),
     })
 }
@@ -151,6 +153,14 @@ fn host() -> Result<Target, Error> {
         btf,
         kconfig,
         partial: None,
+        modules: modules(),
         cut: None,
     })
+}
+
+/// Split BTF of the modules that are loaded (/sys/kernel/btf). One that cannot be read is as one that is not loaded.
+fn modules() -> Vec<Vec<u8>> {
+    let files = fs::read_dir("/sys/kernel/btf").into_iter().flatten().flatten();
+    let modules = files.filter(|file| file.file_name() != "vmlinux");
+    modules.filter_map(|file| fs::read(file.path()).ok()).collect()
 }

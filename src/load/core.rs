@@ -49,7 +49,7 @@ pub(super) fn resolve(
     autoload: impl Fn(FuncIdx) -> bool,
 ) -> Vec<CoreUse> {
     let (Some(btf), Some(ext)) = (object.btf.as_ref(), object.ext.as_ref()) else { return Vec::new() };
-    let mut resolver = kernel.map(|kernel| Resolver::new(btf, kernel.btf(), kernel.modules()));
+    let mut resolver = kernel.map(|kernel| Resolver::new(btf, kernel.btf(), &[]));
     let mut uses = Vec::new();
     for section in &object.elf.sections {
         for (number, record) in ext.core_relos(btf, &section.name).enumerate() {

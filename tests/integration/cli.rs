@@ -199,7 +199,8 @@ fn malformed_inputs_get_exactly_the_line_that_their_manifest_says() {
         let path = format!("../malformed/{}", row.file);
         let output = scx_lint(&[&path]);
         assert_eq!(output.status.code(), Some(2), "{path}");
-        let expected = format!("{path}: error: {}\n0 errors, 0 warnings in 1 input\n", row.message);
+        let expected =
+            format!("{path}: error: {}\n0 errors, 0 warnings in 1 input, 1 unusable\n", row.message);
         assert_eq!(text(&output.stdout), expected);
         assert_eq!(text(&output.stderr), "");
         let output = scx_lint(&["--format", "json", &path]);

@@ -24,6 +24,7 @@ fn target_of(name: &str, btf: Vec<u8>) -> Target {
         btf,
         kconfig: None,
         partial: None,
+        modules: Vec::new(),
         cut: None,
     }
 }
