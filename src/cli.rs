@@ -416,6 +416,7 @@ fn lint(lint: &Lint) -> Result<u8, Failure> {
     for names in &config.kernels {
         targets.extend(target::load(names)?);
     }
+    target::distinguish(&mut targets);
     if let Some(path) = &config.kconfig {
         let config = target::read_kconfig(path)?;
         targets.iter_mut().for_each(|target| target.kconfig = Some(config.clone()));
@@ -502,7 +503,8 @@ fn check_inputs(lint: &Lint) -> Result<(), Failure> {
 
 fn write_report(lint: &Lint, config: &Config, document: &Document, live: &ask::Live) -> Result<(), Failure> {
     match &lint.output {
-        Some(path) => {
+        // As everywhere, '-' is the standard stream.
+        Some(path) if path.as_os_str() != "-" => {
             let name = || path.display().to_string();
             let file = File::create(path).map_err(|error| Failure::Output(name(), error))?;
             let mut out = BufWriter::new(file);
@@ -510,7 +512,7 @@ fn write_report(lint: &Lint, config: &Config, document: &Document, live: &ask::L
                 .and_then(|()| out.flush())
                 .map_err(|error| Failure::Output(name(), error))
         }
-        None => {
+        _ => {
             let mut out = BufWriter::new(io::stdout().lock());
             print(lint, config, document, live, &mut out, io::stdout().is_terminal())?;
             Ok(out.flush()?)

@@ -64,6 +64,31 @@ const MAX_FILE: u64 = 4 << 30;
 /// Largest configuration; real ones have 300 kB.
 const MAX_CONFIG: u64 = 16 << 20;
 
+/// Drops releases that are named twice, and tells files of one name apart.
+pub fn distinguish(targets: &mut Vec<Target>) {
+    let mut seen: Vec<String> = Vec::new();
+    targets.retain(|target| {
+        let again = target.source == Source::BuiltIn && seen.contains(&target.name);
+        seen.push(target.name.clone());
+        !again
+    });
+    let mut names: Vec<String> = Vec::new();
+    for target in targets {
+        let name = target.name.clone();
+        let mut number = 2;
+        while names.contains(&target.name) {
+            target.name = match &target.release {
+                Some(release) if number == 2 && !names.contains(&format!("{name} {release}")) => {
+                    format!("{name} {release}")
+                }
+                _ => format!("{name} ({number})"),
+            };
+            number += 1;
+        }
+        names.push(target.name.clone());
+    }
+}
+
 fn one(name: &str) -> Result<Target, Error> {
     if name == "host" {
         return host();
@@ -163,4 +188,33 @@ fn modules() -> Vec<Vec<u8>> {
     let files = fs::read_dir("/sys/kernel/btf").into_iter().flatten().flatten();
     let modules = files.filter(|file| file.file_name() != "vmlinux");
     modules.filter_map(|file| fs::read(file.path()).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_of_one_name_are_told_apart() {
+        let target = |name: &str, source, release: Option<&str>| Target {
+            name: name.to_owned(),
+            source,
+            release: release.map(str::to_owned),
+            btf: Vec::new(),
+            kconfig: None,
+            partial: None,
+            modules: Vec::new(),
+            cut: None,
+        };
+        let mut targets = vec![
+            target("7.3", Source::BuiltIn, None),
+            target("vmlinux", Source::File, Some("7.1.1")),
+            target("7.3", Source::BuiltIn, None),
+            target("vmlinux", Source::File, Some("7.2.2")),
+            target("vmlinux", Source::File, None),
+        ];
+        distinguish(&mut targets);
+        let names: Vec<&str> = targets.iter().map(|target| target.name.as_str()).collect();
+        assert_eq!(names, ["7.3", "vmlinux", "vmlinux 7.2.2", "vmlinux (2)"]);
+    }
 }

@@ -103,7 +103,7 @@ fn first_question(document: &Document, object: usize, kernel: usize) -> String {
         .find(|open| open.object == object && open.kernels.contains(&kernel) && counts(open.rule));
     found.map_or_else(
         || "no rule says".to_owned(),
-        |open| format!("{} '{}' {}", open.subject.kind, open.subject.name, open.reason),
+        |open| format!("{} '{}': {}", open.subject.kind, open.subject.name, open.reason),
     )
 }
 
