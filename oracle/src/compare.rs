@@ -166,7 +166,12 @@ fn contents(libbpf: &Value, ours: &Value, out: &mut Vec<String>) {
     // Only libbpf's maps have a section: its name is what scx-lint calls an internal map by.
     let map_name = |m: &Value| m.get("section").filter(|s| !s.is_null()).unwrap_or(&m["name"]).clone();
     pairs("map", [&libbpf["maps"], &ours["maps"]], map_name, out, |what, theirs, ours, out| {
-        for name in ["type", "flags", "key_size", "value_size", "max_entries", "map_extra", "kernel_name"] {
+        // libbpf 1.7 has no word for a type that is newer than itself.
+        let nameless = theirs["type"].as_str().is_some_and(|ty| ty.bytes().all(|b| b.is_ascii_digit()));
+        if !nameless {
+            field(what, theirs, ours, ["type", "type"], out);
+        }
+        for name in ["flags", "key_size", "value_size", "max_entries", "map_extra", "kernel_name"] {
             field(what, theirs, ours, [name, name], out);
         }
     });

@@ -2,7 +2,6 @@
 
 mod core;
 mod oracle;
-mod reach;
 mod same_on_files;
 mod same_on_mutants;
 mod types;

@@ -2,7 +2,7 @@
 //!
 //! Each program of `testdata/reach.bpf.o` calls a helper that does not exist at one place: the kernel refuses the
 //! program exactly if its verifier comes there. Needs the right to load BPF programs; without it the test says so and
-//! passes.
+//! passes. In a process of its own, because libbpf prints through one callback for the whole process.
 
 use std::ffi::{CStr, CString};
 use std::sync::Mutex;
