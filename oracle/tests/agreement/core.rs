@@ -308,9 +308,11 @@ fn relocates_made_up_records_like_libbpf() {
         let their_local = Types::split(&strings, &their_base).unwrap();
         let mut resolver = Resolver::new(&local, &target, &[]);
         let mut libbpf = Libbpf::new(&their_local, &their_target);
+        // After an ambiguity libbpf gives up on the object, and leaves a list of candidates that is half pruned.
+        let mut spoiled = std::collections::HashSet::new();
         for record in &records {
             // libbpf 1.7 reads out of bounds.
-            if local.bytes(record.access).contains(&b'-') {
+            if local.bytes(record.access).contains(&b'-') || spoiled.contains(&record.type_id) {
                 continue;
             }
             // Once to learn what the instruction should hold, once with one that does.
@@ -321,11 +323,16 @@ fn relocates_made_up_records_like_libbpf() {
                 let [insn, next] = decode(&slots);
                 let result = resolver.resolve(record, Slot { index: 7, insn, next: Some(next) });
                 let answer = libbpf.resolve(record, 7, slots);
+                let ambiguous = result.as_ref().is_err_and(|error| error.text.contains("ambiguity"));
                 tally.compare(&result, answer.as_ref(), || {
                     let access = local.str(record.access);
                     let spec = Relocation::parse(&local, record).map(|r| r.spec.to_string());
                     format!("{} on {}: {record:?} {access}: {spec:?}", local_kernel.0, target_kernel.0)
                 });
+                if ambiguous {
+                    spoiled.insert(record.type_id);
+                    break;
+                }
                 if round == 0 {
                     value = answer.map_or(0, |answer| answer.orig);
                 }
