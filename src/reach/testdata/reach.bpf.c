@@ -3,7 +3,7 @@
  * loads; after __possible the verifier may do either, and we cannot tell. The same object is judged by the kernel in
  * the oracle's tests.
  *
- *   clang-19 -target bpf -mcpu=v3 -O2 -g -I../../../fixtures/include -c reach.bpf.c -o reach.bpf.o
+ *   clang-19 -target bpf -mcpu=v3 -O2 -g -fdebug-compilation-dir=. -I../../../fixtures/include -c reach.bpf.c -o reach.bpf.o
  *   llvm-strip-19 -g reach.bpf.o
  */
 #include "types.h"
