@@ -53,12 +53,12 @@ pub fn offers_helper(kernel: &Kernel<'_>, helper: i32) -> bool {
 /// Sleepable programs may use maps of this type (`check_map_prog_compatibility`).
 ///
 /// Hash and array kinds, ring buffers, queues, local storage and arenas everywhere; insn_array with the type itself
-/// (6.19); prog_array from 7.1, marked by the verifier filter that came with that release; lpm_trie and rhash with the
-/// type rhash (7.2).
+/// (6.19); prog_array from 7.0 (6.19 source refuses, a guest of 7.0.13 takes it), marked by a kfunc variant that came with
+/// that release; lpm_trie and rhash with the type rhash (7.2).
 pub fn sleepable_map(kernel: &Kernel<'_>, map_type: u32) -> Lookup<bool> {
     const ALWAYS: [u32; 17] = [1, 2, 5, 6, 9, 10, 12, 13, 22, 23, 24, 27, 28, 29, 31, 32, 33];
     match map_type {
-        3 => kernel.kfunc_gate().map(|gate| gate == super::KfuncGate::Verifier),
+        3 => Lookup::Found(kernel.function("bpf_arena_alloc_pages_non_sleepable") == Lookup::Found(())),
         34 => Lookup::Found(true),
         11 | 35 => kernel.map_types().map(|types| types > 35),
         other => Lookup::Found(ALWAYS.contains(&other)),
