@@ -58,7 +58,8 @@ pub struct Guest {
     child: Child,
     events: Receiver<Event>,
     console: VecDeque<String>,
-    panicked: bool,
+    /// The line that says so, which the last lines of a long backtrace leave behind.
+    panic: Option<String>,
     /// Removed with the guest.
     _folder: tempfile::TempDir,
 }
@@ -185,7 +186,7 @@ impl Guest {
                 }
             }
         });
-        Ok(Self { child, events, console: VecDeque::new(), panicked: false, _folder: folder })
+        Ok(Self { child, events, console: VecDeque::new(), panic: None, _folder: folder })
     }
 
     /// The next frame, noise kept aside.
@@ -198,7 +199,9 @@ impl Guest {
         loop {
             match self.events.recv_timeout(Duration::from_millis(50)) {
                 Ok(Event::Console(line)) => {
-                    self.panicked |= line.contains("Kernel panic - not syncing");
+                    if let Some(at) = line.find("Kernel panic - not syncing") {
+                        self.panic.get_or_insert_with(|| line[at..].to_owned());
+                    }
                     self.console.push_back(line.clone());
                     if self.console.len() > CONSOLE_LINES {
                         self.console.pop_front();
@@ -227,9 +230,9 @@ impl Guest {
         self.console.iter().cloned().collect()
     }
 
-    /// The kernel said that it panicked.
-    pub fn panicked(&self) -> bool {
-        self.panicked
+    /// What the kernel said when it panicked, if it did.
+    pub fn panic(&self) -> Option<&str> {
+        self.panic.as_deref()
     }
 }
 
@@ -493,13 +496,8 @@ impl Run<'_> {
     /// QEMU has ended before the guest was done.
     fn ended(&self, guest: &Guest) -> Failure {
         let console = guest.console();
-        let line = console.iter().find(|line| line.contains("Kernel panic - not syncing"));
-        let mut failure = match line {
-            Some(line) => {
-                let words = line.find("Kernel panic").map_or(line.as_str(), |at| &line[at..]);
-                Failure::new(code::PANIC, words)
-            }
-            None if guest.panicked() => Failure::new(code::PANIC, "Kernel panic"),
+        let mut failure = match guest.panic() {
+            Some(words) => Failure::new(code::PANIC, words),
             None => match console.iter().rfind(|line| line.starts_with("qemu-system-")) {
                 Some(line) => Failure::new(code::QEMU, line.as_str()),
                 None => Failure::new(
