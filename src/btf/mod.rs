@@ -226,9 +226,10 @@ impl<'d> Btf<'d> {
         }
     }
 
-    /// The string; what is not UTF-8 reads as the empty string, which no lookup asks for.
+    /// The string; what is not UTF-8 reads as one U+FFFD: no lookup asks for it, and it is a name all the same, as it
+    /// is to libbpf, which takes any bytes.
     pub fn str(&self, offset: StrOff) -> &'d str {
-        std::str::from_utf8(self.bytes(offset)).unwrap_or("")
+        std::str::from_utf8(self.bytes(offset)).unwrap_or("\u{fffd}")
     }
 
     /// The name of a type; empty where it has none.

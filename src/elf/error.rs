@@ -155,6 +155,7 @@ impl Error {
             Self::Truncated { .. } => "is not a proper ELF object",
             Self::SectionData { .. } => "failed to get section data",
             Self::SectionForm { name, .. } if name == "version" => "invalid kver section",
+            Self::SectionForm { name, .. } if name == "license" => "invalid license section",
             Self::NoSymbolTable => "couldn't find symbol table",
             Self::SeveralSymbolTables => "multiple symbol tables",
             // The first program's name; "symbol strings section missing or invalid" where there is no program.

@@ -218,6 +218,12 @@ impl<'d> Opening<'d> {
                 vars.is_some_and(|(_, vars)| vars.iter().any(|var| var.linkage != Linkage::Static));
             let kernel_name = self.internal_name(&section.name);
             let type_id = vars.map_or(TypeId::VOID, |(id, _)| id);
+            // libbpf keeps 32 bits of the size, rounds them up to 8 in 32 bits, and maps that much memory.
+            let value_size = section.size as u32;
+            if value_size.wrapping_add(7) < 8 {
+                let text = format!("failed to alloc map '{kernel_name}' content buffer: -EINVAL");
+                self.refuse(Cause::MapDefinition, Errno::EINVAL, Item::Map(section.name.to_string()), text);
+            }
             self.object.maps.push(Map {
                 kernel_name,
                 name: section.name,
@@ -225,7 +231,7 @@ impl<'d> Opening<'d> {
                 map_type: MapType::ARRAY,
                 flags: readonly | if mmapable { F_MMAPABLE } else { 0 },
                 key_size: 4,
-                value_size: u32::try_from(section.size).unwrap_or(u32::MAX),
+                value_size,
                 max_entries: 1,
                 map_extra: 0,
                 autocreate: true,

@@ -147,6 +147,10 @@ impl<'d> Opening<'d> {
             section.name.strip_prefix(base).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
         Ok(match &*section.name {
+            // libelf has no bytes for NOBITS and for an empty section.
+            "license" | "version" if section.data.is_none_or(<[u8]>::is_empty) => {
+                return Err(form("has no content in the file"));
+            }
             "license" => {
                 let bytes = section.data.unwrap_or_default();
                 let bytes = &bytes[..bytes.len().min(63)];
