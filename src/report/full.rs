@@ -291,11 +291,11 @@ fn message(about: &About<'_>, finding: &FindingDoc, sources: &Sources) -> Messag
     let mut notes = String::new();
     let errno = finding.errno.as_deref().map_or_else(String::new, |errno| format!(": {errno}"));
     if let Some(kernels) = &about.kernels {
-        notes.push_str(&format!("on {kernels}\n"));
+        push_line(&mut notes, &format!("on {kernels}"));
     }
     match &finding.kernel_message {
-        Some(words) => notes.push_str(&format!("at {}{errno}: {words}", finding.phase)),
-        None if finding.errno.is_some() => notes.push_str(&format!("at {}{errno}", finding.phase)),
+        Some(words) => push_line(&mut notes, &format!("at {}{errno}: {words}", finding.phase)),
+        None if finding.errno.is_some() => push_line(&mut notes, &format!("at {}{errno}", finding.phase)),
         None => {}
     }
     for location in finding.locations.iter().filter(|location| location.line.is_none()) {
