@@ -48,6 +48,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         let tracked = !has("update_idle") || flags & KEEP_BUILTIN_IDLE != 0;
         let per_node = flags & BUILTIN_IDLE_PER_NODE != 0;
         let mut seen = Vec::new();
+        // Under a loader that may set the flags, one question per kernel text, not one per call.
+        let mut open: Vec<(&str, Vec<&str>)> = Vec::new();
         for (_, program) in cx.load.callbacks(index) {
             if seen.contains(&program) {
                 continue;
@@ -62,9 +64,17 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             });
             for (call, reached) in kfunc_calls::surest(cx, resolved.collect::<Vec<_>>()) {
                 let Some(text) = ejection(call.name, tracked, per_node) else { continue };
+                if cx.edited {
+                    match open.iter_mut().find(|(known, _)| *known == text) {
+                        Some((_, names)) if names.contains(&call.name) => {}
+                        Some((_, names)) => names.push(call.name),
+                        None => open.push((text, vec![call.name])),
+                    }
+                    continue;
+                }
                 let subject = Subject::program(cx.object, program);
                 let sure = cx.is_unavoidable(program, call.function, call.insn);
-                if reached == Reached::Possible || !sure || cx.edited {
+                if reached == Reached::Possible || !sure {
                     out.undecided(
                         &IDLE_KFUNC_WITHOUT_BUILTIN_IDLE,
                         subject,
@@ -82,6 +92,17 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                     .help("set SCX_OPS_KEEP_BUILTIN_IDLE, drop update_idle, or use the kfunc that goes with the flags")
                     .via(call.site(), program, "this call");
             }
+        }
+        for (text, mut names) in open {
+            names.sort_unstable();
+            out.undecided(
+                &IDLE_KFUNC_WITHOUT_BUILTIN_IDLE,
+                Subject::struct_ops(cx.object, index),
+                format!(
+                    "flags are {flags:#x} in the file: unless user space changes them, it is ejected once it calls {} ({text})",
+                    names.join(", ")
+                ),
+            );
         }
     }
 }

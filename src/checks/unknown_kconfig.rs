@@ -3,7 +3,7 @@
 use super::{Context, kfunc_calls};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Subject};
-use crate::load::ExternFate;
+use crate::load::{ExternFate, is_always_set};
 use crate::object::{ExternIdx, ExternKind};
 
 rule! {
@@ -11,7 +11,7 @@ rule! {
     ///
     /// ## Why it matters
     /// `CONFIG_*` values come from the kernel's configuration, and a strong one that is not set there fails the load. Of names that start with
-    /// `LINUX_` libbpf knows a few; any other must be weak.
+    /// `LINUX_` libbpf knows a few; any other must be weak. Some options are set in every configuration (`CONFIG_HZ`, `CONFIG_NR_CPUS`).
     /// ## Fix
     /// Declare it `__kconfig __weak`: it then reads as 0.
     /// ## Sources
@@ -38,6 +38,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                 Errno::ESRCH,
                 format!("extern '{name}' (strong): not resolved"),
             ),
+            ExternFate::Unknown(_) if is_always_set(name) => continue,
             ExternFate::Unknown(reason) if !external.weak && cx.kernel.is_some() => {
                 out.undecided(&UNKNOWN_KCONFIG, subject, format!("must be set, and {reason}"));
                 continue;

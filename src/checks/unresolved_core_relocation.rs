@@ -60,21 +60,21 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                 _ => continue,
             };
             let problem = match poison {
-                Poison::NoCandidate => format!("{what}: the kernel has no such type"),
-                Poison::NoMatch => format!("{what} is not in the kernel, or of another type there"),
+                Poison::NoCandidate => "whose type the kernel does not have".to_owned(),
+                Poison::NoMatch => "which is not in the kernel, or of another type there".to_owned(),
                 Poison::MemorySize { local, target, .. } => {
-                    format!("{what} is {local} bytes long here and {target} in the kernel, and no unsigned integer or pointer")
+                    format!("which is {local} bytes long here and {target} in the kernel, and no unsigned integer or pointer")
                 }
             };
             if reached == Reached::Possible {
                 out.undecided(
                     &UNRESOLVED_CORE_RELOCATION,
                     subject,
-                    format!("{problem}; it is behind a branch that the verifier may prune"),
+                    format!("accesses {what}, {problem}, behind a branch that the verifier may prune"),
                 );
                 continue;
             }
-            out.found(&UNRESOLVED_CORE_RELOCATION, subject, format!("program '{}' accesses {problem}", function.name))
+            out.found(&UNRESOLVED_CORE_RELOCATION, subject, format!("program '{}' accesses {what}, {problem}", function.name))
                 .errno(Errno::EINVAL)
                 .quote(format!("failed to resolve CO-RE relocation {}", used.spec))
                 .help("test for it first (bpf_core_field_exists, bpf_core_type_exists, bpf_core_enum_value_exists)")

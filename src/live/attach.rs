@@ -16,7 +16,7 @@ use super::observation::{
 };
 use super::running::{self, KernelBtf, Types};
 use super::workload::Workload;
-use super::{edits, map_name, meaning, sys, verifier};
+use super::{edits, guest, kconfig, map_name, meaning, sys, verifier};
 use crate::btf::Kind;
 use crate::elf::SymbolKind;
 use crate::errno::Errno;
@@ -156,6 +156,7 @@ fn drive<'k>(
     let start = Instant::now();
     let mut forced = Vec::new();
     let mut open = ready(open, job, object.as_ref(), types, LOG_STATS, &mut seen.edits, &mut forced);
+    seen.edits.extend(object.as_ref().and_then(|object| kconfig::note(object, &guest::kconfig_path())));
     let mut result = open.load();
     let mut messages = take_messages();
     if result.is_err() && messages.iter().any(|(_, text)| text.contains("BEGIN PROG LOAD LOG")) {

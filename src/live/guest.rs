@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use rustix::mount::{MountFlags, mount};
@@ -11,7 +11,7 @@ use rustix::termios::{OptionalActions, tcdrain, tcgetattr, tcsetattr};
 
 use super::observation::Observation;
 use super::wire::{self, Frame, Orders};
-use super::{running, supervise};
+use super::{kconfig, running, supervise};
 
 /// The hidden argument that makes the program a guest's init, passed on the kernel's command line.
 pub const INIT: &str = "--live-guest";
@@ -21,6 +21,11 @@ pub const ORDERS: &str = "/orders.json";
 
 /// Where the host puts the kernel's config, before its release is known.
 pub const KCONFIG: &str = "/boot/config";
+
+/// Where libbpf looks for the running kernel's config first.
+pub fn kconfig_path() -> PathBuf {
+    PathBuf::from(format!("{KCONFIG}-{}", running::release()))
+}
 
 /// Mounts what a load needs. A file system that the kernel lacks is left out; what needs it says so itself.
 pub fn mount_all() {
@@ -77,8 +82,11 @@ pub fn main() -> ExitCode {
         }
     };
     let _ = wire::send(&mut line, &Frame::Hello { release: running::release() });
-    // Where libbpf looks for it.
-    let _ = fs::rename(KCONFIG, format!("{KCONFIG}-{}", running::release()));
+    let config = kconfig_path();
+    if fs::rename(KCONFIG, &config).is_err() && !Path::new("/proc/config.gz").exists() {
+        let _ = fs::create_dir_all("/boot");
+        let _ = fs::write(&config, kconfig::seen());
+    }
     if let Ok(orders) = read_orders(Path::new(ORDERS)) {
         let mut rule: Option<String> = None;
         for job in orders.jobs {

@@ -21,6 +21,8 @@ pub mod guest;
 #[cfg(feature = "live")]
 pub mod initramfs;
 #[cfg(feature = "live")]
+mod kconfig;
+#[cfg(feature = "live")]
 mod kmsg;
 #[cfg(feature = "live")]
 pub mod observation;

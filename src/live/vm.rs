@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 
 use super::args::{Accel, config_beside};
 use super::attach::Job;
-use super::guest;
 use super::initramfs::{Contents, LIBRARIES};
 use super::observation::{Failure, KernelSeen, Observation, code};
 use super::supervise::interrupted;
 use super::sys;
 use super::wire::{self, Frame, Orders};
+use super::{guest, kconfig};
 
 /// Console lines that are kept for a report.
 const CONSOLE_LINES: usize = 40;
@@ -369,7 +369,7 @@ impl Run<'_> {
     }
 
     fn finish(&mut self, mut observation: Observation, release: &str) {
-        let lacks_config = |text: &String| text.contains("failed to open system Kconfig");
+        let lacks_config = |text: &String| kconfig::is_to_blame(&observation.edits, text);
         if observation.failure.is_none()
             && observation
                 .phase("load")

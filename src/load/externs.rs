@@ -112,6 +112,24 @@ fn kconfig(object: &Object<'_>, kernel: Option<&Kernel<'_>>, external: &Extern<'
     }
 }
 
+/// Options that the configuration of every kernel with sched_ext and BTF sets: numbers and texts that Kconfig always has a value
+/// for, and what sched_ext depends on (`config SCHED_CLASS_EXT` in kernel/Kconfig.preempt).
+pub fn is_always_set(option: &str) -> bool {
+    const SET: [&str; 10] = [
+        "CONFIG_64BIT",
+        "CONFIG_BPF",
+        "CONFIG_BPF_JIT",
+        "CONFIG_BPF_SYSCALL",
+        "CONFIG_CC_VERSION_TEXT",
+        "CONFIG_DEBUG_INFO_BTF",
+        "CONFIG_HZ",
+        "CONFIG_LOCALVERSION",
+        "CONFIG_NR_CPUS",
+        "CONFIG_SCHED_CLASS_EXT",
+    ];
+    SET.contains(&option)
+}
+
 /// `KERNEL_VERSION` of a release such as `7.3.4+deb13-amd64`; the sublevel is cut at 255.
 fn version(release: &str) -> Option<u64> {
     let mut parts = release.split(['.', '-', '+', '_', '~']).map(|part| {

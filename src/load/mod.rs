@@ -14,7 +14,7 @@ use crate::object::{ExternIdx, FuncIdx, Object, OpsIdx, ProgramKind};
 use crate::reach::Knowledge;
 
 pub use self::core::{CoreFate, CoreUse};
-pub use externs::ExternFate;
+pub use externs::{ExternFate, is_always_set};
 pub use ops::{MemberFate, OpsFate};
 
 /// An object on its way into one kernel.

@@ -156,10 +156,13 @@ fn configurations_answer_for_kconfig_externs() {
     let mut target = target_of("least", least(true, |_| {}));
     let of = |target: &Target| (rules(stem, target), undecided(stem, target));
     assert_eq!(of(&target), (vec![], vec!["unknown-kconfig"]));
-    target.kconfig = Some("CONFIG_HZ=250\n# CONFIG_HZ_PERIODIC is not set\n".to_owned());
+    target.kconfig = Some("CONFIG_PREEMPT_RCU=y\n# CONFIG_PREEMPT_RT is not set\n".to_owned());
     assert_eq!(of(&target), (vec![], vec![]));
-    target.kconfig = Some("CONFIG_HZ_250=y\n".to_owned());
+    target.kconfig = Some("CONFIG_PREEMPT_RCU_X=y\n".to_owned());
     assert_eq!(of(&target), (vec!["unknown-kconfig"], vec![]));
+    // What every configuration sets is no question where none is known.
+    target.kconfig = None;
+    assert!(undecided("unknown-kconfig__near_always", &target).is_empty());
 }
 
 #[test]
