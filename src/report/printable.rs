@@ -3,7 +3,7 @@
 use super::Document;
 
 /// Writes control characters out as `\u{1b}`, so that no name moves the cursor, colours the text or breaks the line.
-fn escape(text: &mut String, keep: &[char]) {
+pub(crate) fn escape(text: &mut String, keep: &[char]) {
     let control = |c: char| c.is_control() && !keep.contains(&c);
     if text.contains(control) {
         let escaped = text.chars().fold(String::new(), |mut out, c| {
