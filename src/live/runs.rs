@@ -1,5 +1,6 @@
 //! Observations as the formats of services show them: rows with a finding for each failure.
 
+use super::agree::UNFORESEEN;
 use super::observation::{AttachSeen, Observation, code};
 use super::run::Live;
 use super::statistics::Change;
@@ -26,6 +27,7 @@ pub fn runs(live: &Live, document: &Document) -> Vec<LiveRun> {
             run.findings.push(finding);
         }
     }
+    runs.iter_mut().for_each(LiveRun::make_printable);
     runs
 }
 
@@ -39,7 +41,8 @@ fn run(seen: &Observation) -> LiveRun {
     let words = text::sentence(seen);
     let words = words.split_once(": ").map_or(words.as_str(), |(_, rest)| rest).to_owned();
     let mut run = LiveRun::new(seen.object, text::place(seen), outcome, words);
-    run.differs.clone_from(&seen.differs);
+    // A failure that no file shows is told as the failure that it is.
+    run.differs = seen.differs.iter().filter(|text| !text.contains(UNFORESEEN)).cloned().collect();
     if outcome == LiveOutcome::Failed {
         run.findings.push(failure(seen, &run));
     }

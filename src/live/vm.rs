@@ -337,12 +337,16 @@ pub fn run(
         progress,
         done: Vec::new(),
     };
-    let setup = check_machine().and_then(|()| check_image(image)).and_then(|()| qemu().map(drop)).and_then(|()| {
-        if machine.accel == Accel::Kvm && !kvm_is_open() {
-            return Err(Failure::new(code::QEMU, "/dev/kvm cannot be opened; --vm-accel tcg does without"));
-        }
-        Ok(())
-    });
+    let setup =
+        check_machine().and_then(|()| check_image(image)).and_then(|()| qemu().map(drop)).and_then(|()| {
+            if machine.accel == Accel::Kvm && !kvm_is_open() {
+                return Err(Failure::new(
+                    code::QEMU,
+                    "/dev/kvm cannot be opened; --vm-accel tcg does without",
+                ));
+            }
+            Ok(())
+        });
     let kconfig = machine.kconfig.clone().or_else(|| config_beside(image));
     if let Err(failure) = setup {
         run.give_up(jobs, &failure);

@@ -63,7 +63,7 @@ fn host(kernel: &Kernel) -> Result<(), Failed> {
     let mut guest = Guest::boot(&kernel.path, &contents.pack()?, &machine, false, ROLE)?;
     let mut told = Vec::new();
     loop {
-        match guest.next(Duration::from_secs(240)) {
+        match guest.next(Duration::from_secs(600)) {
             Ok(Event::Frame(Frame::Note { text })) => told.push(text),
             Ok(Event::Frame(Frame::Bye)) => break,
             Ok(Event::End) | Err(_) => {
@@ -104,9 +104,9 @@ pub fn guest_role() -> Option<ExitCode> {
     Some(guest::power_off(&line))
 }
 
-fn start(object: &str, hold: &str) -> Result<Child, String> {
+fn start(object: &str, hold: &str, timeout: &str) -> Result<Child, String> {
     Command::new("/bin/scx-lint")
-        .args(["--attach", "--hold", hold, "--timeout", "3s", "--format", "concise"])
+        .args(["--attach", "--hold", hold, "--timeout", timeout, "--format", "concise"])
         .arg(format!("/inputs/{object}.bpf.o"))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -149,10 +149,10 @@ pub fn kill(signal: &str, process: &str) -> Result<(), String> {
 }
 
 fn case(object: &str, victim: Victim, signal: &str) -> Result<(), String> {
-    wait_for("disabled", 5)?;
-    // The watchdog's time counts from the end of the hold.
-    let hold = if signal == "STOP" { "500ms" } else { "60s" };
-    let mut child = start(object, hold)?;
+    wait_for("disabled", 60)?;
+    // The watchdog's time counts from the end of the hold; a busy host needs some for the load.
+    let (hold, timeout) = if signal == "STOP" { ("500ms", "10s") } else { ("300s", "120s") };
+    let mut child = start(object, hold, timeout)?;
     let result = kill_one(&mut child, victim, signal);
     // One case that fails must not make the next fail.
     let _ = child.kill();
@@ -161,17 +161,17 @@ fn case(object: &str, victim: Victim, signal: &str) -> Result<(), String> {
 }
 
 fn kill_one(child: &mut Child, victim: Victim, signal: &str) -> Result<(), String> {
-    wait_for("enabled", 30)?;
+    wait_for("enabled", 120)?;
     let own = workers().into_iter().find(|(_, parent)| *parent == child.id());
     let (worker, _) = own.ok_or("no worker")?;
     let target = if victim == Victim::Worker { worker } else { child.id().to_string() };
     kill(signal, &target)?;
     // Detaching takes a moment after the last file is closed.
-    wait_for("disabled", 15)?;
+    wait_for("disabled", 60)?;
     let output = wait(child)?;
     let start = Instant::now();
     while !workers().is_empty() {
-        if start.elapsed() > Duration::from_secs(5) {
+        if start.elapsed() > Duration::from_secs(30) {
             return Err("a worker is left".to_owned());
         }
         sleep(Duration::from_millis(20));
@@ -203,14 +203,14 @@ fn wait(child: &mut Child) -> Result<(Option<i32>, String), String> {
 
 /// A second run refuses to start over the first.
 fn busy() -> Result<(), String> {
-    let mut first = start(OBJECTS[0], "60s")?;
-    wait_for("enabled", 30)?;
-    let mut second = start(OBJECTS[0], "1s")?;
+    let mut first = start(OBJECTS[0], "300s", "120s")?;
+    wait_for("enabled", 120)?;
+    let mut second = start(OBJECTS[0], "1s", "120s")?;
     let (code, text) = wait(&mut second)?;
     let still = running::state();
     kill("KILL", &first.id().to_string())?;
     let _ = first.wait();
-    wait_for("disabled", 15)?;
+    wait_for("disabled", 60)?;
     if code == Some(2) && text.contains("another scheduler ('good') is enabled") && still == "enabled" {
         Ok(())
     } else {
