@@ -46,10 +46,11 @@ fn matrix(kernels: &[Kernel]) -> Result<(), Failed> {
     let (code, out, err) = run("full");
     let all = || format!("exit {code}\n{out}\n{err}");
     check(code == 1, all)?;
-    // The table is the last thing: a line of names, then one for each object.
-    let at = out.lines().position(|line| names.iter().all(|name| line.contains(name))).ok_or_else(all)?;
+    // The table of what happened is the last thing, after that of what was foreseen: a line of names, then one for each object.
+    let lines: Vec<&str> = out.lines().collect();
+    let at = lines.iter().rposition(|line| names.iter().all(|name| line.contains(name))).ok_or_else(all)?;
     let rows: Vec<Vec<&str>> =
-        out.lines().skip(at + 1).take(2).map(|line| line.split_whitespace().collect()).collect();
+        lines.iter().skip(at + 1).take(2).map(|line| line.split_whitespace().collect()).collect();
     let expected = |object: usize, cell| [vec![objects[object].as_str()], vec![cell; GUESTS]].concat();
     check(rows == [expected(0, "ok"), expected(1, "attach")], all)?;
     // What was saved is what JSON has: by kernel in the order of the options, then by object.

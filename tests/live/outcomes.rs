@@ -205,7 +205,7 @@ fn edits(image: &str) -> Result<(), Failed> {
     let object = path("live__scx_constants");
     let (code, seen) = observe(&["--vm", image, "--hold", "500ms", &object])?;
     let dump = |seen: &[Observation]| serde_json::to_string_pretty(seen).unwrap_or_default();
-    let told = seen[0].edits.iter().any(|edit| edit.contains("__SCX_DSQ_GLOBAL"));
+    let told = seen[0].edits.iter().any(|edit| edit.starts_with("set 1 of 1 __SCX_* constants"));
     check(code == 0 && seen[0].attach[0].ok && seen[0].loader == "scx" && told, || dump(&seen))?;
     let (code, seen) = observe(&["--vm", image, "--hold", "30s", "--loader", "plain", &object])?;
     let attach = &seen[0].attach[0];
