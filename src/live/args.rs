@@ -22,7 +22,7 @@ pub struct LiveArgs {
     #[arg(long, requires = "asked", value_enum, value_name = "WHEN", default_value_t = OnOff::On)]
     pub workload: OnOff,
     /// How long one step (load, attach, detach) may take before it is given up
-    #[arg(long, requires = "asked", value_name = "TIME", default_value = "60s", value_parser = parse_time)]
+    #[arg(long, requires = "asked", value_name = "TIME", default_value = "60s", value_parser = parse_timeout)]
     pub timeout: Duration,
     /// Write what was seen, statistics and complete verifier logs included, to a file (JSON)
     #[arg(long, requires = "asked", value_name = "FILE")]
@@ -105,6 +105,13 @@ fn parse_time(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "expected 0 to 1440 minutes".to_owned())
 }
 
+fn parse_timeout(text: &str) -> Result<Duration, String> {
+    match parse_time(text)? {
+        time if time.is_zero() => Err("no step can be done in no time".to_owned()),
+        time => Ok(time),
+    }
+}
+
 fn parse_threshold(text: &str) -> Result<(Metric, f64), String> {
     let (name, percent) = text.split_once('=').ok_or("expected METRIC=PERCENT")?;
     let metric = Metric::from_str(name, false)
@@ -131,6 +138,7 @@ mod tests {
         for bad in ["", "s", "3h", "-1s", "nan", "1e30"] {
             assert!(parse_time(bad).is_err(), "{bad}");
         }
+        assert!(parse_timeout("0").is_err() && parse_time("0").is_ok());
     }
 
     #[test]

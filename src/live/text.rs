@@ -22,9 +22,21 @@ pub fn full(
     verbose: bool,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    for seen in &live.observations {
+    // What keeps a kernel from being asked at all is told once, not for each object.
+    let is_same = |a: &Observation, b: &Observation| {
+        a.failure.is_some()
+            && a.failure == b.failure
+            && a.kernel == b.kernel
+            && a.phases == b.phases
+            && a.phases.is_empty()
+    };
+    for same in live.observations.chunk_by(is_same) {
+        let seen = &same[0];
         let path = &document.objects[seen.object].title();
-        writeln!(out, "\n{path} on {}", place(seen))?;
+        match same.len() {
+            1 => writeln!(out, "\n{path} on {}", place(seen))?,
+            count => writeln!(out, "\n{path} and {} more on {}", count - 1, place(seen))?,
+        }
         if verbose {
             for edit in &seen.edits {
                 writeln!(out, "  before load: {edit}")?;

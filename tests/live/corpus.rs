@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use libtest_mimic::{Failed, Trial};
 use scx_lint::live::agree::UNFORESEEN;
 use scx_lint::live::observation::Observation;
+use scx_lint::object::Object;
 use serde_json::Value;
 
 use super::kernels::Kernel;
@@ -14,6 +15,8 @@ fn objects() -> Vec<PathBuf> {
     let entries = std::fs::read_dir(root().join("../shared/corpus/objects")).into_iter().flatten();
     let mut found: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     found.retain(|path| path.extension().is_some_and(|extension| extension == "o"));
+    // What is no BPF object has nothing to ask a kernel.
+    found.retain(|path| std::fs::read(path).is_ok_and(|data| Object::open(&data, "corpus").is_ok()));
     found.sort();
     found
 }

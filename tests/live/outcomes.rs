@@ -318,7 +318,8 @@ fn no_root() -> Result<(), Failed> {
     std::fs::copy(env!("CARGO_BIN_EXE_scx-lint"), &program)?;
     std::fs::copy(fixture("live__good"), &object)?;
     let mut command = Command::new(&program);
-    command.arg("--attach").arg(&object);
+    // One line, however many objects.
+    command.arg("--attach").args([&object, &object]);
     if std::fs::read_to_string("/proc/self/status")?.lines().any(|line| line.starts_with("Uid:\t0\t")) {
         command.uid(65534).gid(65534);
     }
