@@ -332,8 +332,6 @@ enum Failure {
     #[cfg(not(feature = "live"))]
     #[error("{}", live::MISSING)]
     NoLive,
-    #[error("{0} needs --attach or --vm")]
-    Stray(&'static str),
 }
 
 fn known_rule(name: &str) -> Result<&'static checks::Rule, Failure> {
@@ -433,13 +431,14 @@ fn lint(lint: &Lint) -> Result<u8, Failure> {
     let plan = Plan { kernels: &kernels, compiler: &compiler, allows: &allows, options };
     let (mut document, samples) = examine(&lint.inputs, &plan, lint.live.is_wanted());
     #[cfg(feature = "live")]
-    let live = {
+    let mut live = {
         let asked: Vec<Option<&Kernel<'_>>> = asked.iter().map(Option::as_ref).collect();
         ask::ask(lint, &samples, &asked, &options)?
     };
     #[cfg(feature = "live")]
     if let Some(live) = &live {
         document.live = live.values(lint.verbose)?;
+        document.runs = live::runs(live, &document);
     }
     #[cfg(not(feature = "live"))]
     let live = {
@@ -462,6 +461,8 @@ fn lint(lint: &Lint) -> Result<u8, Failure> {
     }
     if matches!(lint.format, Format::Full | Format::Concise) {
         document.make_printable();
+        #[cfg(feature = "live")]
+        live.iter_mut().for_each(live::Live::make_printable);
     }
     match write_report(lint, &config, &document, &live) {
         // The reader has gone: it has seen what it wanted. The answer stands all the same.
@@ -671,7 +672,10 @@ fn explain(name: &str) -> Result<u8, Failure> {
         let near = near.map_or_else(String::new, |near| format!(", did you mean '{near}'?"));
         return Err(Failure::Setting(format!("unknown error number '{name}'{near}")));
     }
-    let rule = known_rule(name)?;
+    let rule = match report::live_rule(name) {
+        Some(rule) => rule,
+        None => known_rule(name)?,
+    };
     writeln!(
         out,
         "{} ({}, {} at {}, since {})\n\n{}",

@@ -27,21 +27,22 @@ pub(super) struct Sample {
     pub(super) object: usize,
     /// Path as the report shows it.
     pub(super) path: String,
+    /// The path, and which of a file's objects it is.
+    pub(super) title: String,
     /// File name, which libbpf names the object after.
     pub(super) file_name: String,
     /// The object.
     pub(super) data: Vec<u8>,
 }
 
-/// Refuses options that make no sense, or that this build does not have.
+/// Refuses what cannot be done, before a kernel is asked for minutes.
 pub(super) fn check(lint: &Lint) -> Result<(), Failure> {
-    if let Some(option) = lint.live.stray() {
-        return Err(Failure::Stray(option));
-    }
     #[cfg(not(feature = "live"))]
     if lint.live.is_wanted() {
         return Err(Failure::NoLive);
     }
+    #[cfg(feature = "live")]
+    live::check_files(&lint.live)?;
     Ok(())
 }
 
@@ -76,6 +77,7 @@ pub(super) fn ask(
         .map(|sample| live::Input {
             object: sample.object,
             path: &sample.path,
+            title: &sample.title,
             file_name: &sample.file_name,
             data: &sample.data,
         })

@@ -77,15 +77,17 @@ impl<F: Fn(&str) -> Options + Sync> Plan<'_, F> {
                 Err(_) if !target.named && !path.ends_with(".o") && part.embedded.is_none() => {}
                 Err(error) => document.add_error(path, error.code(), error.to_string()),
                 Ok(object) => {
+                    let number = document.objects.len();
+                    self.lint(&mut document, path, part, &object, &options);
                     if keep {
                         samples.push(Sample {
-                            object: document.objects.len(),
+                            object: number,
                             path: path.clone(),
+                            title: document.objects[number].title(),
                             file_name: part.name.clone(),
                             data: bytes.to_vec(),
                         });
                     }
-                    self.lint(&mut document, path, part, &object, &options);
                 }
             }
         }

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 
-/// Options of `--attach` and `--vm`.
+/// Options of `--attach` and `--vm`, which may be given together; the others need one of the two, or `--vm`.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Live mode")]
+#[command(next_help_heading = "Live mode", group = ArgGroup::new("asked").args(["attach", "vm"]).multiple(true))]
 pub struct LiveArgs {
     /// Load and attach each scheduler on this machine's kernel, smoke-test it, detach it (needs root)
     #[arg(long)]
@@ -16,31 +16,31 @@ pub struct LiveArgs {
     #[arg(long, value_name = "IMAGE")]
     pub vm: Vec<PathBuf>,
     /// How long to hold each scheduler, as 3s or 500ms
-    #[arg(long, value_name = "TIME", default_value = "3s", value_parser = parse_time)]
+    #[arg(long, requires = "asked", value_name = "TIME", default_value = "3s", value_parser = parse_time)]
     pub hold: Duration,
     /// Fork, wake, sleep, renice and change affinity while holding
-    #[arg(long, value_enum, value_name = "WHEN", default_value_t = OnOff::On)]
+    #[arg(long, requires = "asked", value_enum, value_name = "WHEN", default_value_t = OnOff::On)]
     pub workload: OnOff,
     /// How long one step (load, attach, detach) may take before it is given up
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_time)]
+    #[arg(long, requires = "asked", value_name = "TIME", default_value = "60s", value_parser = parse_timeout)]
     pub timeout: Duration,
     /// Write what was seen, statistics and complete verifier logs included, to a file (JSON)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, requires = "asked", value_name = "FILE")]
     pub save: Option<PathBuf>,
     /// Compare statistics with a file from --save
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, requires = "asked", value_name = "FILE")]
     pub compare: Option<PathBuf>,
     /// Growth that fails a comparison, in percent: insns, xlated, jited or time (repeatable) [default: insns, xlated and jited 10]
-    #[arg(long, value_name = "METRIC=PERCENT", value_parser = parse_threshold)]
+    #[arg(long, requires = "compare", value_name = "METRIC=PERCENT", value_parser = parse_threshold)]
     pub threshold: Vec<(Metric, f64)>,
     /// Memory of a guest, MiB
-    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(32..))]
+    #[arg(long, requires = "vm", value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(32..))]
     pub vm_memory: u32,
     /// CPUs of a guest
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
+    #[arg(long, requires = "vm", value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub vm_cpus: u32,
     /// How guests run: with KVM, emulated (tcg), or whichever works
-    #[arg(long, value_enum, value_name = "HOW", default_value_t = Accel::Auto)]
+    #[arg(long, requires = "vm", value_enum, value_name = "HOW", default_value_t = Accel::Auto)]
     pub vm_accel: Accel,
 }
 
@@ -81,17 +81,6 @@ impl LiveArgs {
     pub fn is_wanted(&self) -> bool {
         self.attach || !self.vm.is_empty()
     }
-
-    /// The options that make no sense without `--attach` or `--vm`, where one was given.
-    pub fn stray(&self) -> Option<&'static str> {
-        match () {
-            () if self.is_wanted() => None,
-            () if self.save.is_some() => Some("--save"),
-            () if self.compare.is_some() => Some("--compare"),
-            () if !self.threshold.is_empty() => Some("--threshold"),
-            () => None,
-        }
-    }
 }
 
 /// The configuration that distributions put beside a kernel: `config-VER` for `vmlinuz-VER`.
@@ -114,6 +103,13 @@ fn parse_time(text: &str) -> Result<Duration, String> {
         .ok()
         .filter(|time| time.as_secs() <= 86_400)
         .ok_or_else(|| "expected 0 to 1440 minutes".to_owned())
+}
+
+fn parse_timeout(text: &str) -> Result<Duration, String> {
+    match parse_time(text)? {
+        time if time.is_zero() => Err("no step can be done in no time".to_owned()),
+        time => Ok(time),
+    }
 }
 
 fn parse_threshold(text: &str) -> Result<(Metric, f64), String> {
@@ -142,6 +138,7 @@ mod tests {
         for bad in ["", "s", "3h", "-1s", "nan", "1e30"] {
             assert!(parse_time(bad).is_err(), "{bad}");
         }
+        assert!(parse_timeout("0").is_err() && parse_time("0").is_ok());
     }
 
     #[test]

@@ -29,7 +29,7 @@ const MAX_MESSAGES: usize = 200;
 const LOG_STATS: u32 = 4;
 
 /// How long the kernel may take to change the scheduler's state before we call it stuck.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a worker is asked to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -31,6 +31,8 @@ mod run;
 #[cfg(feature = "live")]
 pub mod running;
 #[cfg(feature = "live")]
+mod runs;
+#[cfg(feature = "live")]
 pub mod statistics;
 #[cfg(feature = "live")]
 pub mod supervise;
@@ -48,7 +50,9 @@ pub mod wire;
 mod workload;
 
 #[cfg(feature = "live")]
-pub use run::{Input, Live, own_role, run};
+pub use run::{Input, Live, check_files, own_role, run};
+#[cfg(feature = "live")]
+pub use runs::runs;
 #[cfg(feature = "live")]
 pub use text::{concise, full};
 

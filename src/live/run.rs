@@ -2,10 +2,12 @@
 
 use std::io;
 use std::num::NonZero;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
-use std::{path::Path, thread};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
@@ -14,7 +16,7 @@ use super::attach::{self, Job};
 use super::observation::{Failure, KernelSeen, Observation, code};
 use super::statistics::{self, Comparison};
 use super::vm::{self, Machine};
-use super::{agree, guest, running, supervise, workload};
+use super::{agree, guest, running, supervise, sys, workload};
 use crate::checks::{self, Options};
 use crate::kernel::Kernel;
 use crate::object::Object;
@@ -35,6 +37,8 @@ pub struct Input<'a> {
     pub object: usize,
     /// Path as the report shows it.
     pub path: &'a str,
+    /// The path, and which of a file's objects it is.
+    pub title: &'a str,
     /// File name, which libbpf names the object after.
     pub file_name: &'a str,
     /// The file.
@@ -66,6 +70,37 @@ impl Live {
     pub fn is_unanswered(&self) -> bool {
         let failures = self.observations.iter().filter_map(|seen| seen.failure.as_ref());
         failures.into_iter().any(|failure| code::is_unanswered(&failure.code))
+    }
+
+    /// Escapes control characters in all texts, for the formats that people read: names in an object, and thus what
+    /// libbpf and the kernel say of them, may hold anything.
+    pub fn make_printable(&mut self) {
+        fn walk(value: &mut serde_json::Value) {
+            match value {
+                serde_json::Value::String(text) => crate::report::escape(text, &['\n', '\t']),
+                serde_json::Value::Array(all) => all.iter_mut().for_each(walk),
+                serde_json::Value::Object(all) => all.values_mut().for_each(walk),
+                _ => {}
+            }
+        }
+        for seen in &mut self.observations {
+            if let Ok(mut value) = serde_json::to_value(&*seen) {
+                walk(&mut value);
+                if let Ok(printable) = serde_json::from_value(value) {
+                    *seen = printable;
+                }
+            }
+        }
+        let comparison = self.comparison.iter_mut();
+        for comparison in comparison {
+            for change in &mut comparison.changes {
+                for text in [&mut change.path, &mut change.release, &mut change.program] {
+                    crate::report::escape(text, &[]);
+                }
+            }
+            comparison.unmatched.iter_mut().for_each(|text| crate::report::escape(text, &[]));
+        }
+        self.kernels.iter_mut().for_each(|text| crate::report::escape(text, &[]));
     }
 
     /// The report's `live` array.
@@ -117,7 +152,7 @@ pub fn run(
         live.kernels.push("host".to_owned());
         by_kernel.push(on_host(&jobs, inputs));
     }
-    live.kernels.extend(args.vm.iter().map(|image| file_name(image)));
+    live.kernels.extend(image_names(&args.vm));
     by_kernel.extend(in_guests(args, kconfig, &jobs, inputs));
     for (number, observations) in by_kernel.into_iter().enumerate() {
         let kernel = kernels.get(number).copied().flatten();
@@ -136,11 +171,9 @@ pub fn run(
         .iter()
         .filter_map(|seen| {
             let input = inputs.iter().find(|input| input.object == seen.object)?;
-            Some((input.path.to_owned(), seen.clone()))
+            Some((input.title.to_owned(), seen.clone()))
         })
         .collect();
-    let in_file =
-        |path: &Path, error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
     if let Some(path) = &args.compare {
         let found =
             statistics::compare(path, &named, &args.threshold).map_err(|error| in_file(path, error))?;
@@ -152,8 +185,39 @@ pub fn run(
     Ok(live)
 }
 
-fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+/// Short names of images: the file's, or the whole path of one that shares it with another.
+fn image_names(images: &[PathBuf]) -> Vec<String> {
+    let short = |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    let name = |image: &PathBuf| {
+        let is_shared = images.iter().any(|other| other != image && short(other) == short(image));
+        if is_shared { image.display().to_string() } else { short(image) }
+    };
+    images.iter().map(name).collect()
+}
+
+/// Looks at the files of `--save` and `--compare` before a kernel is asked, which may take minutes.
+///
+/// # Errors
+/// The file's, with its name in the message.
+pub fn check_files(args: &LiveArgs) -> io::Result<()> {
+    if let Some(path) = &args.compare {
+        statistics::read(path).map_err(|error| in_file(path, error))?;
+    }
+    if let Some(path) = &args.save {
+        // Neither emptied, which would be too early, nor left behind.
+        let is_new = !path.exists();
+        std::fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(path)
+            .and_then(|_| if is_new { std::fs::remove_file(path) } else { Ok(()) })
+            .map_err(|error| in_file(path, error))?;
+    }
+    Ok(())
+}
+
+fn in_file(path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 fn job(args: &LiveArgs, input: &Input<'_>, options: &Options) -> Job {
@@ -184,28 +248,27 @@ fn on_host(jobs: &[Job], inputs: &[Input<'_>]) -> Vec<Observation> {
     if let Err(failure) = attach::may_use_bpf() {
         return jobs.iter().map(|job| nothing(job, failure.clone())).collect();
     }
-    let folder = match tempfile::Builder::new().prefix("scx-lint-").tempdir() {
-        Ok(folder) => folder,
-        Err(error) => {
-            let failure = Failure::new(code::SETUP, format!("no temporary folder: {error}"));
-            return jobs.iter().map(|job| nothing(job, failure.clone())).collect();
-        }
-    };
     let bar = bar(&MultiProgress::new(), "host", jobs.len());
     let mut seen: Vec<Observation> = Vec::new();
-    for (number, (job, input)) in jobs.iter().zip(inputs).enumerate() {
-        let path = folder.path().join(format!("{number}.bpf.o"));
+    for (job, input) in jobs.iter().zip(inputs) {
         let stop = seen
             .last()
             .and_then(|seen| seen.failure.clone())
             .filter(|failure| matches!(failure.code.as_str(), code::INTERRUPTED | code::STUCK));
         let observation = if let Some(failure) = stop {
             nothing(job, Failure { during: None, ..failure })
-        } else if let Err(error) = std::fs::write(&path, input.data) {
-            nothing(job, Failure::new(code::SETUP, format!("{}: {error}", path.display())))
         } else {
-            let job = Job { path: path.display().to_string(), ..job.clone() };
-            supervise::run(&job, &mut |_, step| bar.set_message(format!("{}: {step}", input.path)))
+            match sys::memory_file("object", input.data) {
+                Err(error) => {
+                    nothing(job, Failure::new(code::SETUP, format!("no memory for the object: {error}")))
+                }
+                Ok(file) => {
+                    // The worker reads it before anything else, while we live.
+                    let path = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
+                    let job = Job { path, ..job.clone() };
+                    supervise::run(&job, &mut |_, step| bar.set_message(format!("{}: {step}", input.title)))
+                }
+            }
         };
         bar.inc(1);
         seen.push(observation);
@@ -230,7 +293,7 @@ fn in_guests(
     };
     let bars = MultiProgress::new();
     let all: Vec<ProgressBar> =
-        args.vm.iter().map(|image| bar(&bars, &file_name(image), jobs.len())).collect();
+        image_names(&args.vm).iter().map(|name| bar(&bars, name, jobs.len())).collect();
     let at_a_time =
         thread::available_parallelism().map_or(1, NonZero::get).clamp(1, MAX_GUESTS).min(args.vm.len());
     let next = AtomicUsize::new(0);

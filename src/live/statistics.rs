@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::args::Metric;
 use super::observation::{Observation, ProgramSeen};
 
-/// A file of `--save`.
+/// What a file of `--save` holds.
 #[derive(Debug, Serialize, Deserialize)]
-struct Saved {
+pub struct Saved {
     /// 1.
     schema_version: u32,
     /// What was seen; `path` of the object beside it, as the index means nothing in another run.
@@ -71,6 +71,20 @@ pub fn save(path: &Path, seen: &[(String, Observation)]) -> io::Result<()> {
     fs::write(path, text)
 }
 
+/// Reads a file from [`save`].
+///
+/// # Errors
+/// The file cannot be read, or is none of ours.
+pub fn read(file: &Path) -> io::Result<Saved> {
+    let text = fs::read_to_string(file)?;
+    let saved: Saved = serde_json::from_str(&text)
+        .map_err(|error| io::Error::other(format!("is no file from --save: {error}")))?;
+    match saved.schema_version {
+        1 => Ok(saved),
+        other => Err(io::Error::other(format!("schema_version is {other}, expected 1"))),
+    }
+}
+
 /// Thresholds where the user gives none, percent. Times vary too much to fail a run by themselves.
 const DEFAULT: [(Metric, f64); 3] = [(Metric::Insns, 10.0), (Metric::Xlated, 10.0), (Metric::Jited, 10.0)];
 
@@ -83,11 +97,7 @@ pub fn compare(
     seen: &[(String, Observation)],
     thresholds: &[(Metric, f64)],
 ) -> io::Result<Comparison> {
-    let text = fs::read_to_string(file)?;
-    let saved: Saved = serde_json::from_str(&text).map_err(io::Error::other)?;
-    if saved.schema_version != 1 {
-        return Err(io::Error::other(format!("schema_version is {}, expected 1", saved.schema_version)));
-    }
+    let saved = read(file)?;
     let thresholds = if thresholds.is_empty() { &DEFAULT } else { thresholds };
     let mut found = Comparison::default();
     let mut matched = Vec::new();

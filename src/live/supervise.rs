@@ -21,7 +21,7 @@ use super::{running, sys};
 pub const WORKER: &str = "--live-worker";
 
 /// How long the kernel may take to detach after the worker is gone.
-const DETACH: Duration = Duration::from_secs(10);
+const DETACH: Duration = Duration::from_secs(30);
 
 /// What a worker says: a step begins, or the job is done.
 #[derive(Debug, Serialize, Deserialize)]

@@ -1,9 +1,10 @@
 //! The few calls that neither the standard library, libbpf-rs nor rustix offer. All `unsafe` of the crate is here.
 #![allow(unsafe_code)]
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
 use std::mem::{size_of, zeroed};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -75,6 +76,32 @@ pub fn die_with_parent(command: &mut Command) -> &mut Command {
         command.pre_exec(|| {
             if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
                 return Err(io::Error::last_os_error());
+            }
+            Ok(())
+        })
+    }
+}
+
+/// A file that is in memory only: nothing of it is left behind, however we end.
+///
+/// # Errors
+/// The system's.
+pub fn memory_file(name: &str, data: &[u8]) -> io::Result<File> {
+    let mut file = File::from(rustix::fs::memfd_create(name, rustix::fs::MemfdFlags::CLOEXEC)?);
+    file.write_all(data)?;
+    Ok(file)
+}
+
+/// Keeps files open in the program that the command starts, under the same numbers; no other child gets them.
+pub fn hand_over(command: &mut Command, files: Vec<OwnedFd>) -> &mut Command {
+    // SAFETY: the closure runs between fork and exec in the child. It makes one system call per file, on files that it
+    // owns and that are therefore open, allocates nothing and takes no lock.
+    unsafe {
+        command.pre_exec(move || {
+            for file in &files {
+                if libc::fcntl(file.as_raw_fd(), libc::F_SETFD, 0) != 0 {
+                    return Err(io::Error::last_os_error());
+                }
             }
             Ok(())
         })

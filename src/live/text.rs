@@ -22,9 +22,21 @@ pub fn full(
     verbose: bool,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    for seen in &live.observations {
-        let path = &document.objects[seen.object].path;
-        writeln!(out, "\n{path} on {}", place(seen))?;
+    // What keeps a kernel from being asked at all is told once, not for each object.
+    let is_same = |a: &Observation, b: &Observation| {
+        a.failure.is_some()
+            && a.failure == b.failure
+            && a.kernel == b.kernel
+            && a.phases == b.phases
+            && a.phases.is_empty()
+    };
+    for same in live.observations.chunk_by(is_same) {
+        let seen = &same[0];
+        let path = &document.objects[seen.object].title();
+        match same.len() {
+            1 => writeln!(out, "\n{path} on {}", place(seen))?,
+            count => writeln!(out, "\n{path} and {} more on {}", count - 1, place(seen))?,
+        }
         if verbose {
             for edit in &seen.edits {
                 writeln!(out, "  before load: {edit}")?;
@@ -75,7 +87,7 @@ pub fn full(
 /// The writer's.
 pub fn concise(live: &Live, document: &Document, out: &mut impl Write) -> io::Result<()> {
     for seen in &live.observations {
-        let path = &document.objects[seen.object].path;
+        let path = &document.objects[seen.object].title();
         writeln!(out, "{path}: live[{}]: {}", place(seen), sentence(seen))?;
         for difference in &seen.differs {
             writeln!(out, "{path}: differs[{}]: {difference}", place(seen))?;
@@ -88,15 +100,13 @@ pub fn concise(live: &Live, document: &Document, out: &mut impl Write) -> io::Re
 }
 
 /// `7.3.4 (guest of vmlinuz-7.3.4, tcg)`.
-fn place(seen: &Observation) -> String {
+pub(super) fn place(seen: &Observation) -> String {
     let kernel = &seen.kernel;
     let release = if kernel.release.is_empty() { "a kernel that never came up" } else { &kernel.release };
-    match (&kernel.image, &kernel.accel) {
-        (Some(image), Some(accel)) => {
-            let image = image.rsplit('/').next().unwrap_or(image);
-            format!("{release} (guest of {image}, {accel})")
-        }
-        _ => format!("{release} (this machine)"),
+    let accel = kernel.accel.as_ref().map_or_else(String::new, |accel| format!(", {accel}"));
+    match &kernel.image {
+        Some(image) => format!("{release} (guest of {image}{accel})"),
+        None => format!("{release} (this machine)"),
     }
 }
 
@@ -301,7 +311,7 @@ fn print_comparison(comparison: &Comparison, out: &mut impl Write) -> io::Result
     Ok(())
 }
 
-fn metric(change: &super::statistics::Change) -> &'static str {
+pub(super) fn metric(change: &super::statistics::Change) -> &'static str {
     use super::args::Metric;
     match change.metric {
         Metric::Insns => "instructions verified",
@@ -335,7 +345,7 @@ fn cell(seen: &Observation) -> &'static str {
 /// Objects down, kernels across.
 fn print_matrix(live: &Live, document: &Document, out: &mut impl Write) -> io::Result<()> {
     let rows = document.objects.iter().enumerate().filter(|(_, object)| object.error.is_none());
-    let widest = rows.clone().map(|(_, object)| object.path.chars().count()).max().unwrap_or(0);
+    let widest = rows.clone().map(|(_, object)| object.title().chars().count()).max().unwrap_or(0);
     let columns: Vec<usize> = live.kernels.iter().map(|name| name.chars().count().max(7)).collect();
     write!(out, "\n{:widest$}", "")?;
     for (name, width) in live.kernels.iter().zip(&columns) {
@@ -344,7 +354,7 @@ fn print_matrix(live: &Live, document: &Document, out: &mut impl Write) -> io::R
     writeln!(out)?;
     let per_kernel = live.observations.len() / live.kernels.len().max(1);
     for (number, object) in rows {
-        write!(out, "{:widest$}", object.path)?;
+        write!(out, "{:widest$}", object.title())?;
         for (kernel, width) in columns.iter().enumerate() {
             let seen = live.observations.iter().skip(kernel * per_kernel).take(per_kernel);
             let word = seen.into_iter().find(|seen| seen.object == number).map_or("-", cell);
@@ -356,7 +366,7 @@ fn print_matrix(live: &Live, document: &Document, out: &mut impl Write) -> io::R
 }
 
 /// The verifier's objection as a finding, so that it is shown at the C line.
-fn finding(object: usize, found: &Diagnostic, phase: &PhaseSeen, verbose: bool) -> FindingDoc {
+pub(super) fn finding(object: usize, found: &Diagnostic, phase: &PhaseSeen, verbose: bool) -> FindingDoc {
     let label = match found.culprit() {
         Some(register) => format!("{} is {}", register.name, short(&register.value)),
         None => "refused here".to_owned(),

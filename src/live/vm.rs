@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::fs;
 use std::io::{self, BufRead, BufReader};
-use std::os::unix::net::UnixListener;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -26,7 +27,7 @@ const CONSOLE_LINES: usize = 40;
 const KVM_PATIENCE: (Duration, Duration) = (Duration::from_secs(4), Duration::from_secs(20));
 
 /// The same emulated, on a machine that is busy with other things.
-const TCG_PATIENCE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(180));
+const TCG_PATIENCE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(240));
 
 /// How guests are made.
 #[derive(Debug, Clone)]
@@ -60,8 +61,6 @@ pub struct Guest {
     console: VecDeque<String>,
     /// The line that says so, which the last lines of a long backtrace leave behind.
     panic: Option<String>,
-    /// Removed with the guest.
-    _folder: tempfile::TempDir,
 }
 
 impl Drop for Guest {
@@ -69,6 +68,18 @@ impl Drop for Guest {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The program can be a guest's init: guests are x86-64, and it packs itself.
+fn check_machine() -> Result<(), Failure> {
+    if cfg!(target_arch = "x86_64") {
+        return Ok(());
+    }
+    let words = format!(
+        "guests are x86-64 machines, and this scx-lint is built for {}: it can use --attach, or be built for x86-64",
+        std::env::consts::ARCH
+    );
+    Err(Failure::new(code::SETUP, words))
 }
 
 /// The image can be read and looks like a kernel that QEMU can boot.
@@ -87,9 +98,39 @@ pub fn check_image(image: &Path) -> Result<(), Failure> {
     // Documentation/arch/x86/boot.rst: the setup header's magic. An ELF vmlinux for x86-64 boots by its PVH note.
     let is_vmlinux = head.starts_with(b"\x7fELF\x02") && head.get(18..20) == Some(&[62, 0]);
     if head.get(0x202..0x206) == Some(b"HdrS") || is_vmlinux {
-        Ok(())
-    } else {
-        Err(bad("is no x86 kernel image (neither bzImage nor vmlinux)".to_owned()))
+        return Ok(());
+    }
+    Err(bad(match machine_of(&head) {
+        Some(machine) => format!("is a kernel image for {machine}; guests are x86-64 machines"),
+        None => "is no x86 kernel image (neither bzImage nor vmlinux)".to_owned(),
+    }))
+}
+
+/// The machine of an image that is not for x86, where its first bytes tell.
+fn machine_of(head: &[u8]) -> Option<&'static str> {
+    // e_machine of ELF, either byte order.
+    if head.starts_with(b"\x7fELF") {
+        let number: [u8; 2] = head.get(18..20)?.try_into().ok()?;
+        let number = match head.get(5) {
+            Some(2) => u16::from_be_bytes(number),
+            _ => u16::from_le_bytes(number),
+        };
+        return match number {
+            183 => Some("arm64"),
+            243 => Some("RISC-V"),
+            21 => Some("POWER"),
+            22 => Some("S/390"),
+            258 => Some("LoongArch"),
+            _ => None,
+        };
+    }
+    // Documentation/arch/arm64/booting.rst and arch/riscv/boot-image-header.rst; both also wrapped for EFI, which
+    // Debian and Fedora do.
+    match (head.get(0x38..0x3c), head.get(4..8)) {
+        (Some(b"ARM\x64"), _) => Some("arm64"),
+        (Some(b"RSC\x05"), _) => Some("RISC-V"),
+        (_, Some(b"zimg")) => Some("another machine (an EFI image, as of arm64)"),
+        _ => None,
     }
 }
 
@@ -120,7 +161,7 @@ impl Guest {
     /// Starts QEMU with an image and an initramfs.
     ///
     /// # Errors
-    /// Files cannot be written, or QEMU cannot be started.
+    /// There is no memory for the initramfs, or QEMU cannot be started.
     pub fn boot(
         image: &Path,
         initramfs: &[u8],
@@ -128,11 +169,9 @@ impl Guest {
         kvm: bool,
         init_argument: &str,
     ) -> io::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("scx-lint-").tempdir()?;
-        let initrd = folder.path().join("initrd.gz");
-        fs::write(&initrd, initramfs)?;
-        let socket = folder.path().join("line");
-        let listener = UnixListener::bind(&socket)?;
+        // QEMU gets both as open files, so that no file is left behind when we are killed.
+        let initrd = sys::memory_file("initrd", initramfs)?;
+        let (line, far_end) = UnixStream::pair()?;
         // Multi-threaded TCG now and then loses an int3 while the kernel patches static keys at enable.
         let accel = if kvm { ["kvm", "host"] } else { ["tcg,thread=single", "max"] };
         // An oops is an end too: what comes after it proves nothing. On a busy host an emulated timer looks broken
@@ -155,20 +194,22 @@ impl Guest {
             .args(["-m", &machine.memory.to_string(), "-smp", &machine.cpus.to_string()])
             .arg("-kernel")
             .arg(image)
-            .arg("-initrd")
-            .arg(&initrd)
+            .args(["-initrd", &format!("/proc/self/fd/{}", initrd.as_raw_fd())])
             .args(["-append", &command_line])
             .args(["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"])
             .args([
                 "-chardev",
-                &format!("socket,id=line,path={}", socket.display()),
+                &format!("socket,id=line,fd={}", far_end.as_raw_fd()),
                 "-serial",
                 "chardev:line",
             ])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        sys::hand_over(&mut command, vec![OwnedFd::from(initrd), OwnedFd::from(far_end)]);
         let mut child = sys::die_with_parent(&mut command).spawn()?;
+        // Our copy of QEMU's end: with it the line would never end.
+        drop(command);
         let (sender, events) = mpsc::channel();
         for pipe in
             [child.stdout.take().map(Pipe::Out), child.stderr.take().map(Pipe::Err)].into_iter().flatten()
@@ -177,8 +218,6 @@ impl Guest {
             thread::spawn(move || pipe.read(&sender));
         }
         thread::spawn(move || {
-            // Never accepts if QEMU dies first; the thread then stays until the process ends.
-            let Ok((line, _)) = listener.accept() else { return };
             let mut line = BufReader::new(line);
             while let Ok(Some(frame)) = wire::receive(&mut line) {
                 if sender.send(Event::Frame(frame)).is_err() {
@@ -186,7 +225,7 @@ impl Guest {
                 }
             }
         });
-        Ok(Self { child, events, console: VecDeque::new(), panic: None, _folder: folder })
+        Ok(Self { child, events, console: VecDeque::new(), panic: None })
     }
 
     /// The next frame, noise kept aside.
@@ -293,16 +332,21 @@ pub fn run(
         image: image.to_owned(),
         machine: machine.clone(),
         kvm: machine.accel != Accel::Tcg && (machine.accel == Accel::Kvm || kvm_is_open()),
+        booted: false,
         retries: 0,
         progress,
         done: Vec::new(),
     };
-    let setup = check_image(image).and_then(|()| qemu().map(drop)).and_then(|()| {
-        if machine.accel == Accel::Kvm && !kvm_is_open() {
-            return Err(Failure::new(code::QEMU, "/dev/kvm cannot be opened; --vm-accel tcg does without"));
-        }
-        Ok(())
-    });
+    let setup =
+        check_machine().and_then(|()| check_image(image)).and_then(|()| qemu().map(drop)).and_then(|()| {
+            if machine.accel == Accel::Kvm && !kvm_is_open() {
+                return Err(Failure::new(
+                    code::QEMU,
+                    "/dev/kvm cannot be opened; --vm-accel tcg does without",
+                ));
+            }
+            Ok(())
+        });
     let kconfig = machine.kconfig.clone().or_else(|| config_beside(image));
     if let Err(failure) = setup {
         run.give_up(jobs, &failure);
@@ -351,6 +395,8 @@ struct Run<'a> {
     image: PathBuf,
     machine: Machine,
     kvm: bool,
+    /// QEMU was started.
+    booted: bool,
     /// Boots in a row that failed although the kernel had come up before.
     retries: u32,
     progress: &'a dyn Fn(&str),
@@ -363,7 +409,7 @@ impl Run<'_> {
             release: release.to_owned(),
             place: "vm".to_owned(),
             image: Some(self.image.display().to_string()),
-            accel: Some(if self.kvm { "kvm" } else { "tcg" }.to_owned()),
+            accel: self.booted.then(|| if self.kvm { "kvm" } else { "tcg" }.to_owned()),
             arena_rule: None,
         }
     }
@@ -399,6 +445,7 @@ impl Run<'_> {
     /// One boot: goes on until the guest says goodbye or fails.
     fn boot(&mut self, jobs: &[Job], initramfs: &[u8]) {
         (self.progress)("boot");
+        self.booted = true;
         let guest = Guest::boot(&self.image, initramfs, &self.machine, self.kvm, guest::INIT);
         let mut guest = match guest {
             Ok(guest) => guest,
@@ -499,6 +546,9 @@ impl Run<'_> {
         let mut failure = match guest.panic() {
             Some(words) => Failure::new(code::PANIC, words),
             None => match console.iter().rfind(|line| line.starts_with("qemu-system-")) {
+                Some(line) if self.kvm => {
+                    Failure::new(code::QEMU, format!("{line}; --vm-accel tcg does without KVM"))
+                }
                 Some(line) => Failure::new(code::QEMU, line.as_str()),
                 None => Failure::new(
                     code::NO_BOOT,
@@ -544,6 +594,15 @@ mod tests {
         head[0x202..0x206].copy_from_slice(b"HdrS");
         fs::write(&path, head).unwrap();
         check_image(&path).unwrap();
+        let mut arm = vec![0; 0x210];
+        arm[0x38..0x3c].copy_from_slice(b"ARM\x64");
+        fs::write(&path, arm).unwrap();
+        assert!(check_image(&path).unwrap_err().message.contains("is a kernel image for arm64"));
+        let mut arm = vec![0; 0x210];
+        arm[..6].copy_from_slice(b"\x7fELF\x02\x01");
+        arm[18] = 183;
+        fs::write(&path, arm).unwrap();
+        assert!(check_image(&path).unwrap_err().message.contains("is a kernel image for arm64"));
         assert!(check_image(folder.path()).unwrap_err().message.contains("no regular file"));
     }
 }

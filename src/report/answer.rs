@@ -1,7 +1,7 @@
 //! One sentence on an object: on which kernels it works, and what stops it on the others.
 
 use super::matrix::{Fate, Matrix, kernel_names};
-use super::{Answer, Document};
+use super::{Answer, Document, LiveOutcome};
 
 /// Kernels by name; a run of three and more neighbours of the list as `first-last`.
 pub(super) fn kernel_list(document: &Document, kernels: &[usize]) -> String {
@@ -74,7 +74,10 @@ pub(super) fn answer(document: &Document, object: usize) -> String {
     for (kernels, reason) in asked {
         parts.push(format!("cannot tell for {}: {reason}", kernel_list(document, &kernels)));
     }
-    parts.join("; ")
+    // A real kernel has said otherwise, or may have: what it did comes further down.
+    let is_refuted =
+        document.runs.iter().any(|run| run.object == object && run.outcome != LiveOutcome::Passed);
+    if is_refuted { format!("by the file alone: {}", parts.join("; ")) } else { parts.join("; ") }
 }
 
 /// The first finding that stops an object on a kernel.

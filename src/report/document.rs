@@ -29,8 +29,11 @@ pub struct Document {
     pub findings: Vec<FindingDoc>,
     /// Open questions.
     pub undecided: Vec<UndecidedDoc>,
-    /// Live runs; none yet.
+    /// What real kernels did, as JSON has it.
     pub live: Vec<serde_json::Value>,
+    /// The same, as the formats of services have it.
+    #[serde(skip)]
+    pub runs: Vec<super::LiveRun>,
     /// What the user's `allow` entries keep out of `findings`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub suppressed: Vec<SuppressedDoc>,
@@ -363,6 +366,7 @@ impl Default for Document {
             findings: Vec::new(),
             undecided: Vec::new(),
             live: Vec::new(),
+            runs: Vec::new(),
             suppressed: Vec::new(),
             unmatched_allows: Vec::new(),
             baseline: false,

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 
 use super::matrix::kernels_of;
 use super::place::Repository;
-use super::{Document, FindingDoc, counts, unmatched};
+use super::{Document, FindingDoc, LiveOutcome, counts, unmatched};
 
 /// Annotations of one level that GitHub keeps from a step.
 const KEPT: usize = 10;
@@ -59,6 +59,22 @@ pub fn github(document: &Document, repository: &Repository, out: &mut impl Write
             _ => 2,
         };
         commands[at].1.push(annotation(document, repository, finding));
+    }
+    for run in &document.runs {
+        for finding in &run.findings {
+            commands[0].1.push(annotation(document, repository, finding));
+        }
+        let title = document.objects[run.object].title();
+        let place = repository.object(&document.objects[run.object].path);
+        let properties = |name: &str| format!("file={},title={}", Property(&place.path), Property(name));
+        if run.outcome == LiveOutcome::Unasked {
+            let text = format!("{title}: {} could not be asked: {}", run.kernel, run.words);
+            commands[0].1.push((properties("scx-lint: no answer"), text));
+        }
+        for difference in &run.differs {
+            let text = format!("{title}: on {}: {difference}", run.kernel);
+            commands[1].1.push((properties("scx-lint: differs"), text));
+        }
     }
     for undecided in &document.undecided {
         let object = document.objects[undecided.object].title();

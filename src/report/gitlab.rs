@@ -4,9 +4,9 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::Document;
 use super::matrix::kernels_of;
-use super::place::{Repository, fingerprints};
+use super::place::{Repository, fingerprints, fingerprints_of};
+use super::{Document, LiveOutcome};
 
 #[derive(Serialize)]
 struct Issue<'a> {
@@ -28,7 +28,7 @@ struct Lines {
     begin: u32,
 }
 
-/// Prints the findings, and inputs that cannot be read, as Code Quality issues.
+/// Prints the findings, inputs that cannot be read, and kernels that could not be asked, as Code Quality issues.
 ///
 /// # Errors
 /// The writer's.
@@ -45,7 +45,19 @@ pub fn gitlab(document: &Document, repository: &Repository, out: &mut impl Write
             });
         }
     }
-    for (finding, fingerprint) in document.findings.iter().zip(fingerprints(document)) {
+    for run in document.runs.iter().filter(|run| run.outcome == LiveOutcome::Unasked) {
+        let object = &document.objects[run.object];
+        issues.push(Issue {
+            description: format!("{}: {} could not be asked: {}", object.title(), run.kernel, run.words),
+            check_name: "live-unasked",
+            fingerprint: format!("live-unasked:{}:{}", object.title(), run.kernel),
+            severity: "blocker",
+            location: Location { path: repository.object(&object.path).path, lines: Lines { begin: 1 } },
+        });
+    }
+    let seen = || document.runs.iter().flat_map(|run| &run.findings);
+    let live = seen().zip(fingerprints_of(document, seen()));
+    for (finding, fingerprint) in document.findings.iter().zip(fingerprints(document)).chain(live) {
         let place = repository.places(document, finding).swap_remove(0);
         let mut description = format!("{}: {}", document.objects[finding.object].title(), finding.message);
         let kernels = kernels_of(document, finding);

@@ -8,7 +8,7 @@ use quick_xml::escape::escape;
 use super::graph::Graph;
 use super::matrix::{Fate, Matrix, kernels_of};
 use super::place::Repository;
-use super::{Document, FindingDoc, counts};
+use super::{Document, FindingDoc, LiveOutcome, counts, live_rule};
 
 const STYLE: &str = include_str!("html.css");
 
@@ -34,6 +34,7 @@ pub fn html(document: &Document, repository: &Repository, out: &mut impl Write) 
     )?;
     writeln!(out, "<header><h1>scx-lint</h1><p>{}</p></header>\n<main>", counts(document))?;
     matrix(document, out)?;
+    live(document, out)?;
     for (index, object) in document.objects.iter().enumerate() {
         writeln!(out, "<section id=\"o{index}\">\n<h2>{}</h2>", escape(object.title()))?;
         if let Some(error) = &object.error {
@@ -54,7 +55,8 @@ pub fn html(document: &Document, repository: &Repository, out: &mut impl Write) 
             object.maps.len()
         )?;
         let mut any = false;
-        for found in document.findings.iter().filter(|finding| finding.object == index) {
+        let seen = document.runs.iter().flat_map(|run| &run.findings);
+        for found in document.findings.iter().chain(seen).filter(|finding| finding.object == index) {
             any = true;
             finding(document, repository, found, out)?;
         }
@@ -88,6 +90,40 @@ pub fn html(document: &Document, repository: &Repository, out: &mut impl Write) 
         "</main>\n<footer>scx-lint {}; assuming {} with {}-byte pages and libbpf {}</footer>\n</body>\n</html>",
         document.scx_lint, assumed.arch, assumed.page_size, assumed.libbpf
     )
+}
+
+/// A table of what real kernels did.
+fn live(document: &Document, out: &mut impl Write) -> io::Result<()> {
+    if document.runs.is_empty() {
+        return Ok(());
+    }
+    write!(out, "<div class=\"scroll\"><table class=\"matrix\"><thead><tr><th scope=\"col\">scheduler</th>")?;
+    writeln!(
+        out,
+        "<th scope=\"col\">real kernel</th><th scope=\"col\">what it did</th></tr></thead><tbody>"
+    )?;
+    for run in &document.runs {
+        let title = document.objects[run.object].title();
+        let (class, sign) = match run.outcome {
+            LiveOutcome::Passed => ("works", Fate::Works.sign()),
+            LiveOutcome::Failed => ("fails", Fate::Fails("run").sign()),
+            LiveOutcome::Unasked => ("unreadable", Fate::Unreadable.sign()),
+        };
+        write!(
+            out,
+            "<tr><th scope=\"row\"><a href=\"#o{}\">{}</a></th><td>{}</td><td class=\"{class}\">{sign} {}: {}",
+            run.object,
+            escape(title),
+            escape(run.kernel.as_str()),
+            run.outcome.word(),
+            escape(run.words.as_str())
+        )?;
+        for difference in &run.differs {
+            write!(out, "<br>differs: {}", escape(difference.as_str()))?;
+        }
+        writeln!(out, "</td></tr>")?;
+    }
+    writeln!(out, "</tbody></table></div>")
 }
 
 fn matrix(document: &Document, out: &mut impl Write) -> io::Result<()> {
@@ -141,7 +177,7 @@ fn finding(
         "<article class=\"finding {}{known}\">\n<h3><span class=\"level\">{}</span> ",
         found.level, found.level
     )?;
-    match repository.rule_page(found.rule) {
+    match repository.rule_page(found.rule).filter(|_| live_rule(found.rule).is_none()) {
         Some(address) => write!(out, "<a href=\"{}\"><code>{}</code></a>", escape(address), found.rule)?,
         None => write!(out, "<code>{}</code>", found.rule)?,
     }

@@ -6,10 +6,11 @@ use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::matrix::{Matrix, concerns};
 use super::place::Repository;
-use super::{Document, FindingDoc};
+use super::{Document, FindingDoc, LiveOutcome, LiveRun};
 
 /// Prints the verdicts as test results. A case fails where an error finding keeps the scheduler from running;
-/// an input that cannot be read is an error, and what is not decided stands in the output of the case.
+/// an input that cannot be read is an error, and what is not decided stands in the output of the case. A run on a real kernel
+/// is a case of its own; it is an error where the kernel could not be asked.
 ///
 /// # Errors
 /// The writer's.
@@ -71,11 +72,34 @@ pub fn junit(document: &Document, repository: &Repository, out: &mut impl Write)
                 suite.add_test_case(case);
             }
         }
+        for run in document.runs.iter().filter(|run| run.object == index) {
+            suite.add_test_case(live(document, repository, run, &path));
+        }
         report.add_test_suite(suite);
     }
     let text = report.to_string().map_err(io::Error::other)?;
     out.write_all(text.as_bytes())?;
     writeln!(out)
+}
+
+fn live(document: &Document, repository: &Repository, run: &LiveRun, path: &str) -> TestCase {
+    let texts: String = run.findings.iter().map(|finding| describe(document, repository, finding)).collect();
+    let mut status = match (run.outcome, run.findings.first()) {
+        (LiveOutcome::Unasked, _) => TestCaseStatus::non_success(NonSuccessKind::Error),
+        (_, Some(_)) => TestCaseStatus::non_success(NonSuccessKind::Failure),
+        (_, None) => TestCaseStatus::success(),
+    };
+    if run.outcome == LiveOutcome::Unasked || !run.findings.is_empty() {
+        let first = run.findings.first();
+        status.set_message(first.map_or(run.words.as_str(), |finding| finding.message.as_str()));
+        status.set_type(first.map_or("live-unasked", |finding| finding.rule));
+        status.set_description(texts);
+    }
+    let mut case = TestCase::new(format!("live on {}", run.kernel), status);
+    case.set_classname(path);
+    let differs = run.differs.iter().map(|difference| format!("differs: {difference}\n"));
+    case.set_system_out(format!("{}\n{}", run.words, differs.collect::<String>()));
+    case
 }
 
 fn describe(document: &Document, repository: &Repository, finding: &FindingDoc) -> String {

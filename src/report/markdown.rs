@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use super::matrix::{Fate, Matrix, kernels_of};
 use super::place::Repository;
-use super::{Document, FindingDoc, counts, unmatched};
+use super::{Document, FindingDoc, counts, live_rule, unmatched};
 
 /// GitHub drops a step summary above 1 MiB; what is over is counted.
 const LIMIT: usize = 900 << 10;
@@ -39,7 +39,7 @@ fn code(text: &str) -> String {
 
 /// A link to a rule's page, or its name.
 fn rule(repository: &Repository, name: &str) -> String {
-    match repository.rule_page(name) {
+    match repository.rule_page(name).filter(|_| live_rule(name).is_none()) {
         Some(address) => format!("[{}]({address})", code(name)),
         None => code(name),
     }
@@ -85,8 +85,11 @@ pub fn markdown(document: &Document, repository: &Repository, out: &mut impl Wri
             writeln!(out, "- ⚠️ {}: {}", code(&object.path), escape(&error.message))?;
         }
     }
+    live(document, out)?;
     let mut used = 0;
-    let new: Vec<&FindingDoc> = document.findings.iter().filter(|finding| !finding.known).collect();
+    let seen = document.runs.iter().flat_map(|run| &run.findings);
+    let new: Vec<&FindingDoc> =
+        document.findings.iter().filter(|finding| !finding.known).chain(seen).collect();
     for (number, finding) in new.iter().enumerate() {
         let text = describe(document, repository, finding);
         used += text.len();
@@ -116,6 +119,24 @@ pub fn markdown(document: &Document, repository: &Repository, out: &mut impl Wri
         writeln!(out, "\n</details>")?;
     }
     Ok(())
+}
+
+/// A table of what real kernels did.
+fn live(document: &Document, out: &mut impl Write) -> io::Result<()> {
+    if document.runs.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "| scheduler | real kernel | |\n|---|---|---|")?;
+    for run in &document.runs {
+        let object = document.objects[run.object].title();
+        let (sign, word) = (run.outcome.sign(), run.outcome.word());
+        write!(out, "| {} | {} | {sign} {word}: {}", code(&object), escape(&run.kernel), escape(&run.words))?;
+        for difference in &run.differs {
+            write!(out, "<br>differs: {}", escape(difference))?;
+        }
+        writeln!(out, " |")?;
+    }
+    writeln!(out)
 }
 
 fn describe(document: &Document, repository: &Repository, finding: &FindingDoc) -> String {

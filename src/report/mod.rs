@@ -10,6 +10,7 @@ mod document;
 mod full;
 mod inspect;
 mod printable;
+mod runs;
 
 /// The formats of services and editors, which give places inside a repository.
 #[cfg(feature = "cli")]
@@ -49,6 +50,9 @@ pub use document::*;
 #[cfg(feature = "cli")]
 pub use full::{About, Sources, Style, full, render};
 pub use inspect::inspect;
+#[cfg(feature = "live")]
+pub(crate) use printable::escape;
+pub use runs::*;
 #[cfg(feature = "cli")]
 pub use services::*;
 
@@ -115,5 +119,12 @@ fn counts(document: &Document) -> String {
         0 => String::new(),
         count => format!(", {count} unusable"),
     };
-    format!("{}{known} in {}{unusable}", parts.join(", "), plural(summary.objects, "input"))
+    let live = match document.runs.iter().filter(|run| run.outcome != LiveOutcome::Passed).count() {
+        _ if document.runs.is_empty() => String::new(),
+        0 => format!("; {} on real kernels, all passed", plural(document.runs.len(), "run")),
+        failed => {
+            format!("; {} on real kernels, {failed} did not pass", plural(document.runs.len(), "run"))
+        }
+    };
+    format!("{}{known} in {}{unusable}{live}", parts.join(", "), plural(summary.objects, "input"))
 }

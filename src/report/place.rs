@@ -154,7 +154,15 @@ type Identity<'a> = [&'a str; 6];
 /// A stable identity for each finding, 32 hexadecimal digits: the same after lines have moved and when
 /// the object is built elsewhere. Equal ones are told apart by their order.
 pub fn fingerprints(document: &Document) -> Vec<String> {
-    hashes(document.findings.iter().map(|finding| {
+    fingerprints_of(document, document.findings.iter())
+}
+
+/// The same for findings that are not the document's own.
+pub(super) fn fingerprints_of<'a>(
+    document: &'a Document,
+    findings: impl Iterator<Item = &'a FindingDoc>,
+) -> Vec<String> {
+    hashes(findings.map(|finding| {
         let object = &document.objects[finding.object];
         let text = finding.locations.iter().find_map(|location| location.text.as_deref());
         [

@@ -1,9 +1,9 @@
 //! Text that a terminal shows as it is: names in an object and names of files may hold anything.
 
-use super::Document;
+use super::{Document, FindingDoc, LiveRun};
 
 /// Writes control characters out as `\u{1b}`, so that no name moves the cursor, colours the text or breaks the line.
-fn escape(text: &mut String, keep: &[char]) {
+pub(crate) fn escape(text: &mut String, keep: &[char]) {
     let control = |c: char| c.is_control() && !keep.contains(&c);
     if text.contains(control) {
         let escaped = text.chars().fold(String::new(), |mut out, c| {
@@ -50,22 +50,38 @@ impl Document {
                 map.used_by.iter_mut().for_each(all);
             }
         }
-        for finding in &mut self.findings {
-            all(&mut finding.message);
-            all(&mut finding.subject.name);
-            finding.kernel_message.iter_mut().for_each(all);
-            finding.help.iter_mut().for_each(|help| escape(help, &['\n']));
-            for location in &mut finding.locations {
-                location.file.iter_mut().for_each(all);
-                location.text.iter_mut().for_each(|text| escape(text, &['\t']));
-                all(&mut location.label);
-                location.program.iter_mut().for_each(all);
-            }
-        }
+        self.findings.iter_mut().for_each(FindingDoc::make_printable);
         for undecided in &mut self.undecided {
             all(&mut undecided.subject.name);
             all(&mut undecided.reason);
         }
+    }
+}
+
+impl FindingDoc {
+    fn make_printable(&mut self) {
+        let all = |text: &mut String| escape(text, &[]);
+        all(&mut self.message);
+        all(&mut self.subject.name);
+        self.kernel_message.iter_mut().for_each(all);
+        self.help.iter_mut().for_each(|help| escape(help, &['\n']));
+        for location in &mut self.locations {
+            location.file.iter_mut().for_each(all);
+            location.text.iter_mut().for_each(|text| escape(text, &['\t']));
+            all(&mut location.label);
+            location.program.iter_mut().for_each(all);
+        }
+    }
+}
+
+impl LiveRun {
+    /// Escapes control characters: what libbpf and a kernel say quotes names from the object.
+    pub fn make_printable(&mut self) {
+        let all = |text: &mut String| escape(text, &[]);
+        all(&mut self.kernel);
+        all(&mut self.words);
+        self.differs.iter_mut().for_each(all);
+        self.findings.iter_mut().for_each(FindingDoc::make_printable);
     }
 }
 

@@ -1,7 +1,8 @@
 //! SARIF 2.1.0 (OASIS), in the shape that GitHub code scanning asks for.
 //!
-//! A finding is a result. What cannot be told, and inputs that cannot be read, are notifications of the
-//! invocation: a code scanning service would show a result for them as an alert.
+//! A finding is a result, and so is a scheduler that failed on a real kernel. What cannot be told, inputs that cannot be read
+//! and kernels that cannot be asked are notifications of the invocation: a code scanning service would show a result for
+//! them as an alert.
 
 use std::io::{self, Write};
 
@@ -9,8 +10,8 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::matrix::{kernel_names, kernels_of};
-use super::place::{Place, Repository, encode, fingerprints};
-use super::{Document, FindingDoc};
+use super::place::{Place, Repository, encode, fingerprints, fingerprints_of};
+use super::{Document, FindingDoc, LiveOutcome, live_rule};
 use crate::checks::{self, Rule};
 
 const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
@@ -68,8 +69,10 @@ struct Finding {
 pub fn sarif(document: &Document, repository: &Repository, out: &mut impl Write) -> io::Result<()> {
     let mut rules: Vec<&'static Rule> = Vec::new();
     let fired = document.findings.iter().map(|finding| finding.rule);
+    let seen = || document.runs.iter().flat_map(|run| &run.findings);
+    let fired = fired.chain(seen().map(|finding| finding.rule));
     for name in fired.chain(document.undecided.iter().map(|undecided| undecided.rule)) {
-        if let Some(rule) = checks::find(name)
+        if let Some(rule) = checks::find(name).or_else(|| live_rule(name))
             && !rules.iter().any(|known| known.name == name)
         {
             rules.push(rule);
@@ -82,6 +85,7 @@ pub fn sarif(document: &Document, repository: &Repository, out: &mut impl Write)
         .findings
         .iter()
         .zip(prints)
+        .chain(seen().zip(fingerprints_of(document, seen())))
         .filter_map(|(finding, print)| {
             let index = rules.iter().position(|rule| rule.name == finding.rule)?;
             Some(result(document, repository, finding, index, &print))
@@ -98,7 +102,8 @@ pub fn sarif(document: &Document, repository: &Repository, out: &mut impl Write)
             tool: json!({ "driver": driver(&rules, repository) }),
             automation_details: json!({ "id": "scx-lint/" }),
             invocations: [Invocation {
-                execution_successful: !document.has_input_errors(),
+                execution_successful: !document.has_input_errors()
+                    && document.runs.iter().all(|run| run.outcome != LiveOutcome::Unasked),
                 tool_execution_notifications: notifications(document, repository, &rules),
             }],
             original_uri_base_ids: json!({
@@ -151,7 +156,7 @@ fn descriptor(rule: &Rule, repository: &Repository) -> Value {
             },
         },
     });
-    if let Some(address) = repository.rule_page(rule.name) {
+    if let Some(address) = repository.rule_page(rule.name).filter(|_| checks::find(rule.name).is_some()) {
         descriptor["helpUri"] = json!(address);
     }
     descriptor
@@ -270,6 +275,24 @@ fn notifications(document: &Document, repository: &Repository, rules: &[&'static
                 "descriptor": { "id": error.code },
                 "locations": [{ "physicalLocation": { "artifactLocation": artifact(&repository.object(&object.path)) } }],
             }));
+        }
+    }
+    for run in &document.runs {
+        let object = &document.objects[run.object];
+        let mut notify = |level: &str, text: String| {
+            notifications.push(json!({
+                "level": level,
+                "message": { "text": format!("{}: on {}: {text}", object.title(), run.kernel) },
+                "locations": [{ "physicalLocation": { "artifactLocation": artifact(&repository.object(&object.path)) } }],
+            }));
+        };
+        match run.outcome {
+            LiveOutcome::Passed => notify("note", format!("{}.", run.words)),
+            LiveOutcome::Unasked => notify("error", format!("the kernel could not be asked: {}.", run.words)),
+            LiveOutcome::Failed => {}
+        }
+        for difference in &run.differs {
+            notify("warning", format!("the kernel and this report differ: {difference}."));
         }
     }
     for line in super::unmatched(document) {

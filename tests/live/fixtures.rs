@@ -77,7 +77,8 @@ fn run(kernel: &Kernel) -> Result<(), Failed> {
     paths.sort();
     let fixtures: Vec<(Fixture, String)> =
         paths.iter().filter_map(|path| Some((read(path)?, path.to_str()?.to_owned()))).collect();
-    let mut arguments = vec!["--vm", kernel.path.to_str().ok_or("the path is not UTF-8")?];
+    let mut arguments =
+        vec!["--vm", kernel.path.to_str().ok_or("the path is not UTF-8")?, "--timeout", "180s"];
     // One word of a scheduler's life is enough here; that the hold works is tested elsewhere.
     arguments.extend(["--hold", "100ms", "--workload", "off", "--format", "json", "--exit-zero"]);
     arguments.extend(fixtures.iter().map(|(_, path)| path.as_str()));
@@ -122,6 +123,9 @@ fn run(kernel: &Kernel) -> Result<(), Failed> {
     })
 }
 
+/// The rule that foresees an oops of the kernel, which panics over it in a guest.
+const OOPS: &str = "arena-argument-as-kernel-pointer";
+
 /// Fixtures that a rule must not fire on and that a kernel refuses all the same, for what no file shows; and the words.
 const REFUSED_ANYWAY: [(&str, &str); 3] = [
     // Its user space sets max_entries, and there is none here.
@@ -140,9 +144,13 @@ fn judge(
     report: &Value,
     complain: &mut dyn FnMut(String),
 ) {
+    let found = report["findings"].as_array().into_iter().flatten();
+    let foreseen =
+        found.filter(|finding| finding["object"] == seen.object).any(|finding| finding["rule"] == OOPS);
     if let Some(failure) = &seen.failure
         // A config is not to be had for every image.
         && failure.code != code::NO_KCONFIG
+        && !(foreseen && failure.code == code::PANIC)
     {
         complain(format!("{}: {}", failure.code, failure.message));
     }

@@ -21,6 +21,16 @@ impl Kernel {
         self.name.ends_with("-map-always")
     }
 
+    /// Was built with sched_ext, as its own types say.
+    pub fn has_sched_ext(&self) -> bool {
+        let read = || {
+            let data = std::fs::read(&self.path).ok()?;
+            let target = scx_lint::kernel::target::from_file(&self.name, &data).ok()?;
+            Some(scx_lint::kernel::Kernel::new(&target).ok()?.has_sched_ext())
+        };
+        read().unwrap_or(true)
+    }
+
     /// Knows cid-form schedulers.
     pub fn knows_cid(&self) -> bool {
         self.version >= (7, 2)

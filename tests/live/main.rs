@@ -4,10 +4,14 @@
 //! Kernels are the files `vmlinuz-*` in the folders of `$SCX_LINT_KERNELS` (a list like PATH), else in `../shared/kernels`
 //! beside the package, else in `${XDG_CACHE_HOME:-~/.cache}/scx-lint/kernels`. One of them must know cid-form schedulers.
 //!
-//! This program is also the init of the guest in which processes are killed; see [`signals`].
+//! This program is also the init of the guest in which processes are killed (see [`signals`]), and a QEMU that boots nothing
+//! (see [`fake`]).
 
+mod corpus;
+mod fake;
 mod fixtures;
 mod kernels;
+mod matrix;
 mod outcomes;
 mod signals;
 
@@ -50,14 +54,21 @@ fn main() -> ExitCode {
     if let Some(code) = signals::guest_role() {
         return code;
     }
+    if let Some(code) = fake::role() {
+        return code;
+    }
     let arguments = Arguments::from_args();
     let kernels = kernels::find();
     let mut trials = Vec::new();
-    for kernel in &kernels {
+    let (able, unable): (Vec<Kernel>, Vec<Kernel>) = kernels.iter().cloned().partition(Kernel::has_sched_ext);
+    for kernel in &able {
         trials.extend(fixtures::trials(kernel));
+        trials.extend(corpus::trials(kernel));
         trials.extend(outcomes::trials_on(kernel));
     }
-    match kernels::pick(&kernels) {
+    trials.extend(unable.iter().flat_map(outcomes::trials_without_sched_ext));
+    trials.extend(matrix::trials(&able));
+    match kernels::pick(&able) {
         Some(kernel) => {
             trials.extend(outcomes::trials(kernel));
             trials.extend(signals::trials(kernel));
@@ -67,6 +78,7 @@ fn main() -> ExitCode {
         })),
     }
     trials.extend(outcomes::without_a_kernel());
+    trials.extend(fake::trials());
     if !arguments.list {
         let names: Vec<&str> = kernels.iter().map(|kernel: &Kernel| kernel.name.as_str()).collect();
         println!("kernels: {}", if names.is_empty() { "none".to_owned() } else { names.join(", ") });

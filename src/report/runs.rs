@@ -1,0 +1,99 @@
+//! What schedulers did on real kernels, in the shape of findings, for the formats that show findings.
+//!
+//! JSON has all of it in `live`; `full` and `concise` print it in their own words.
+
+use super::FindingDoc;
+use crate::checks::{Family, Rule};
+use crate::finding::{Level, Phase};
+
+/// One object on one real kernel.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct LiveRun {
+    /// Index into the report's `objects`.
+    pub object: usize,
+    /// The kernel, as `7.3.4 (guest of vmlinuz-7.3.4, tcg)`.
+    pub kernel: String,
+    /// How it went.
+    pub outcome: LiveOutcome,
+    /// How far it came and why no further, in one sentence.
+    pub words: String,
+    /// What fails the run, as findings: one where the outcome is [`LiveOutcome::Failed`], and one for each statistic that grew.
+    pub findings: Vec<FindingDoc>,
+    /// Where kernel and report disagree, one sentence each.
+    pub differs: Vec<String>,
+}
+
+/// How a run on a real kernel went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LiveOutcome {
+    /// Enabled, held and detached.
+    Passed,
+    /// It failed.
+    Failed,
+    /// The kernel could not be asked.
+    Unasked,
+}
+
+impl LiveRun {
+    /// A run; what there is to say comes in its fields.
+    pub fn new(object: usize, kernel: String, outcome: LiveOutcome, words: String) -> Self {
+        Self { object, kernel, outcome, words, findings: Vec::new(), differs: Vec::new() }
+    }
+}
+
+impl LiveOutcome {
+    /// In a word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Failed => "failed",
+            Self::Unasked => "not asked",
+        }
+    }
+
+    /// In a character.
+    pub fn sign(self) -> &'static str {
+        match self {
+            Self::Passed => "✅",
+            Self::Failed => "❌",
+            Self::Unasked => "⚠️",
+        }
+    }
+}
+
+/// What the findings of a run go by. Neither is a rule that can be allowed: no file shows it, a kernel did it.
+pub static LIVE_RULES: [Rule; 2] = [
+    Rule {
+        name: LIVE_FAILURE,
+        family: Family::Kernel,
+        level: Level::Error,
+        phase: Phase::Run,
+        since: "0.1.0",
+        doc: " The scheduler failed on a real kernel.\n\n \
+            `--attach` or `--vm` loaded and attached it, and the kernel refused it, ejected it, or did not come through.\n \
+            The message has the kernel's own reason. The phase is the one that failed. It cannot be allowed: leave out the\n \
+            kernel instead.\n",
+    },
+    Rule {
+        name: LIVE_GROWTH,
+        family: Family::Kernel,
+        level: Level::Error,
+        phase: Phase::Load,
+        since: "0.1.0",
+        doc: " A program has grown more than `--threshold` permits.\n\n \
+            `--compare` holds the instructions that the verifier walked, the sizes of the translated program and of its\n \
+            machine code, and the verifier's time against a file that `--save` wrote.\n",
+    },
+];
+
+/// Name of the finding for a scheduler that failed.
+pub const LIVE_FAILURE: &str = "live-failure";
+
+/// Name of the finding for a statistic that grew.
+pub const LIVE_GROWTH: &str = "live-growth";
+
+/// The description of a finding of a run.
+pub fn live_rule(name: &str) -> Option<&'static Rule> {
+    LIVE_RULES.iter().find(|rule| rule.name == name)
+}
