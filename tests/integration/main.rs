@@ -9,6 +9,7 @@ mod fixtures;
 mod inputs;
 mod kernels;
 mod manners;
+mod odd;
 mod opening;
 mod reach;
 mod readme;
