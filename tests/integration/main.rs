@@ -1,5 +1,6 @@
 //! Integration tests, in one binary.
 
+mod action;
 mod arena;
 mod builder;
 mod ci;
