@@ -27,8 +27,12 @@ fuzz_target!(|data: &[u8]| {
         for record in records.as_chunks::<24>().0.iter().take(64) {
             let word = |at: usize| u32::from_le_bytes(*record[at..].first_chunk().unwrap());
             let insn = Insn::decode(record[16..].first_chunk().unwrap(), ByteOrder::Little);
-            let record =
-                CoreRelo { insn_off: word(0), type_id: TypeId(word(4)), access: StrOff(word(8)), kind: word(12) };
+            let record = CoreRelo {
+                insn_off: word(0),
+                type_id: TypeId(word(4)),
+                access: StrOff(word(8)),
+                kind: word(12),
+            };
             match resolver.resolve(&record, Slot { index: 0, insn, next: Some(insn) }) {
                 Ok(resolution) => drop(format!("{resolution:?}")),
                 Err(error) => drop(format!("{error}")),

@@ -6,6 +6,7 @@ mod builder;
 mod ci;
 mod cli;
 mod config;
+mod docs;
 mod fixtures;
 mod inputs;
 mod kernels;

