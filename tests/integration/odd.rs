@@ -311,3 +311,65 @@ fn what_fuzzing_found_stays_mended() {
     }
     assert!(count > 0);
 }
+
+#[test]
+fn mistakes_on_the_command_line_say_what_was_meant() {
+    let folder = two_objects("mistakes-typed");
+    fs::write(folder.join("binary"), [0xff, 0xfe, 0]).unwrap();
+    fs::write(folder.join("other.json"), "{\"a\": 1}").unwrap();
+    fs::write(folder.join("crlf.toml"), "[levels]\r\nmissing-arena = \"allow\"\r\n").unwrap();
+    for (arguments, words) in [
+        (&["-", "-"][..], "'-' is named more than once"),
+        (&[""], "is a variable unset?"),
+        (&["bad.bpf.o", "--output", "bad.bpf.o"], "is an input too"),
+        (&["bad.bpf.o", "--output", "./bad.bpf.o"], "is an input too"),
+        (&["bad.bpf.o", "--baseline", "binary"], "no UTF-8"),
+        (&["bad.bpf.o", "--baseline", "other.json"], "no JSON report of scx-lint"),
+        (&["bad.bpf.o", "--baseline", "absent"], "No such file"),
+        (&["bad.bpf.o", "--baseline", "."], "no regular file"),
+        (&["bad.bpf.o", "--config", "absent.toml"], "No such file"),
+        (&["bad.bpf.o", "--config", "x", "--no-config"], "cannot be used with"),
+        (&["bad.bpf.o", "--quiet", "--verbose"], "cannot be used with"),
+        (&["bad.bpf.o", "-A", "missing-aren"], "did you mean 'missing-arena'?"),
+        (&["bad.bpf.o", "--level", "missing-arena"], "expected RULE=LEVEL"),
+        (&["bad.bpf.o", "--level", "missing-arena=high"], "expected allow, note, warn or deny"),
+        (&["bad.bpf.o", "--format", "sraif"], "a similar value exists: 'sarif'"),
+        (&["bad.bpf.o", "--kernl", "7.3"], "a similar argument exists: '--kernel'"),
+        (&["bad.bpf.o", "--kernel", "7.33"], "built in are 6.12"),
+        (&["bad.bpf.o", "--kernel", "7.3,"], "between the commas"),
+        (&["bad.bpf.o", "--kernel", "good.bpf.o"], "good.bpf.o"),
+        (&["bad.bpf.o", "--kconfig", "binary"], "binary"),
+        (&["bad.bpf.o", "--remap-path", "x"], "expected FROM=TO"),
+        (&["explain", "missing-aren"], "did you mean 'missing-arena'?"),
+        (&["kernel", "snapshot", "all", "-o", "s"], "names several kernels"),
+        (&["kernel", "snapshot", "7.3", "-o", "s"], "take the snapshot from the kernel itself"),
+    ] {
+        let mut command = command(&folder);
+        let output = command.args(arguments).stdin(Stdio::null()).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", both(&output));
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+        assert!(both(&output).contains(words), "{arguments:?}: {}", both(&output));
+    }
+    let untouched = fs::read(folder.join("bad.bpf.o")).unwrap();
+    assert_eq!(untouched, fs::read(fixture("missing-arena__no_arena")).unwrap());
+    assert_eq!(scx_lint(&folder, &["--config", "crlf.toml", "bad.bpf.o"]).status.code(), Some(0));
+    // What is said twice is linted twice: its findings are told under both.
+    let twice = scx_lint(&folder, &["--format", "json", "bad.bpf.o", "bad.bpf.o"]);
+    let twice: Value = serde_json::from_slice(&twice.stdout).unwrap();
+    assert_eq!(twice["summary"]["objects"], 2);
+}
+
+#[test]
+fn many_threads_say_what_one_says() {
+    let report = |threads: &str| {
+        let mut command = command(&root().join("fixtures/obj"));
+        command.env("RAYON_NUM_THREADS", threads).args(["--kernel", "all", "--format", "json", "clang-19"]);
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        output.stdout
+    };
+    let one = report("1");
+    for _ in 0..2 {
+        assert!(report("7") == one, "the order depends on threads");
+    }
+}
