@@ -3,6 +3,13 @@
 # lint is an output, so that what was found is uploaded before the step fails.
 set -euo pipefail
 
+# Reports link to the rules' pages where this action comes from.
+# shellcheck source=action/origin.sh
+. "${BASH_SOURCE%/*}/origin.sh"
+if [ -n "$repository" ]; then
+    export SCX_LINT_RULE_PAGES=${GITHUB_SERVER_URL:-https://github.com}/$repository/blob/$ref/docs/rules.md
+fi
+
 # Patterns reach scx-lint as they are; it expands them itself.
 set -f
 # shellcheck disable=SC2206

@@ -4,10 +4,12 @@ mod ask;
 mod errnos;
 mod examine;
 mod kernel;
+mod progress;
 mod repository;
 mod settings;
 mod shell;
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
@@ -25,6 +27,7 @@ use crate::live;
 use crate::report::{self, Document};
 use crate::suggest::nearest;
 use examine::{Plan, examine};
+use progress::Progress;
 use settings::Choices;
 
 /// Preflight for Linux sched_ext BPF schedulers: will it open, load and attach, and which line is to blame if not.
@@ -75,7 +78,7 @@ enum Command {
 struct Lint {
     /// BPF objects, programs that embed them, BPF C sources, folders or patterns; '-' reads standard input
     #[arg(required_unless_present = "dump_config", value_name = "INPUT")]
-    inputs: Vec<String>,
+    inputs: Vec<OsString>,
     /// Kernel to lint for: a built-in release, 'all', 'host', or a file with BTF, vmlinux, vmlinuz or a snapshot (repeatable, comma lists)
     #[arg(short, long, value_name = "KERNEL")]
     kernel: Vec<String>,
@@ -149,7 +152,7 @@ struct Look {
 #[derive(Debug, Args)]
 struct Inspect {
     /// BPF object; '-' reads it from standard input
-    input: String,
+    input: OsString,
     /// How to print it
     #[arg(long, value_enum, default_value_t = InspectFormat::Full)]
     format: InspectFormat,
@@ -399,8 +402,8 @@ fn lint(lint: &Lint) -> Result<u8, Failure> {
         for (rule, level) in &levels {
             config.levels.insert(rule.clone(), level_key(*level));
         }
-        print!("{}", config.to_toml());
-        return Ok(0);
+        let text = config.to_toml();
+        return written(|out| out.write_all(text.as_bytes()));
     }
     let choices = Choices::new(&config, &levels, lint.arena_rule.is_some(), lint.loader.is_some());
     let choices = choices.map_err(Failure::Setting)?;
@@ -429,7 +432,8 @@ fn lint(lint: &Lint) -> Result<u8, Failure> {
     let compiler = Compiler { clang: config.clang.path.clone(), flags: config.clang.flags.clone() };
     let options = |path: &str| choices.of(path);
     let plan = Plan { kernels: &kernels, compiler: &compiler, allows: &allows, options };
-    let (mut document, samples) = examine(&lint.inputs, &plan, lint.live.is_wanted());
+    let (mut document, samples) =
+        examine(&lint.inputs, &plan, lint.live.is_wanted(), Progress::new(lint.quiet));
     #[cfg(feature = "live")]
     let mut live = {
         let asked: Vec<Option<&Kernel<'_>>> = asked.iter().map(Option::as_ref).collect();
@@ -485,7 +489,7 @@ fn lint(lint: &Lint) -> Result<u8, Failure> {
 
 /// Refuses inputs that cannot be meant.
 fn check_inputs(lint: &Lint) -> Result<(), Failure> {
-    if lint.inputs.iter().any(String::is_empty) {
+    if lint.inputs.iter().any(|input| input.is_empty()) {
         return Err(Failure::EmptyInput);
     }
     if lint.inputs.iter().filter(|input| *input == "-").count() > 1 {
@@ -497,7 +501,7 @@ fn check_inputs(lint: &Lint) -> Result<(), Failure> {
             std::path::Path::new(input).canonicalize().is_ok_and(|path| path == output && path.is_file())
         })
     {
-        return Err(Failure::OutputIsInput(input.clone()));
+        return Err(Failure::OutputIsInput(input.to_string_lossy().into_owned()));
     }
     Ok(())
 }
@@ -620,6 +624,7 @@ fn run_inspect(inspect: &Inspect) -> Result<u8, Failure> {
             options: |_: &str| Options::default(),
         },
         false,
+        Progress::new(true),
     );
     let mut out = BufWriter::new(io::stdout().lock());
     match (inspect.graph, inspect.format) {

@@ -1,8 +1,11 @@
 //! Inputs to one document, in parallel and in the order of the arguments.
 
+use std::ffi::{OsStr, OsString};
+
 use rayon::prelude::*;
 
 use super::ask::Sample;
+use super::progress::Progress;
 use crate::checks::{self, Options};
 use crate::finding::Outcome;
 use crate::input::{self, Compiler, Part, Target};
@@ -25,13 +28,16 @@ pub(super) struct Plan<'a, F> {
 
 /// Lints every object of every input for every kernel. With `keep` the objects are given back.
 pub(super) fn examine<F: Fn(&str) -> Options + Sync>(
-    arguments: &[String],
+    arguments: &[OsString],
     plan: &Plan<'_, F>,
     keep: bool,
+    progress: Progress,
 ) -> (Document, Vec<Sample>) {
     let targets = input::expand(arguments);
+    progress.start(targets.len());
     let parts: Vec<(Document, Vec<Sample>)> =
-        targets.par_iter().map(|target| plan.one(target, keep)).collect();
+        targets.par_iter().map(|target| plan.one(target, keep, &progress)).collect();
+    drop(progress);
     let mut document = Document::default();
     let mut samples = Vec::new();
     for kernel in plan.kernels {
@@ -44,7 +50,7 @@ pub(super) fn examine<F: Fn(&str) -> Options + Sync>(
     }
     if document.objects.is_empty() {
         document.add_error(
-            &arguments.join(" "),
+            &arguments.join(OsStr::new(" ")).to_string_lossy(),
             "no-inputs",
             "none of these files is a BPF object".to_owned(),
         );
@@ -54,15 +60,21 @@ pub(super) fn examine<F: Fn(&str) -> Options + Sync>(
 
 impl<F: Fn(&str) -> Options + Sync> Plan<'_, F> {
     /// The document of one input.
-    fn one(&self, target: &Target, keep: bool) -> (Document, Vec<Sample>) {
+    fn one(&self, target: &Target, keep: bool, progress: &Progress) -> (Document, Vec<Sample>) {
+        let done = self.examined(target, keep, progress);
+        progress.step();
+        done
+    }
+
+    fn examined(&self, target: &Target, keep: bool, progress: &Progress) -> (Document, Vec<Sample>) {
         let mut document = Document::default();
         let mut samples = Vec::new();
-        let path = &target.path;
+        let path = &target.shown();
         if let Some(error) = &target.error {
             document.add_error(path, &error.code, error.message.clone());
             return (document, samples);
         }
-        let loaded = match input::load(path, self.compiler) {
+        let loaded = match input::load(&target.path, self.compiler, &|words| progress.say(words)) {
             Ok(loaded) => loaded,
             Err(error) => {
                 document.add_error(path, &error.code, error.message);

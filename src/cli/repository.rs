@@ -22,9 +22,16 @@ pub(super) fn above(folder: &Path, name: &str) -> Option<PathBuf> {
     folder.ancestors().find(|folder| folder.join(name).exists()).map(Path::to_owned)
 }
 
-/// Address of the rules' page of this version, where the package says where its repository is.
+/// Address of the rules' page: what the environment says (the GitHub action knows where it comes from), else that of this
+/// version, where the package or who built it (`SCX_LINT_REPOSITORY`) says where its repository is.
 pub(super) fn rule_pages() -> Option<String> {
-    let repository = env!("CARGO_PKG_REPOSITORY");
+    if let Some(pages) = env::var("SCX_LINT_RULE_PAGES").ok().filter(|pages| !pages.is_empty()) {
+        return Some(pages);
+    }
+    let repository = match env!("CARGO_PKG_REPOSITORY") {
+        "" => option_env!("SCX_LINT_REPOSITORY").unwrap_or_default(),
+        repository => repository,
+    };
     (!repository.is_empty())
         .then(|| format!("{repository}/blob/v{}/docs/rules.md", env!("CARGO_PKG_VERSION")))
 }

@@ -3,7 +3,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -25,12 +25,16 @@ pub struct Compiler {
 /// bpf_tracing.h asks for.
 const ALWAYS: [&str; 5] = ["--target=bpf", "-g", "-O2", "-mcpu=v3", "-D__TARGET_ARCH_x86"];
 
-/// Compiles a source and gives the object's bytes. The compiler's own messages go to standard error as they are.
+/// Compiles a source and gives the object's bytes. The compiler's own messages go to `say` as they are.
 ///
 /// # Errors
 /// There is no clang, it cannot be run, or it refuses the source.
-pub(super) fn compile(source: &str, compiler: &Compiler) -> Result<Vec<u8>, InputError> {
-    if !Path::new(source).is_file() {
+pub(super) fn compile(
+    source: &Path,
+    compiler: &Compiler,
+    say: &dyn Fn(&[u8]),
+) -> Result<Vec<u8>, InputError> {
+    if !source.is_file() {
         return Err(input_error("not-found", "no such file"));
     }
     let clang = find_clang(compiler.clang.as_deref())?;
@@ -46,7 +50,9 @@ pub(super) fn compile(source: &str, compiler: &Compiler) -> Result<Vec<u8>, Inpu
             command.arg("-c").arg(std::path::absolute(source).map_err(|error| io_error(&error))?);
         }
         None => {
-            // Lines are shown with the path as it was typed, not with this machine's.
+            // Lines are shown with the path as it was typed, not with this machine's. One that starts with a dash is no option.
+            let dash = source.as_os_str().as_encoded_bytes().starts_with(b"-");
+            let source = if dash { Path::new(".").join(source) } else { source.to_owned() };
             command.arg("-fdebug-compilation-dir=.").arg("-c").arg(source);
         }
     }
@@ -56,8 +62,7 @@ pub(super) fn compile(source: &str, compiler: &Compiler) -> Result<Vec<u8>, Inpu
     let output = command.args(&compiler.flags).arg("-o").arg(&object).output();
     let output = output
         .map_err(|error| input_error("no-compiler", &format!("cannot run {}: {error}", clang.display())))?;
-    // In one piece: sources are compiled in parallel.
-    let _ = std::io::stderr().lock().write_all(&output.stderr);
+    say(&output.stderr);
     let status = output.status;
     if !status.success() {
         let how = if database.is_some() {
@@ -123,7 +128,7 @@ struct Flags {
 }
 
 /// The entry of a source in the nearest `compile_commands.json`, going up, or in a `build` folder beside one.
-fn find_database(source: &str) -> Option<Flags> {
+fn find_database(source: &Path) -> Option<Flags> {
     let source = fs::canonicalize(source).ok()?;
     for folder in source.ancestors().skip(1) {
         for file in [folder.join("compile_commands.json"), folder.join("build/compile_commands.json")] {

@@ -35,15 +35,15 @@ pub struct Part {
     pub range: Range<usize>,
 }
 
-/// Reads a file, compiles a source, and finds the objects in an executable.
+/// Reads a file, compiles a source, and finds the objects in an executable. What the compiler says goes to `say`, in one piece.
 ///
 /// # Errors
 /// There is nothing to read, or the compiler refuses the source. A file that turns out to be no BPF object is no
 /// error yet: [`crate::object::Object::open`] says what it is.
-pub fn load(path: &str, compiler: &Compiler) -> Result<Loaded, InputError> {
-    let file = file_name(path);
-    if path.ends_with(".bpf.c") {
-        let bytes = compile::compile(path, compiler)?;
+pub fn load(path: &Path, compiler: &Compiler, say: &dyn Fn(&[u8])) -> Result<Loaded, InputError> {
+    let file = &*path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    if file.ends_with(".bpf.c") {
+        let bytes = compile::compile(path, compiler, say)?;
         let name = format!("{}.o", file.trim_end_matches(".c"));
         let range = 0..bytes.len();
         return Ok(Loaded { bytes, parts: vec![Part { name, embedded: None, range }] });
@@ -80,8 +80,8 @@ const NONBLOCK: i32 = 0o4000;
 ///
 /// # Errors
 /// What is there is no regular file, or cannot be read. The message is one line and says what to do.
-pub fn read(path: &str) -> Result<Vec<u8>, InputError> {
-    if path == "-" {
+pub fn read(path: &Path) -> Result<Vec<u8>, InputError> {
+    if path.as_os_str() == "-" {
         return read_from(io::stdin().lock(), 0);
     }
     let metadata = fs::metadata(path).map_err(|error| io_error(&error))?;
@@ -114,7 +114,7 @@ fn read_from(mut source: impl Read, expected: u64) -> Result<Vec<u8>, InputError
     if bytes.len() as u64 > MOST { Err(too_large()) } else { Ok(bytes) }
 }
 
-/// The part of a path that libbpf names the object after.
+/// The last part of a path as a report shows it.
 pub fn file_name(path: &str) -> &str {
     Path::new(path).file_name().and_then(|name| name.to_str()).unwrap_or(path)
 }

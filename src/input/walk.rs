@@ -1,8 +1,10 @@
 //! Arguments to files: folders are searched, patterns expanded.
 
 use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::Read;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -14,8 +16,8 @@ use crate::report::InputError;
 /// A file to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// As it is shown; `-` is standard input.
-    pub path: String,
+    /// Where it is, in whatever bytes; `-` is standard input.
+    pub path: PathBuf,
     /// The user named it. What a search or a pattern found and holds no BPF object is passed over in silence.
     pub named: bool,
     /// There is nothing to read.
@@ -23,25 +25,35 @@ pub struct Target {
 }
 
 impl Target {
-    fn named(path: &str) -> Self {
-        Self { path: path.to_owned(), named: true, error: None }
+    fn named(path: &OsStr) -> Self {
+        Self { path: path.into(), named: true, error: None }
     }
 
-    fn wrong(path: &str, code: &str, message: &str) -> Self {
-        Self { path: path.to_owned(), named: true, error: Some(input_error(code, message)) }
+    fn found(path: PathBuf) -> Self {
+        Self { path, named: false, error: None }
+    }
+
+    fn wrong(path: &OsStr, code: &str, message: &str) -> Self {
+        Self { path: path.into(), named: true, error: Some(input_error(code, message)) }
+    }
+
+    /// The path as reports show it: bytes that are no UTF-8 are replaced.
+    pub fn shown(&self) -> String {
+        self.path.to_string_lossy().into_owned()
     }
 }
 
 /// The files that the arguments mean, in order; what a folder or pattern gives is sorted, and nothing comes twice.
-pub fn expand(arguments: &[String]) -> Vec<Target> {
+pub fn expand(arguments: &[OsString]) -> Vec<Target> {
     let mut targets = Vec::new();
     let mut seen = HashSet::new();
     for argument in arguments {
         let path = Path::new(argument);
+        let is_pattern = |text: &&str| text.contains(['*', '?', '[']) && !path.exists();
         let found = if path.is_dir() {
-            search(path, argument)
-        } else if !path.exists() && argument.contains(['*', '?', '[']) {
-            pattern(argument)
+            search(path)
+        } else if let Some(text) = argument.to_str().filter(is_pattern) {
+            pattern(text)
         } else {
             vec![Target::named(argument)]
         };
@@ -53,17 +65,17 @@ pub fn expand(arguments: &[String]) -> Vec<Target> {
 fn pattern(pattern: &str) -> Vec<Target> {
     let paths = match glob::glob(pattern) {
         Ok(paths) => paths,
-        Err(error) => return vec![Target::wrong(pattern, "bad-pattern", &error.to_string())],
+        Err(error) => return vec![Target::wrong(pattern.as_ref(), "bad-pattern", &error.to_string())],
     };
     let mut targets = Vec::new();
     for path in paths.flatten() {
         if path.is_dir() {
             continue;
         }
-        targets.push(Target { path: path.to_string_lossy().into_owned(), named: false, error: None });
+        targets.push(Target::found(path));
     }
     if targets.is_empty() {
-        targets.push(Target::wrong(pattern, "no-inputs", "no file matches this pattern"));
+        targets.push(Target::wrong(pattern.as_ref(), "no-inputs", "no file matches this pattern"));
     }
     targets
 }
@@ -73,7 +85,7 @@ fn pattern(pattern: &str) -> Vec<Target> {
 /// Ignored folders are not entered, so that a search of a source tree does not end in `target/`; a folder that was
 /// named is searched even if it is ignored. Ignored files count: objects are build products, and most projects ignore
 /// `*.o`. A source whose object is found too is not compiled again.
-fn search(folder: &Path, argument: &str) -> Vec<Target> {
+fn search(folder: &Path) -> Vec<Target> {
     let mut files = candidates(folder, true);
     if files.is_empty() {
         files = candidates(folder, false);
@@ -91,17 +103,12 @@ fn search(folder: &Path, argument: &str) -> Vec<Target> {
     });
     if files.is_empty() {
         return vec![Target::wrong(
-            argument,
+            folder.as_os_str(),
             "no-inputs",
             "no BPF object, BPF source (.bpf.c) or program that embeds one in this folder",
         )];
     }
-    let target = |(path, _): (PathBuf, Kind)| Target {
-        path: path.to_string_lossy().into_owned(),
-        named: false,
-        error: None,
-    };
-    files.into_iter().map(target).collect()
+    files.into_iter().map(|(path, _)| Target::found(path)).collect()
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,7 +121,7 @@ enum Kind {
 
 /// `sched` for `build/sched.bpf.o` and `src/sched.bpf.c`.
 fn stem(path: &Path) -> Option<String> {
-    Some(path.file_name()?.to_str()?.split('.').next()?.to_owned())
+    Some(path.file_name()?.to_string_lossy().split('.').next()?.to_owned())
 }
 
 fn candidates(folder: &Path, ignoring: bool) -> Vec<(PathBuf, Kind)> {
@@ -140,7 +147,7 @@ fn candidates(folder: &Path, ignoring: bool) -> Vec<(PathBuf, Kind)> {
 
 /// What a file is, by its name for sources and by its bytes for the rest.
 fn kind(path: &Path) -> Option<Kind> {
-    if path.to_str()?.ends_with(".bpf.c") {
+    if path.as_os_str().as_bytes().ends_with(b".bpf.c") {
         return Some(Kind::Source);
     }
     let mut head = [0u8; 20];

@@ -485,7 +485,7 @@ impl<'d> Object<'d> {
         kfuncs
     }
 
-    /// The C line of an instruction: the last record at or before it, inside its function.
+    /// The C line of an instruction: the last record with a line at or before it, inside its function.
     pub fn source_line(&self, function: FuncIdx, insn: InsnIdx) -> Option<SourceLine<'d>> {
         let (btf, function) = (self.btf.as_ref()?, &self[function]);
         let section = &self.elf.section_at(function.section.0)?.name;
@@ -493,7 +493,9 @@ impl<'d> Object<'d> {
         let bytes = |slot: usize| u64::try_from(slot).unwrap_or(u64::MAX).saturating_mul(8);
         let (first, at) = (bytes(function.start), bytes(function.start.saturating_add(insn.0)));
         let after = lines.partition_point(|line| u64::from(line.insn_off) <= at);
-        let line = lines[..after].last().filter(|line| u64::from(line.insn_off) >= first)?;
+        let mut here = lines[..after].iter().rev().take_while(|line| u64::from(line.insn_off) >= first);
+        // Line 0 stands for code that the compiler made; the line before it led there.
+        let line = here.find(|line| line.line > 0)?;
         Some(SourceLine {
             file: btf.str(line.file),
             line: line.line,

@@ -4,7 +4,9 @@ use super::{Document, FindingDoc, LiveRun};
 
 /// Writes control characters out as `\u{1b}`, so that no name moves the cursor, colours the text or breaks the line.
 pub(crate) fn escape(text: &mut String, keep: &[char]) {
-    let control = |c: char| c.is_control() && !keep.contains(&c);
+    // Those that turn the direction of writing around make a line look like another.
+    let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let control = |c: char| (c.is_control() || turns(c)) && !keep.contains(&c);
     if text.contains(control) {
         let escaped = text.chars().fold(String::new(), |mut out, c| {
             match c {
@@ -27,6 +29,12 @@ impl Document {
             all(&mut object.path);
             all(&mut object.name);
             all(&mut object.license);
+            if let Some(error) = &mut object.error {
+                all(&mut error.message);
+            }
+            if let Some(embedded) = &mut object.embedded {
+                all(&mut embedded.name);
+            }
             for ops in &mut object.struct_ops {
                 all(&mut ops.map);
                 all(&mut ops.type_name);
@@ -51,6 +59,12 @@ impl Document {
             }
         }
         self.findings.iter_mut().for_each(FindingDoc::make_printable);
+        for allow in &mut self.unmatched_allows {
+            [&mut allow.rule, &mut allow.place, &mut allow.problem].into_iter().for_each(all);
+        }
+        for kernel in &mut self.kernels {
+            all(&mut kernel.name);
+        }
         for undecided in &mut self.undecided {
             all(&mut undecided.subject.name);
             all(&mut undecided.reason);
@@ -99,6 +113,7 @@ mod tests {
         assert_eq!(escaped("\u{1b}[31mred\n", &[]), "\\u{1b}[31mred\\n");
         assert_eq!(escaped("\tx;\u{7}", &['\t']), "\tx;\\u{7}");
         assert_eq!(escaped("größe \u{9b}", &[]), "größe \\u{9b}");
+        assert_eq!(escaped("\u{202e}o.fpb", &[]), "\\u{202e}o.fpb");
         assert_eq!(escaped("plain", &[]), "plain");
     }
 }

@@ -167,9 +167,6 @@ print('fits')";
     command.current_dir(root()).args(["-c", script, "action.yml", ".pre-commit-hooks.yaml"]);
     let output = run(command.arg(".github/workflows/release.yml"));
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "fits\n");
-    for script in ["action/lint.sh", "action/install.sh", "scripts/release"] {
-        run(Command::new("bash").current_dir(root()).args(["-n", script]));
-    }
 }
 
 /// A copy of what a rule's author touches, in a folder of its own.

