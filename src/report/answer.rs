@@ -40,11 +40,13 @@ pub(super) fn answer(document: &Document, object: usize) -> String {
         return "cannot be read".to_owned();
     };
     let mut works = Vec::new();
+    let mut attaches = Vec::new();
     let mut unknown: Vec<(usize, String)> = Vec::new();
     let mut fails: Vec<(Vec<usize>, String)> = Vec::new();
     for (kernel, cell) in row.cells.iter().enumerate() {
         match cell.fate {
             Fate::Works => works.push(kernel),
+            Fate::Attaches => attaches.push((kernel, first_question(document, object, kernel))),
             Fate::Unreadable => return "cannot be read".to_owned(),
             Fate::Unknown => unknown.push((kernel, first_question(document, object, kernel))),
             Fate::Fails(phase) => {
@@ -64,20 +66,28 @@ pub(super) fn answer(document: &Document, object: usize) -> String {
     for (kernels, reason) in fails {
         parts.push(format!("on {} {reason}", kernel_list(document, &kernels)));
     }
-    let mut asked: Vec<(Vec<usize>, String)> = Vec::new();
-    for (kernel, reason) in unknown {
-        match asked.iter_mut().find(|(_, known)| *known == reason) {
-            Some((kernels, _)) => kernels.push(kernel),
-            None => asked.push((vec![kernel], reason)),
-        }
+    for (kernels, reason) in merged(attaches) {
+        parts.push(format!("attaches on {}, but may not stay: {reason}", kernel_list(document, &kernels)));
     }
-    for (kernels, reason) in asked {
+    for (kernels, reason) in merged(unknown) {
         parts.push(format!("cannot tell for {}: {reason}", kernel_list(document, &kernels)));
     }
     // A real kernel has said otherwise, or may have: what it did comes further down.
     let is_refuted =
         document.runs.iter().any(|run| run.object == object && run.outcome != LiveOutcome::Passed);
     if is_refuted { format!("by the file alone: {}", parts.join("; ")) } else { parts.join("; ") }
+}
+
+/// Kernels with one reason together, in the order of the first.
+fn merged(reasons: Vec<(usize, String)>) -> Vec<(Vec<usize>, String)> {
+    let mut merged: Vec<(Vec<usize>, String)> = Vec::new();
+    for (kernel, reason) in reasons {
+        match merged.iter_mut().find(|(_, known)| *known == reason) {
+            Some((kernels, _)) => kernels.push(kernel),
+            None => merged.push((vec![kernel], reason)),
+        }
+    }
+    merged
 }
 
 /// The first finding that stops an object on a kernel.

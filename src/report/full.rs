@@ -206,6 +206,7 @@ fn matrix(document: &Document, style: &Style, out: &mut impl Write) -> io::Resul
     let matrix = Matrix::of(document);
     let word = |fate: Fate| match fate {
         Fate::Works => "pass".to_owned(),
+        Fate::Attaches => "attaches".to_owned(),
         Fate::Fails(phase) => format!("fail at {phase}"),
         Fate::Unknown => "unknown".to_owned(),
         Fate::Unreadable => "-".to_owned(),

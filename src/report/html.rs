@@ -138,7 +138,7 @@ fn matrix(document: &Document, out: &mut impl Write) -> io::Result<()> {
         write!(out, "<tr><th scope=\"row\"><a href=\"#o{}\">{title}</a></th>", row.object)?;
         for cell in &row.cells {
             let class = match cell.fate {
-                Fate::Works => "works",
+                Fate::Works | Fate::Attaches => "works",
                 Fate::Fails(_) => "fails",
                 Fate::Unknown => "unknown",
                 Fate::Unreadable => "unreadable",

@@ -61,7 +61,7 @@ pub fn markdown(document: &Document, repository: &Repository, out: &mut impl Wri
         write!(out, "| {} |", code(&row.title))?;
         for cell in &row.cells {
             let sign = match cell.fate {
-                Fate::Works => "✅",
+                Fate::Works | Fate::Attaches => "✅",
                 Fate::Fails(_) => "❌",
                 Fate::Unknown => "➖",
                 Fate::Unreadable => "⚠️",

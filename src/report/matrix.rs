@@ -38,6 +38,8 @@ pub struct Cell {
 pub enum Fate {
     /// Every phase passes.
     Works,
+    /// Opens, loads and attaches; whether it then stays enabled is open.
+    Attaches,
     /// Fails at the named phase.
     Fails(&'static str),
     /// Nothing says that it fails, nor that it works.
@@ -52,6 +54,7 @@ impl Fate {
     pub fn words(self) -> &'static str {
         match self {
             Self::Works => "works",
+            Self::Attaches => "attaches",
             Self::Fails("open") => "does not open",
             Self::Fails("load") => "does not load",
             Self::Fails("attach") => "does not attach",
@@ -65,6 +68,7 @@ impl Fate {
     pub fn word(self) -> &'static str {
         match self {
             Self::Works => "works",
+            Self::Attaches => "attaches",
             Self::Fails(phase) => phase,
             Self::Unknown => "",
             Self::Unreadable => "unreadable",
@@ -74,7 +78,7 @@ impl Fate {
     /// One character for narrow columns.
     pub fn sign(self) -> &'static str {
         match self {
-            Self::Works => "✓",
+            Self::Works | Self::Attaches => "✓",
             Self::Fails(_) => "✗",
             Self::Unknown => "·",
             Self::Unreadable => "!",
@@ -148,8 +152,12 @@ fn cell(document: &Document, object: usize, ops: Option<&str>, kernel: Option<us
     let phases =
         [(verdict.open, "open"), (verdict.load, "load"), (verdict.attach, "attach"), (verdict.run, "run")];
     let Some((_, phase)) = phases.into_iter().find(|(answer, _)| *answer == Answer::Fail) else {
-        let works = phases.iter().all(|(answer, _)| *answer == Answer::Pass);
-        return Cell { fate: if works { Fate::Works } else { Fate::Unknown }, rules: Vec::new() };
+        let fate = match phases.iter().position(|(answer, _)| *answer != Answer::Pass) {
+            None => Fate::Works,
+            Some(first) if phases[first].1 == "run" => Fate::Attaches,
+            Some(_) => Fate::Unknown,
+        };
+        return Cell { fate, rules: Vec::new() };
     };
     let mut rules = Vec::new();
     let here = document.findings.iter().filter(|finding| {

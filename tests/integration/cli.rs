@@ -122,6 +122,14 @@ fn levels_and_exit_codes() {
     assert_eq!(code(&["--fail-on", "undecided", &dead]), Some(0));
     assert_eq!(code(&["--loader", "scx", "--fail-on", "undecided", &dead]), Some(1));
     assert_eq!(code(&["--fail-on", "undecided", &object("good__realistic_cpu")]), Some(0));
+    // What is open about the time after the attach does not hide that it attaches.
+    let ejected = object("idle-kfunc-without-builtin-idle__node");
+    let told = scx_lint(&["--loader", "scx", "--kernel", "6.18,7.3", &ejected]);
+    let told = text(&told.stdout);
+    assert!(
+        told.contains(": attaches on 6.18, 7.3, but may not stay: struct_ops 'demo_ops': flags are 0x0"),
+        "{told}"
+    );
     assert_eq!(code(&[]), Some(2));
     assert_eq!(code(&["--no-such-flag", &bad]), Some(2));
     let unknown = scx_lint(&["-A", "mising-arena", &bad]);
