@@ -1,4 +1,6 @@
 //! Real schedulers and probes, where this machine has them in `../shared/corpus/objects`; they are no part of the project.
+//!
+//! They are tried on the newest kernel with cid-form schedulers; `SCX_LINT_CORPUS=all` tries them on all.
 
 use std::path::PathBuf;
 
