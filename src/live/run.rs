@@ -328,3 +328,17 @@ fn bar(bars: &MultiProgress, name: &str, len: usize) -> ProgressBar {
     }
     bar
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_of_one_name_are_told_apart() {
+        let names = |images: &[&str]| image_names(&images.iter().map(PathBuf::from).collect::<Vec<_>>());
+        assert_eq!(names(&["/boot/vmlinuz-7.3", "b/bzImage"]), ["vmlinuz-7.3", "bzImage"]);
+        assert_eq!(names(&["a/bzImage", "b/bzImage"]), ["a/bzImage", "b/bzImage"]);
+        // One kernel twice is one kernel.
+        assert_eq!(names(&["a/bzImage", "a/bzImage"]), ["bzImage", "bzImage"]);
+    }
+}

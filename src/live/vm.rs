@@ -357,6 +357,10 @@ pub fn run(
             run.give_up(rest, &Failure::new(code::INTERRUPTED, "stopped by a signal"));
             break;
         }
+        // Reading a kernel's types takes an emulated guest a while: what an earlier boot read is told to the next.
+        let rule = run.done.iter().find_map(|seen| seen.kernel.arena_rule.clone());
+        let rest: Vec<Job> = rest.iter().map(|job| Job { arena_rule: rule.clone(), ..job.clone() }).collect();
+        let rest = rest.as_slice();
         match pack(rest, &inputs[run.done.len()..], kconfig.as_deref()) {
             Ok(initramfs) => run.boot(rest, &initramfs),
             Err(error) => {
@@ -365,6 +369,13 @@ pub fn run(
         }
     }
     run.done
+}
+
+/// The worker had no time to begin with the object.
+fn never_began(seen: &Observation) -> bool {
+    let is_start =
+        |failure: &Failure| failure.code == code::TIMEOUT && failure.during.as_deref() == Some("start");
+    seen.phases.is_empty() && seen.failure.as_ref().is_some_and(is_start)
 }
 
 fn kvm_is_open() -> bool {
@@ -397,7 +408,7 @@ struct Run<'a> {
     kvm: bool,
     /// QEMU was started.
     booted: bool,
-    /// Boots in a row that failed although the kernel had come up before.
+    /// Boots in a row that came to nothing, although the kernel came up before or with them.
     retries: u32,
     progress: &'a dyn Fn(&str),
     done: Vec<Observation>,
@@ -467,7 +478,6 @@ impl Run<'_> {
             }
             Err(failure) => return self.give_up(jobs, &failure),
         };
-        self.retries = 0;
         let mut current = 0;
         let mut partial: Option<(Observation, String)> = None;
         // Guests have a watchdog of their own; ours is for a guest whose kernel is stuck.
@@ -482,7 +492,15 @@ impl Run<'_> {
                     since = Instant::now();
                     partial = Some((*observation, step));
                 }
+                // Nothing was asked yet: a busy host kept the worker from starting.
+                Ok(Event::Frame(Frame::Done { observation }))
+                    if never_began(&observation) && self.retries < 1 =>
+                {
+                    self.retries += 1;
+                    return;
+                }
                 Ok(Event::Frame(Frame::Done { observation })) => {
+                    self.retries = 0;
                     self.finish(*observation, &release);
                     current += 1;
                     partial = None;

@@ -1,4 +1,6 @@
 //! Real schedulers and probes, where this machine has them in `../shared/corpus/objects`; they are no part of the project.
+//!
+//! They are tried on the newest kernel with cid-form schedulers; `SCX_LINT_CORPUS=all` tries them on all.
 
 use std::path::PathBuf;
 
@@ -59,7 +61,9 @@ fn corpus(kernel: &Kernel) -> Result<(), Failed> {
             loaded += 1;
             programs += seen.programs.len();
             // Else nothing was compared.
-            if seen.programs.is_empty() {
+            let data = std::fs::read(&objects[seen.object])?;
+            let object = Object::open(&data, &name).map_err(|error| error.to_string())?;
+            if seen.programs.is_empty() && object.programs().any(|(_, _, entry)| entry.autoload) {
                 wrong.push(format!("{name}: loaded, and no program was read back"));
             }
         }

@@ -49,10 +49,12 @@ fn kvm_hangs(image: &str) -> Result<(), Failed> {
     check(seen[0].is_ok() && seen[0].kernel.accel.as_deref() == Some("tcg"), || format!("{seen:?}"))
 }
 
-/// QEMU ends with the program that started it, be it interrupted or killed.
+/// QEMU ends with the program that started it, be it interrupted or killed, and no file of theirs is left.
 fn guest_ends(image: &str) -> Result<(), Failed> {
     let folder = tempfile_folder()?.join("guest-ends");
     std::fs::create_dir_all(&folder)?;
+    let temporary = folder.join("temporary");
+    std::fs::create_dir_all(&temporary)?;
     for signal in ["INT", "KILL"] {
         // A name of its own, by which the guest is found.
         let own = folder.join(format!("image-{signal}-{}", std::process::id()));
@@ -79,6 +81,7 @@ fn guest_ends(image: &str) -> Result<(), Failed> {
         let mut child = Command::new(env!("CARGO_BIN_EXE_scx-lint"))
             .args(["--vm", &name, "--vm-accel", "tcg", "--hold", "60s"])
             .arg(fixture("live__good"))
+            .env("TMPDIR", &temporary)
             .stdout(std::process::Stdio::null())
             .spawn()?;
         wait(1)?;
@@ -89,6 +92,8 @@ fn guest_ends(image: &str) -> Result<(), Failed> {
             format!("{signal}: {status}")
         })?;
         std::fs::remove_file(own)?;
+        let left = std::fs::read_dir(&temporary)?.count();
+        check(left == 0, || format!("{signal}: {left} temporary files are left"))?;
     }
     Ok(())
 }
