@@ -190,11 +190,12 @@ fn copy_of_the_project(name: &str) -> PathBuf {
     }
     // The workspace's other member stays behind.
     let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
-    fs::write(
-        folder.join("Cargo.toml"),
-        manifest.replace("members = [\".\", \"oracle\"]", "members = [\".\"]"),
-    )
-    .unwrap();
+    let mut manifest = manifest.replace("members = [\".\", \"oracle\"]", "members = [\".\"]");
+    // The published package has none, and the folder may lie in another's workspace.
+    if !manifest.contains("[workspace]") {
+        manifest.push_str("\n[workspace]\n");
+    }
+    fs::write(folder.join("Cargo.toml"), manifest).unwrap();
     folder
 }
 
