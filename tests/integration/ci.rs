@@ -195,6 +195,8 @@ fn copy_of_the_project(name: &str) -> PathBuf {
     if !manifest.contains("[workspace]") {
         manifest.push_str("\n[workspace]\n");
     }
+    // The example that a test adds: cargo looks for none where the package lists them.
+    manifest.push_str("\n[[example]]\nname = \"say\"\npath = \"examples/say.rs\"\n");
     fs::write(folder.join("Cargo.toml"), manifest).unwrap();
     folder
 }
