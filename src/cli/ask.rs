@@ -82,5 +82,5 @@ pub(super) fn ask(
             data: &sample.data,
         })
         .collect();
-    Ok(Some(live::run(&lint.live, &inputs, kernels, lint.kconfig.as_deref(), options)?))
+    Ok(Some(live::run(&lint.live, &inputs, kernels, lint.kconfig.as_deref(), lint.quiet, options)?))
 }

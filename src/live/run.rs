@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::args::{LiveArgs, OnOff};
 use super::attach::{self, Job};
@@ -133,7 +133,7 @@ pub fn own_role() -> Option<ExitCode> {
 }
 
 /// Tries every input on every kernel that the options name. `kernels` are the same kernels as targets, this machine's
-/// first, `None` where its types cannot be read; `kconfig` is the guests' configuration, where the user names one; `options` are those for an input's path.
+/// first, `None` where its types cannot be read; `kconfig` is the guests' configuration, where the user names one; `quiet` shows no progress; `options` are those for an input's path.
 ///
 /// # Errors
 /// A file of `--save` or `--compare`, with its name in the message.
@@ -142,18 +142,20 @@ pub fn run(
     inputs: &[Input<'_>],
     kernels: &[Option<&Kernel<'_>>],
     kconfig: Option<&Path>,
+    quiet: bool,
     options: &dyn Fn(&str) -> Options,
 ) -> io::Result<Live> {
+    let bars = bars(quiet);
     supervise::catch_signals();
     let mut live = Live::default();
     let jobs: Vec<Job> = inputs.iter().map(|input| job(args, input, &options(input.path))).collect();
     let mut by_kernel: Vec<Vec<Observation>> = Vec::new();
     if args.attach {
         live.kernels.push("host".to_owned());
-        by_kernel.push(on_host(&jobs, inputs));
+        by_kernel.push(on_host(&jobs, inputs, &bars));
     }
     live.kernels.extend(image_names(&args.vm));
-    by_kernel.extend(in_guests(args, kconfig, &jobs, inputs));
+    by_kernel.extend(in_guests(args, kconfig, &jobs, inputs, &bars));
     for (number, observations) in by_kernel.into_iter().enumerate() {
         let kernel = kernels.get(number).copied().flatten();
         for mut seen in observations {
@@ -237,7 +239,7 @@ fn job(args: &LiveArgs, input: &Input<'_>, options: &Options) -> Job {
     }
 }
 
-fn on_host(jobs: &[Job], inputs: &[Input<'_>]) -> Vec<Observation> {
+fn on_host(jobs: &[Job], inputs: &[Input<'_>], bars: &MultiProgress) -> Vec<Observation> {
     let nothing = |job: &Job, failure: Failure| Observation {
         object: job.object,
         loader: job.loader.clone(),
@@ -248,7 +250,7 @@ fn on_host(jobs: &[Job], inputs: &[Input<'_>]) -> Vec<Observation> {
     if let Err(failure) = attach::may_use_bpf() {
         return jobs.iter().map(|job| nothing(job, failure.clone())).collect();
     }
-    let bar = bar(&MultiProgress::new(), "host", jobs.len());
+    let bar = bar(bars, "host", jobs.len());
     let mut seen: Vec<Observation> = Vec::new();
     for (job, input) in jobs.iter().zip(inputs) {
         let stop = seen
@@ -283,6 +285,7 @@ fn in_guests(
     kconfig: Option<&Path>,
     jobs: &[Job],
     inputs: &[Input<'_>],
+    bars: &MultiProgress,
 ) -> Vec<Vec<Observation>> {
     let data: Vec<Vec<u8>> = inputs.iter().map(|input| input.data.to_vec()).collect();
     let machine = Machine {
@@ -291,9 +294,8 @@ fn in_guests(
         accel: args.vm_accel,
         kconfig: kconfig.map(Path::to_owned),
     };
-    let bars = MultiProgress::new();
     let all: Vec<ProgressBar> =
-        image_names(&args.vm).iter().map(|name| bar(&bars, name, jobs.len())).collect();
+        image_names(&args.vm).iter().map(|name| bar(bars, name, jobs.len())).collect();
     let at_a_time =
         thread::available_parallelism().map_or(1, NonZero::get).clamp(1, MAX_GUESTS).min(args.vm.len());
     let next = AtomicUsize::new(0);
@@ -314,6 +316,16 @@ fn in_guests(
     let _ = bars.clear();
     results.sort_by_key(|(number, _)| *number);
     results.into_iter().map(|(_, seen)| seen).collect()
+}
+
+/// Lines on standard error, where it is a terminal that can move its cursor.
+fn bars(quiet: bool) -> MultiProgress {
+    let dumb = std::env::var("TERM").as_deref() == Ok("dumb");
+    MultiProgress::with_draw_target(if quiet || dumb {
+        ProgressDrawTarget::hidden()
+    } else {
+        ProgressDrawTarget::stderr()
+    })
 }
 
 /// A line on a terminal's standard error; nothing elsewhere.

@@ -190,11 +190,14 @@ fn copy_of_the_project(name: &str) -> PathBuf {
     }
     // The workspace's other member stays behind.
     let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
-    fs::write(
-        folder.join("Cargo.toml"),
-        manifest.replace("members = [\".\", \"oracle\"]", "members = [\".\"]"),
-    )
-    .unwrap();
+    let mut manifest = manifest.replace("members = [\".\", \"oracle\"]", "members = [\".\"]");
+    // The published package has none, and the folder may lie in another's workspace.
+    if !manifest.contains("[workspace]") {
+        manifest.push_str("\n[workspace]\n");
+    }
+    // The example that a test adds: cargo looks for none where the package lists them.
+    manifest.push_str("\n[[example]]\nname = \"say\"\npath = \"examples/say.rs\"\n");
+    fs::write(folder.join("Cargo.toml"), manifest).unwrap();
     folder
 }
 

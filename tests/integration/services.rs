@@ -9,15 +9,15 @@ use serde_json::Value;
 use super::tools::{run, scratch, tool};
 use super::{fixture_objects, root};
 
-/// Runs scx-lint in a folder, out of reach of a CI service's variables.
+/// Runs scx-lint in a folder, out of reach of a CI service's variables. The published package has no `.git` to tell where the
+/// repository starts.
 fn scx_lint(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_scx-lint"))
-        .current_dir(folder)
-        .env_remove("GITHUB_WORKSPACE")
-        .env_remove("CI_PROJECT_DIR")
-        .args(arguments)
-        .output()
-        .unwrap()
+    let mut command = Command::new(env!("CARGO_BIN_EXE_scx-lint"));
+    command.current_dir(folder).env_remove("GITHUB_WORKSPACE").env_remove("CI_PROJECT_DIR");
+    if !root().join(".git").exists() {
+        command.env("GITHUB_WORKSPACE", root());
+    }
+    command.args(arguments).output().unwrap()
 }
 
 /// The report on a few objects that have everything: errors, a warning, notes, something undecided, one that cannot be
