@@ -15,11 +15,12 @@ rule! {
     ///
     /// ## Why it matters
     /// The verifier takes 512 bytes for one function, and, where the kernel gives programs no stack of their own, for a whole chain of calls, each
-    /// frame rounded up to 16. From 7.1 `dispatch` has a private stack, as `sub_caps_updated` has in 7.3: their chains are not counted.
+    /// frame rounded up to 16. From 7.1 `dispatch` has a private stack, as `sub_caps_updated` has in 7.3: their chains are not counted, unless some
+    /// function of the program makes a tail call. A function that makes one may have no more than 255 bytes of stack above it.
     /// ## Fix
     /// Move large variables into a map; let fewer frames hold large variables.
     /// ## Sources
-    /// kernel `check_stack_access_within_bounds`, `check_max_stack_depth_subprog` (`MAX_BPF_STACK`).
+    /// kernel `check_stack_access_within_bounds`, `check_max_stack_depth`, `check_max_stack_depth_subprog` (`MAX_BPF_STACK`).
     pub STACK_OVERFLOW: "stack-overflow", family: Program, level: Error, phase: Load, since: "0.1.0";
 }
 

@@ -1,0 +1,63 @@
+//! `tid-lookup-without-its-flag`.
+
+use super::{Context, Reached, kfunc_calls};
+use crate::finding::{Outcome, Subject};
+use crate::load::ExternFate;
+use crate::object::StructOps;
+
+rule! {
+    /// Looks a task up by its number, which the scheduler has not asked the kernel to keep.
+    ///
+    /// ## Why it matters
+    /// `scx_bpf_tid_to_task` needs `SCX_OPS_TID_TO_TASK`: without the flag the kernel keeps no table of tasks, and the call gets the scheduler
+    /// ejected. What a sub-scheduler finds depends on its root scheduler, so of those this rule says nothing.
+    /// ## Example
+    /// ```c
+    /// struct task_struct *p = scx_bpf_tid_to_task(tid);   /* and no SCX_OPS_TID_TO_TASK in .flags */
+    /// ```
+    /// ## Fix
+    /// `.flags = SCX_OPS_TID_TO_TASK`
+    /// ## Sources
+    /// kernel `scx_bpf_tid_to_task` (7.2, 7.3).
+    pub TID_LOOKUP_WITHOUT_ITS_FLAG: "tid-lookup-without-its-flag", family: Kfunc, level: Error, phase: Run, since: "0.1.0";
+}
+
+const TID_TO_TASK: u64 = 1 << 8;
+
+/// A root scheduler without the flag.
+fn lacks_table(ops: &StructOps<'_>) -> bool {
+    ops.scalar("flags") & TID_TO_TASK == 0 && ops.scalar("sub_cgroup_id") <= 1
+}
+
+pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
+    for (index, _) in cx.schedulers().filter(|(_, ops)| lacks_table(ops)) {
+        let mut seen = Vec::new();
+        for (_, program) in cx.load.callbacks(index) {
+            if seen.contains(&program) {
+                continue;
+            }
+            seen.push(program);
+            let mut calls = kfunc_calls::of(cx, program);
+            calls.retain(|call| call.name == "scx_bpf_tid_to_task");
+            // Without a kernel only a strong extern is sure to be called where the object loads.
+            calls.retain(|call| match cx.kernel {
+                Some(_) => matches!(call.fate, ExternFate::Kfunc(_)),
+                None => !call.external.weak,
+            });
+            for (call, reached) in kfunc_calls::surest(cx, calls) {
+                let subject = Subject::program(cx.object, program);
+                let sure = cx.is_unavoidable(program, call.function, call.insn);
+                if reached == Reached::Possible || !sure || cx.edited {
+                    out.undecided(&TID_LOOKUP_WITHOUT_ITS_FLAG, subject, "looks a task up by its number, which would get the scheduler ejected with its flags as they are in the file");
+                    continue;
+                }
+                let program_name = &cx.object[program].name;
+                let message = format!("program '{program_name}' calls '{}': the flags lack SCX_OPS_TID_TO_TASK", call.name);
+                out.found(&TID_LOOKUP_WITHOUT_ITS_FLAG, subject, message)
+                    .quote("scx_bpf_tid_to_task() called without SCX_OPS_TID_TO_TASK")
+                    .help("set SCX_OPS_TID_TO_TASK in .flags")
+                    .via(call.site(), program, "this call");
+            }
+        }
+    }
+}
