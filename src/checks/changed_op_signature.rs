@@ -1,6 +1,6 @@
 //! `changed-op-signature`.
 
-use super::context_use::{Holds, accesses};
+use super::context_use::{Holds, MAX_ARGUMENTS, accesses};
 use super::{Context, Reached};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
@@ -33,7 +33,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             let Some(count) = count else { continue };
             let beyond = accesses(function.code).into_iter().find_map(|access| {
                 let argument = usize::try_from(access.insn.off).ok()? / 8;
-                (access.base == Holds::Context && argument >= count).then_some((access.at, argument))
+                (access.base == Holds::Context && (count..MAX_ARGUMENTS).contains(&argument)).then_some((access.at, argument))
             });
             let Some((at, argument)) = beyond else { continue };
             let subject = Subject::program(cx.object, program);

@@ -1,7 +1,8 @@
 //! What registers hold of a program's context: the context itself, an argument, or neither.
 //!
 //! A forward walk over one function's flow that keeps only what holds on every path, so that an answer
-//! is sure. Spills to the stack are followed where they are 8 bytes at a fixed offset from r10.
+//! is sure. Spills to the stack are followed where they are 8 bytes at a fixed offset from r10. Beside it goes what tests
+//! of an argument for 0 may have told on the ways to a place.
 
 use std::collections::HashMap;
 
@@ -18,6 +19,32 @@ pub(super) enum Holds {
     Argument(usize),
 }
 
+/// What an argument may be found to be on the paths to a place; a set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Tested(u8);
+
+impl Tested {
+    /// No path tests it.
+    pub(super) const NOT: Self = Self(1);
+    /// Every path found it to be 0.
+    pub(super) const NULL: Self = Self(2);
+    const OTHER: Self = Self(4);
+    const ANY: Self = Self(7);
+
+    /// Can it be other than 0 on no path, as far as the verifier knows.
+    pub(super) fn is_unsafe(self) -> bool {
+        self.0 & Self::OTHER.0 == 0
+    }
+
+    /// After a test for 0 that says `to`; `None` if such a test cannot say that.
+    fn told(self, to: Self) -> Option<Self> {
+        (self.0 & (Self::NOT.0 | to.0) != 0).then_some(to)
+    }
+}
+
+/// Arguments a callback can have (`MAX_BPF_FUNC_ARGS`).
+pub(super) const MAX_ARGUMENTS: usize = 12;
+
 /// An access to the context or through an argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Access {
@@ -27,19 +54,60 @@ pub(super) struct Access {
     pub(super) insn: Insn,
     /// What its base register holds.
     pub(super) base: Holds,
+    /// What tests of the argument in the base register told.
+    pub(super) tested: Tested,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct State {
     registers: [Holds; 11],
     slots: HashMap<i16, Holds>,
+    tested: [Tested; MAX_ARGUMENTS],
 }
 
 impl State {
     fn entry() -> Self {
         let mut registers = [Holds::Other; 11];
         registers[1] = Holds::Context;
-        Self { registers, slots: HashMap::new() }
+        Self { registers, slots: HashMap::new(), tested: [Tested::NOT; MAX_ARGUMENTS] }
+    }
+
+    fn tested(&self, holds: Holds) -> Tested {
+        match holds {
+            Holds::Argument(argument) => self.tested.get(argument).copied().unwrap_or(Tested::ANY),
+            Holds::Context | Holds::Other => Tested::ANY,
+        }
+    }
+
+    /// What holds where a branch leads; `None` if it cannot lead there.
+    fn beyond(&self, branch: Insn, jumps: bool) -> Option<Self> {
+        let mut state = self.clone();
+        if !matches!(branch.class(), Class::Jmp | Class::Jmp32) || branch.is_call() {
+            return Some(state);
+        }
+        let told = match branch.code {
+            // JEQ and JNE with an immediate.
+            0x15 | 0x55 if branch.imm == 0 => {
+                Some(if (branch.code == 0x15) == jumps { Tested::NULL } else { Tested::OTHER })
+            }
+            _ => None,
+        };
+        let sources = if branch.code & 8 != 0 {
+            [Some(branch.dst), Some(branch.src)]
+        } else {
+            [Some(branch.dst), None]
+        };
+        for register in sources.into_iter().flatten() {
+            let Holds::Argument(argument) = self.get(register) else { continue };
+            if let Some(tested) = state.tested.get_mut(argument) {
+                *tested = match told {
+                    Some(to) => tested.told(to)?,
+                    // Another compare may tell the verifier something too.
+                    None => Tested::ANY,
+                };
+            }
+        }
+        Some(state)
     }
 
     /// Keeps what both agree on; tells whether that is less than before.
@@ -53,6 +121,11 @@ impl State {
         }
         let before = self.slots.len();
         self.slots.retain(|slot, held| other.slots.get(slot) == Some(held));
+        for (ours, theirs) in self.tested.iter_mut().zip(&other.tested) {
+            let both = Tested(ours.0 | theirs.0);
+            less |= both != *ours;
+            *ours = both;
+        }
         less || self.slots.len() != before
     }
 
@@ -66,11 +139,18 @@ impl State {
         }
     }
 
-    /// What holds after an instruction.
-    fn step(&mut self, insn: Insn) {
+    /// What holds after an instruction; `callbacks` where the function gives others to helpers.
+    fn step(&mut self, insn: Insn, callbacks: bool) {
         let wide = insn.code & 0x18 == 0x18;
         match insn.class() {
-            Class::Jmp | Class::Jmp32 if insn.is_call() => self.registers[..6].fill(Holds::Other),
+            Class::Jmp | Class::Jmp32 if insn.is_call() => {
+                self.registers[..6].fill(Holds::Other);
+                // The verifier carries what a function finds out of a pointer over to its caller's registers. A callback
+                // may get at them too, through the stack.
+                if insn.is_subprog_call() || callbacks {
+                    self.tested = [Tested::ANY; MAX_ARGUMENTS];
+                }
+            }
             Class::Jmp | Class::Jmp32 => {}
             Class::Ldx => {
                 let holds = match self.get(insn.src) {
@@ -109,6 +189,7 @@ impl State {
 
 /// All loads and stores of an entry program whose base is surely the context or an argument, in code order.
 pub(super) fn accesses(code: Code<'_>) -> Vec<Access> {
+    let callbacks = code.insns().any(|(_, insn)| insn.is_pseudo_func());
     let mut states: HashMap<usize, State> = HashMap::from([(0, State::entry())]);
     let mut work = vec![0];
     // Facts only get fewer at a place, so this ends; the bound is against hostile code alone.
@@ -119,8 +200,9 @@ pub(super) fn accesses(code: Code<'_>) -> Vec<Access> {
         if budget == 0 {
             return Vec::new();
         }
-        state.step(insn);
-        for next in successors(at, insn) {
+        state.step(insn, callbacks);
+        for (next, jumps) in successors(at, insn) {
+            let Some(state) = state.beyond(insn, jumps) else { continue };
             match states.get_mut(&next) {
                 Some(known) => {
                     if known.meet(&state) {
@@ -128,7 +210,7 @@ pub(super) fn accesses(code: Code<'_>) -> Vec<Access> {
                     }
                 }
                 None => {
-                    states.insert(next, state.clone());
+                    states.insert(next, state);
                     work.push(next);
                 }
             }
@@ -143,14 +225,15 @@ pub(super) fn accesses(code: Code<'_>) -> Vec<Access> {
                 Class::St | Class::Stx => state.get(insn.dst),
                 _ => Holds::Other,
             };
-            (base != Holds::Other).then_some(Access { at, insn, base })
+            (base != Holds::Other).then_some(Access { at, insn, base, tested: state.tested(base) })
         })
         .collect();
     found.sort_unstable_by_key(|access| access.at);
     found
 }
 
-fn successors(at: usize, insn: Insn) -> impl Iterator<Item = usize> {
+/// Where an instruction leads, and whether by a jump.
+fn successors(at: usize, insn: Insn) -> impl Iterator<Item = (usize, bool)> {
     let after = at + if insn.is_ld_imm64() { 2 } else { 1 };
     let to = |distance: i64| usize::try_from(after as i64 + distance).ok();
     let (next, jump) = match (insn.class(), insn.code & 0xf0) {
@@ -161,7 +244,7 @@ fn successors(at: usize, insn: Insn) -> impl Iterator<Item = usize> {
         (Class::Jmp | Class::Jmp32, _) => (Some(after), to(i64::from(insn.off))),
         _ => (Some(after), None),
     };
-    next.into_iter().chain(jump)
+    next.map(|next| (next, false)).into_iter().chain(jump.map(|jump| (jump, true)))
 }
 
 #[cfg(test)]
@@ -205,6 +288,41 @@ mod tests {
             insn(0x95, 0, 0, 0),
         ];
         assert_eq!(bases(&code), [(0, Holds::Context), (2, Holds::Context)]);
+    }
+
+    #[test]
+    fn tests_for_null_are_told_by_path() {
+        let jump = |code, dst, imm: u8, off| {
+            let [a, b, c, d, ..] = insn(code, dst, 0, off);
+            [a, b, c, d, imm, 0, 0, 0]
+        };
+        let tested = |code: &[[u8; 8]]| {
+            let found = accesses(Code::new(code.as_flattened(), ByteOrder::Little));
+            found
+                .into_iter()
+                .filter(|access| access.base != Holds::Context)
+                .map(|a| (a.at, a.tested))
+                .collect::<Vec<_>>()
+        };
+        let (argument, use_it, exit) = (insn(0x79, 6, 1, 8), insn(0x79, 3, 6, 16), insn(0x95, 0, 0, 0));
+        // A branch on something else; then no path has a test.
+        let other = [argument, jump(0x15, 0, 0, 1), insn(0xb7, 0, 0, 0), use_it, exit];
+        assert_eq!(tested(&other), [(3, Tested::NOT)]);
+        // Used where it is not 0, and where it is.
+        let good = [argument, jump(0x15, 6, 0, 1), use_it, exit];
+        assert_eq!(tested(&good), [(2, Tested::OTHER)]);
+        let bad = [argument, jump(0x55, 6, 0, 1), use_it, exit];
+        assert_eq!(tested(&bad), [(2, Tested::NULL)]);
+        // On some paths only; a second test decides.
+        let join = [argument, jump(0x15, 6, 0, 1), insn(0xb7, 0, 0, 0), use_it, exit];
+        assert!(!tested(&join)[0].1.is_unsafe());
+        let again = [argument, jump(0x15, 6, 0, 1), insn(0xb7, 0, 0, 0), jump(0x55, 6, 0, 1), use_it, exit];
+        assert_eq!(tested(&again), [(4, Tested::NULL)]);
+        // Other compares and functions may tell the verifier something.
+        for telling in [jump(0x55, 6, 7, 0), insn(0x1d, 2, 6, 0), insn(0x85, 0, 1, 0)] {
+            assert_eq!(tested(&[argument, telling, use_it, exit]), [(2, Tested::ANY)]);
+        }
+        assert_eq!(tested(&[argument, insn(0x85, 0, 0, 0), use_it, exit]), [(2, Tested::NOT)]);
     }
 
     #[test]

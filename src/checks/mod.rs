@@ -350,6 +350,7 @@ registry! {
     disallowed_helper: DISALLOWED_HELPER,
     malformed_instruction: MALFORMED_INSTRUCTION,
     unreachable_instruction: UNREACHABLE_INSTRUCTION,
+    invalid_context_access: INVALID_CONTEXT_ACCESS,
     nullable_argument_dereference: NULLABLE_ARGUMENT_DEREFERENCE,
     direct_task_write: DIRECT_TASK_WRITE,
     too_many_maps: TOO_MANY_MAPS,

@@ -1,16 +1,17 @@
 //! `nullable-argument-dereference`.
 
-use super::Context;
+use super::context_use::{Holds, Tested, accesses};
+use super::{Context, Reached};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
-use crate::insn::{Class, Code};
+use crate::insn::Class;
 use crate::object::InsnIdx;
 
 rule! {
     /// `dispatch` or `yield` dereferences an argument that may be NULL.
     ///
     /// ## Why it matters
-    /// `prev` of dispatch and `to` of yield may be NULL. The verifier wants a test before the first access.
+    /// `prev` of dispatch and `to` of yield may be NULL. The verifier wants a test before the first access, on every path to it.
     /// ## Example
     /// ```c
     /// void BPF_STRUCT_OPS(demo_dispatch, s32 cpu, struct task_struct *prev) { bpf_printk("%d", prev->pid); }
@@ -32,46 +33,33 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         for (member, argument) in MEMBERS {
             let Some(program) = ops.callback(member).filter(|program| !seen.contains(program)) else { continue };
             seen.push(program);
-            let Some((at, register)) = dereference(object[program].code) else { continue };
-            let message = format!("'{member}' dereferences '{argument}' without testing it for NULL");
-            out.found(&NULLABLE_ARGUMENT_DEREFERENCE, Subject::program(object, program), message)
-                .errno(Errno::EACCES)
-                .quote(format!("R{register} invalid mem access 'trusted_ptr_or_null_'"))
-                .help(format!("test it first: if ({argument}) ..."))
-                .at(Site::Insn(program, InsnIdx(at)), "this access");
-        }
-    }
-}
-
-/// What a register holds, as far as this rule cares.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Holds {
-    Other,
-    Context,
-    Argument,
-}
-
-/// The first access through the second argument on the straight line from the program's start: before any
-/// branch there has been no test, so there the answer is sure.
-fn dereference(code: Code<'_>) -> Option<(usize, u8)> {
-    let mut registers = [Holds::Other; 16];
-    registers[1] = Holds::Context;
-    for (at, insn) in code.insns() {
-        let (dst, src) = (usize::from(insn.dst), usize::from(insn.src));
-        match insn.class() {
-            Class::Jmp | Class::Jmp32 if insn.is_call() => registers[..6].fill(Holds::Other),
-            Class::Jmp | Class::Jmp32 => return None,
-            Class::Ldx if registers[src] == Holds::Argument => return Some((at, insn.src)),
-            Class::Ldx => {
-                let argument = registers[src] == Holds::Context && insn.off == 8 && insn.code == 0x79;
-                registers[dst] = if argument { Holds::Argument } else { Holds::Other };
+            let access = accesses(object[program].code).into_iter().filter(|access| {
+                access.base == Holds::Argument(1)
+                    && access.tested.is_unsafe()
+                    && cx.reached(program, program, InsnIdx(access.at)) != Reached::Never
+            });
+            let sure = |at| cx.reached(program, program, InsnIdx(at)) == Reached::Certain;
+            let Some(access) = access.min_by_key(|access| (!sure(access.at), access.at)) else { continue };
+            let subject = Subject::program(object, program);
+            if !sure(access.at) {
+                let reason = format!("dereferences '{argument}' without testing it for NULL, behind a branch");
+                out.undecided(&NULLABLE_ARGUMENT_DEREFERENCE, subject, reason);
+                continue;
             }
-            Class::St | Class::Stx if registers[dst] == Holds::Argument => return Some((at, insn.dst)),
-            Class::St | Class::Stx => {}
-            // A plain 64-bit register move.
-            _ if insn.code == 0xbf && insn.off == 0 => registers[dst] = registers[src],
-            _ => registers[dst] = Holds::Other,
+            let insn = access.insn;
+            let register = if insn.class() == Class::Ldx { insn.src } else { insn.dst };
+            // The verifier takes a pointer found to be NULL for a number.
+            let (how, kind) = match access.tested {
+                Tested::NOT => ("without testing it for NULL", "'trusted_ptr_or_null_'"),
+                Tested::NULL => ("where it is NULL", "'scalar'"),
+                _ => ("where it may be NULL", ""),
+            };
+            let message = format!("'{member}' dereferences '{argument}' {how}");
+            out.found(&NULLABLE_ARGUMENT_DEREFERENCE, subject, message)
+                .errno(Errno::EACCES)
+                .quote(format!("R{register} invalid mem access {kind}").trim_end().to_owned())
+                .help(format!("test it first: if ({argument}) ..."))
+                .at(Site::Insn(program, InsnIdx(access.at)), "this access");
         }
     }
-    None
 }

@@ -106,14 +106,14 @@ fn first_reason(document: &Document, object: usize, kernel: usize, phase: &str) 
 
 /// The first open question about an object on a kernel.
 fn first_question(document: &Document, object: usize, kernel: usize) -> String {
-    // Open questions about notes do not keep a verdict open.
-    let counts = |rule: &str| {
-        crate::checks::find(rule).is_some_and(|rule| rule.level >= crate::finding::Level::Warning)
-    };
-    let found = document
-        .undecided
-        .iter()
-        .find(|open| open.object == object && open.kernels.contains(&kernel) && counts(open.rule));
+    // Open questions about notes do not keep a verdict open; of the others the one that comes up first.
+    let counts = |rule: &crate::checks::Rule| rule.level >= crate::finding::Level::Warning;
+    let here =
+        document.undecided.iter().filter(|open| open.object == object && open.kernels.contains(&kernel));
+    let found = here
+        .filter_map(|open| Some((crate::checks::find(open.rule).filter(|rule| counts(rule))?, open)))
+        .min_by_key(|(rule, _)| rule.phase)
+        .map(|(_, open)| open);
     found.map_or_else(
         || "no rule says".to_owned(),
         |open| format!("{} '{}': {}", open.subject.kind, open.subject.name, open.reason),

@@ -1,0 +1,81 @@
+//! `invalid-context-access`.
+
+use super::context_use::{Access, Holds, MAX_ARGUMENTS, accesses};
+use super::{Context, Reached};
+use crate::errno::Errno;
+use crate::finding::{Outcome, Site, Subject};
+use crate::insn::Class;
+use crate::object::InsnIdx;
+
+rule! {
+    /// A callback writes to its context, or reads what is no argument.
+    ///
+    /// ## Why it matters
+    /// The context of a callback is an array of at most 12 arguments of 8 bytes. The verifier takes aligned reads of them, and no writes.
+    /// ## Example
+    /// ```c
+    /// SEC("struct_ops/demo_enqueue") void demo_enqueue(unsigned long long *ctx) { ctx[1] = 0; }
+    /// ```
+    /// ## Fix
+    /// Copy an argument to a variable of its own, and change that.
+    /// ## Sources
+    /// kernel `bpf_scx_is_valid_access`, `btf_ctx_access`.
+    pub INVALID_CONTEXT_ACCESS: "invalid-context-access", family: Program, level: Error, phase: Load, since: "0.1.0";
+}
+
+pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
+    for (program, function, _) in cx.loaded().filter(|(program, ..)| !cx.callbacks_of(*program).is_empty()) {
+        let reached = |at| cx.reached(program, program, InsnIdx(at));
+        let bad = accesses(function.code).into_iter().filter_map(|access| {
+            let problem = problem(access).filter(|_| reached(access.at) != Reached::Never)?;
+            Some((access, problem))
+        });
+        let sure = |access: Access| reached(access.at) == Reached::Certain;
+        let Some((access, problem)) = bad.min_by_key(|(access, _)| (!sure(*access), access.at)) else { continue };
+        let subject = Subject::program(cx.object, program);
+        if !sure(access) {
+            out.undecided(&INVALID_CONTEXT_ACCESS, subject, format!("{problem}, behind a branch"));
+            continue;
+        }
+        let off = access.insn.off;
+        let quote = match access.insn.class() {
+            // Atomics: kernels before 7.1 have other words.
+            Class::Stx if access.insn.code & 0xe0 != 0x60 => format!("BPF_ATOMIC stores into R{} ctx", access.insn.dst),
+            _ => format!("invalid bpf_context access off={off} size={}", size(access)),
+        };
+        let message = format!("program '{}' {problem}", function.name);
+        out.found(&INVALID_CONTEXT_ACCESS, subject, message)
+            .errno(Errno::EACCES)
+            .quote(quote)
+            .help("read whole arguments, and change a copy")
+            .at(Site::Insn(program, InsnIdx(access.at)), "this access");
+    }
+}
+
+/// Bytes that it loads or stores.
+fn size(access: Access) -> i16 {
+    match access.insn.code & 0x18 {
+        0x00 => 4,
+        0x08 => 2,
+        0x10 => 1,
+        _ => 8,
+    }
+}
+
+/// What is wrong with an access to the context. A read beyond the callback's own last argument is `changed-op-signature`.
+fn problem(access: Access) -> Option<String> {
+    let off = access.insn.off;
+    if access.base != Holds::Context {
+        return None;
+    }
+    let end = i16::try_from(8 * MAX_ARGUMENTS).unwrap_or(i16::MAX);
+    if access.insn.class() != Class::Ldx {
+        Some(format!("writes to its context at byte {off}"))
+    } else if !(0..end).contains(&off) {
+        Some(format!("reads its context at byte {off}, where no argument can be"))
+    } else if off % size(access) != 0 || off % 8 != 0 {
+        Some(format!("reads its context at byte {off}, where no argument starts"))
+    } else {
+        None
+    }
+}
