@@ -413,10 +413,7 @@ fn lint(lint: &Lint) -> Result<u8, Failure> {
             .map_err(|why| Failure::Setting(format!("baseline {}: {why}", file.display())))
     });
     let known = known.transpose()?;
-    let mut targets = Vec::new();
-    for names in &config.kernels {
-        targets.extend(target::load(names)?);
-    }
+    let mut targets = target::load_lists(&config.kernels)?;
     target::distinguish(&mut targets);
     if let Some(path) = &config.kconfig {
         let config = target::read_kconfig(path)?;

@@ -2,7 +2,11 @@
 
 use std::fs;
 use std::io;
+use std::num::NonZero;
 use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use super::{Source, Target, builtin, image, snapshot};
 use crate::regular::read;
@@ -40,23 +44,48 @@ pub fn built_in() -> String {
 /// # Errors
 /// A name that is no built-in release and no file, and a file that holds no kernel.
 pub fn load(names: &str) -> Result<Vec<Target>, Error> {
-    // A path may have a comma in it.
-    if Path::new(names).exists() {
-        return Ok(vec![one(names)?]);
-    }
-    let mut targets = Vec::new();
-    for name in names.split(',') {
-        match name {
-            "" => return Err(Error::Empty(names.to_owned())),
-            "all" => {
-                for release in builtin::RELEASES {
-                    targets.push(release_target(release)?);
-                }
+    load_lists(&[names])
+}
+
+/// Loads what several lists name, in their order. Kernels are unpacked side by side.
+///
+/// # Errors
+/// The first that cannot be loaded.
+pub fn load_lists<S: AsRef<str>>(lists: &[S]) -> Result<Vec<Target>, Error> {
+    let mut asked = Vec::new();
+    for names in lists.iter().map(AsRef::as_ref) {
+        // A path may have a comma in it.
+        if Path::new(names).exists() {
+            asked.push(names);
+            continue;
+        }
+        for name in names.split(',') {
+            match name {
+                "" => return Err(Error::Empty(names.to_owned())),
+                "all" => asked.extend(builtin::RELEASES.iter().map(|release| release.name)),
+                name => asked.push(name),
             }
-            name => targets.push(one(name)?),
         }
     }
-    Ok(targets)
+    let workers = thread::available_parallelism().map_or(1, NonZero::get).min(asked.len());
+    if workers < 2 {
+        return asked.into_iter().map(one).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let loaded: Vec<OnceLock<Result<Target, Error>>> = asked.iter().map(|_| OnceLock::new()).collect();
+    thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let (Some(name), Some(slot)) = (asked.get(at), loaded.get(at)) else { break };
+                    // SANITY: each place is given out once, so the slot is empty.
+                    let _ = slot.set(one(name));
+                }
+            });
+        }
+    });
+    loaded.into_iter().filter_map(OnceLock::into_inner).collect()
 }
 
 /// Largest kernel that is read, bytes; a vmlinux with debugging information has about one gigabyte.
