@@ -246,7 +246,7 @@ impl<'c> Scope<'c> {
 pub struct Reach {
     functions: HashMap<FuncIdx, Vec<Reached>>,
     guards: HashMap<FuncIdx, Vec<(usize, usize, usize)>>,
-    bases: HashMap<(FuncIdx, InsnIdx), Base>,
+    bases: must::Bases,
     /// The program was looked at in full; else nothing is told to be never walked.
     exhaustive: bool,
 }

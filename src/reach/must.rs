@@ -26,6 +26,9 @@ const MAX_VISITS: u32 = 8;
 /// Times that one path is let through, if it crosses open branches in between.
 const MAX_ROUNDS: u32 = 64;
 
+/// What base registers hold, by instruction.
+pub(super) type Bases = HashMap<(FuncIdx, InsnIdx), Base>;
+
 /// A calling frame.
 struct Frame {
     place: usize,
@@ -101,14 +104,11 @@ struct Pass<'a, 'd> {
     throws: bool,
     open: u64,
     steps: usize,
-    bases: HashMap<(FuncIdx, InsnIdx), Base>,
+    bases: Bases,
 }
 
 /// Marks what is sure to be walked, by place of the function and slot, and tells what is known of base registers there.
-pub(super) fn walk(
-    machine: &Machine<'_, '_>,
-    scope: &Scope<'_>,
-) -> (Vec<Vec<bool>>, HashMap<(FuncIdx, InsnIdx), Base>) {
+pub(super) fn walk(machine: &Machine<'_, '_>, scope: &Scope<'_>) -> (Vec<Vec<bool>>, Bases) {
     let mut pass = Pass {
         machine,
         scope,
