@@ -4,17 +4,19 @@ use super::{Context, Reached, core_uses};
 use crate::btf::core::RelocationKind;
 use crate::errno::Errno;
 use crate::finding::{Level, Outcome, Site, Subject};
-use crate::insn::Class;
-use crate::kernel::{KernelArenaRule, Lookup};
+use crate::btf::Kind;
+use crate::insn::{Class, Insn};
+use crate::kernel::{Kernel, KernelArenaRule, Lookup};
 use crate::load::CoreFate;
-use crate::object::Form;
+use crate::object::{Form, FuncIdx, InsnIdx};
+use crate::reach::Base;
 
 rule! {
     /// A callback writes to a task directly.
     ///
     /// ## Why it matters
     /// Of a task only `scx.slice`, `scx.dsq_vtime` and `scx.disallow` may be written, and from 7.3 on in cid-form only the last. 7.1 and 7.2 warn of
-    /// writes to the first two.
+    /// writes to the first two. A store at a fixed offset, without CO-RE, is judged by where it lands in the kernel's task.
     /// ## Example
     /// ```c
     /// p->scx.slice = SCX_SLICE_DFL;   /* cid-form on 7.3 */
@@ -47,7 +49,7 @@ fn verdict(cx: &Context<'_, '_>, form: Form, field: &str) -> Option<Level> {
 }
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
-    for (program, function, _) in cx.loaded() {
+    for (program, ..) in cx.loaded() {
         let Some(form) = cx.callbacks_of(program).first().map(|(_, ops, _)| ops.form()) else { continue };
         let mut seen: Vec<&str> = Vec::new();
         for used in core_uses::of(cx, program) {
@@ -75,32 +77,99 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                 out.undecided(&DIRECT_TASK_WRITE, subject, reason);
                 continue;
             }
-            let help = match field {
-                "task_struct.scx.slice" => "call scx_bpf_task_set_slice(p, slice) where the kernel has it (6.19)",
-                "task_struct.scx.dsq_vtime" => {
-                    "call scx_bpf_task_set_dsq_vtime(p, vtime) where the kernel has it (6.19)"
-                }
-                _ => "keep the value in task local storage",
-            };
-            let message = match level {
-                Level::Error => format!("program '{}' writes {field}, which it may not", function.name),
-                _ => format!("program '{}' writes {field} directly, which is deprecated", function.name),
-            };
-            let finding = out
-                .found(&DIRECT_TASK_WRITE, subject, message)
-                .level(level)
-                .help(help)
-                .via(Site::Insn(used.function, used.insn), program, "this write");
-            if level == Level::Error {
-                finding.errno(Errno::EACCES);
-                if cx.kernel.is_none_or(|kernel| kernel.arena_rule() != KernelArenaRule::None) {
-                    finding.quote("cannot write into ptr_task_struct");
-                }
-            } else {
-                finding.quote(
-                    "sched_ext: Writing directly to p->scx.slice/dsq_vtime is deprecated, use scx_bpf_task_set_slice/dsq_vtime()",
-                );
-            }
+            report(cx, out, program, (used.function, used.insn), field, level);
         }
+        if let Some(kernel) = cx.kernel {
+            check_unrelocated(cx, kernel, out, program, form);
+        }
+    }
+}
+
+/// Stores without a CO-RE record, through a register that surely holds an argument: a task, at an offset that the compiler
+/// knew. They may hit a field that may be written, or not.
+fn check_unrelocated(cx: &Context<'_, '_>, kernel: &Kernel<'_>, out: &mut Outcome, program: FuncIdx, form: Form) {
+    let reach = cx.analysis.program(program);
+    let is_load = |(function, insn): (FuncIdx, InsnIdx)| {
+        cx.object[function].code.get(insn.0).is_some_and(|load| load.class() == Class::Ldx)
+    };
+    for (function, code) in cx.object.code_of(program) {
+        for (at, insn) in code.code.insns().filter(|(_, insn)| is_plain_store(*insn)) {
+            let at = InsnIdx(at);
+            // Only an argument of type task_struct is known not to be NULL and loaded at once.
+            let offset = match reach.base(function, at) {
+                Some(Base::Object { made, offset, nullable: false }) if is_load(made) => i64::from(offset) + i64::from(insn.off),
+                _ => continue,
+            };
+            if cx.load.core.iter().any(|used| used.function == function && used.insn == at) {
+                continue;
+            }
+            let Some(field) = field_at(kernel, offset, width(insn)) else { continue };
+            let Some(level) = verdict(cx, form, &field) else { continue };
+            report(cx, out, program, (function, at), &field, level);
+            return;
+        }
+    }
+}
+
+/// A store of a register or number, no atomic.
+fn is_plain_store(insn: Insn) -> bool {
+    matches!(insn.class(), Class::St | Class::Stx) && insn.code & 0xe0 == 0x60
+}
+
+/// Bytes that a store writes.
+fn width(insn: Insn) -> i64 {
+    match insn.code & 0x18 {
+        0x00 => 4,
+        0x08 => 2,
+        0x10 => 1,
+        _ => 8,
+    }
+}
+
+/// The field that a store into a task hits as a whole, of those that may be written; else a name for where it goes. `None`
+/// where the kernel does not tell.
+fn field_at(kernel: &Kernel<'_>, offset: i64, width: i64) -> Option<String> {
+    let task = kernel.find("task_struct", Kind::Struct)?;
+    let scx = kernel.member(task, "scx")?;
+    let (entity, _) = kernel.btf().resolve(scx.ty)?;
+    for (name, size) in [("slice", 8), ("dsq_vtime", 8), ("disallow", 1)] {
+        let member = kernel.member(entity, name)?;
+        let start = i64::from(scx.bit_offset / 8) + i64::from(member.bit_offset / 8);
+        if start <= offset && offset + width <= start + size {
+            return Some(format!("task_struct.scx.{name}"));
+        }
+    }
+    Some(format!("offset {offset} of a task_struct"))
+}
+
+/// Says that a program writes to a field.
+fn report(cx: &Context<'_, '_>, out: &mut Outcome, program: FuncIdx, (site, at): (FuncIdx, InsnIdx), field: &str, level: Level) {
+    let function = &cx.object[program];
+    let subject = Subject::program(cx.object, program);
+    let help = match field {
+        "task_struct.scx.slice" => "call scx_bpf_task_set_slice(p, slice) where the kernel has it (6.19)",
+        "task_struct.scx.dsq_vtime" => {
+            "call scx_bpf_task_set_dsq_vtime(p, vtime) where the kernel has it (6.19)"
+        }
+        _ => "keep the value in task local storage",
+    };
+    let message = match level {
+        Level::Error => format!("program '{}' writes {field}, which it may not", function.name),
+        _ => format!("program '{}' writes {field} directly, which is deprecated", function.name),
+    };
+    let finding = out
+        .found(&DIRECT_TASK_WRITE, subject, message)
+        .level(level)
+        .help(help)
+        .via(Site::Insn(site, at), program, "this write");
+    if level == Level::Error {
+        finding.errno(Errno::EACCES);
+        if cx.kernel.is_none_or(|kernel| kernel.arena_rule() != KernelArenaRule::None) {
+            finding.quote("cannot write into ptr_task_struct");
+        }
+    } else {
+        finding.quote(
+            "sched_ext: Writing directly to p->scx.slice/dsq_vtime is deprecated, use scx_bpf_task_set_slice/dsq_vtime()",
+        );
     }
 }

@@ -5,7 +5,8 @@ use super::{Context, Reached};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::insn::Class;
-use crate::object::InsnIdx;
+use crate::object::{FuncIdx, InsnIdx};
+use crate::reach::Base;
 
 rule! {
     /// `dispatch` or `yield` dereferences an argument that may be NULL.
@@ -39,8 +40,20 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                     && cx.reached(program, program, InsnIdx(access.at)) != Reached::Never
             });
             let sure = |at| cx.reached(program, program, InsnIdx(at)) == Reached::Certain;
-            let Some(access) = access.min_by_key(|access| (!sure(access.at), access.at)) else { continue };
+            let access = access.min_by_key(|access| (!sure(access.at), access.at));
             let subject = Subject::program(object, program);
+            if !access.is_some_and(|access| sure(access.at))
+                && let Some((function, at, register)) = untested(cx, program)
+            {
+                let message = format!("'{member}' dereferences '{argument}' on a path that does not test it for NULL");
+                out.found(&NULLABLE_ARGUMENT_DEREFERENCE, subject, message)
+                    .errno(Errno::EACCES)
+                    .quote(format!("R{register} invalid mem access 'trusted_ptr_or_null_'"))
+                    .help(format!("test it first: if ({argument}) ..."))
+                    .via(Site::Insn(function, at), program, "this access");
+                continue;
+            }
+            let Some(access) = access else { continue };
             if !sure(access.at) {
                 let reason = format!("dereferences '{argument}' without testing it for NULL, behind a branch");
                 out.undecided(&NULLABLE_ARGUMENT_DEREFERENCE, subject, reason);
@@ -62,4 +75,31 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                 .at(Site::Insn(program, InsnIdx(access.at)), "this access");
         }
     }
+}
+
+/// The first access through the second argument, in the program or in a function that it calls, on a path that the verifier
+/// is sure to walk and on which nothing has told yet that it is not NULL; with the register that holds it.
+fn untested(cx: &Context<'_, '_>, program: FuncIdx) -> Option<(FuncIdx, InsnIdx, u8)> {
+    let reach = cx.analysis.program(program);
+    // An argument stands in the context at 8 times its number; what calls return may be NULL too, and is no argument.
+    let is_argument = |(function, insn): (FuncIdx, InsnIdx)| {
+        let load = cx.object[function].code.get(insn.0);
+        load.is_some_and(|load| load.class() == Class::Ldx && load.off == 8)
+    };
+    for (function, code) in cx.object.code_of(program) {
+        for (at, insn) in code.code.insns() {
+            let register = match insn.class() {
+                Class::Ldx => insn.src,
+                Class::St | Class::Stx => insn.dst,
+                _ => continue,
+            };
+            match reach.base(function, InsnIdx(at)) {
+                Some(Base::Object { made, offset: 0, nullable: true }) if is_argument(made) => {
+                    return Some((function, InsnIdx(at), register));
+                }
+                _ => {}
+            }
+        }
+    }
+    None
 }

@@ -25,6 +25,10 @@ rule! {
 }
 
 const LIMIT: u64 = 512;
+/// Stack that a function called with a tail call in it may not find above it, bytes.
+const TAIL_CALL_LIMIT: u64 = 256;
+/// `BPF_FUNC_tail_call`.
+const TAIL_CALL: i32 = 12;
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let object = cx.object;
@@ -51,8 +55,30 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             }
             Sight::No => {}
         }
-        if has_private_stack(cx, program) {
+        let tails: Vec<FuncIdx> = object.code_of(program).filter(|(_, code)| tail_calls(code.code)).map(|(f, _)| f).collect();
+        if tails.is_empty() && has_private_stack(cx, program) {
             continue;
+        }
+        if tails.iter().any(|&tail| tail != program) {
+            let walk = Walk::new(cx, program);
+            let mut counts = |function, insn| walk.is_certain(function, insn);
+            let above = above_tail_call(object, program, &tails, &mut counts, &mut HashMap::new(), 0);
+            if let Some((above, tail)) = above.filter(|(above, _)| *above >= TAIL_CALL_LIMIT) {
+                let name = &object[tail].name;
+                let message = format!(
+                    "program '{}' has {above} bytes of stack above '{name}', which makes a tail call; at most {}",
+                    function.name,
+                    TAIL_CALL_LIMIT - 1
+                );
+                out.found(&STACK_OVERFLOW, subject, message)
+                    .errno(Errno::EACCES)
+                    .quote(format!(
+                        "tail_calls are not allowed when call stack of previous frames is {above} bytes. Too large"
+                    ))
+                    .help("make the tail call from the program itself, or move large variables into a map")
+                    .via(Site::Function(tail), program, "this function makes a tail call");
+                continue;
+            }
         }
         // What no path can reach needs no look at the paths.
         let possible = bound(object, program, &mut bounds, 0);
@@ -78,6 +104,11 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             );
         }
     }
+}
+
+/// Does a function make tail calls: the verifier looks at the code as it stands, dead or not (`check_subprogs`).
+fn tail_calls(code: Code<'_>) -> bool {
+    code.insns().any(|(_, insn)| insn.helper() == Some(TAIL_CALL))
 }
 
 /// Does a program get a stack of its own, so that frames count singly: `dispatch` from 7.1 (the release of the verifier's
@@ -146,6 +177,46 @@ fn bound(object: &Object<'_>, function: FuncIdx, known: &mut HashMap<FuncIdx, u6
     bound
 }
 
+/// Stack of one function, over the instructions that count, rounded as a frame.
+fn frame(object: &Object<'_>, function: FuncIdx, counts: &mut dyn FnMut(FuncIdx, InsnIdx) -> bool) -> u64 {
+    let code = object[function].code;
+    let mut accesses: Vec<_> = code.insns().map(|(at, insn)| (stack_use(insn), at)).filter(|(used, _)| *used > 0).collect();
+    accesses.sort_unstable_by(|a, b| b.cmp(a));
+    let own = accesses.into_iter().find(|(_, at)| counts(function, InsnIdx(*at))).map_or(0, |(used, _)| used);
+    own.max(1).next_multiple_of(16)
+}
+
+/// The most stack above a function that makes tail calls, on a chain of direct calls from a function over the
+/// instructions that count, and which function that is.
+fn above_tail_call(
+    object: &Object<'_>,
+    function: FuncIdx,
+    tails: &[FuncIdx],
+    counts: &mut dyn FnMut(FuncIdx, InsnIdx) -> bool,
+    known: &mut HashMap<FuncIdx, Option<(u64, FuncIdx)>>,
+    depth: usize,
+) -> Option<(u64, FuncIdx)> {
+    if let Some(&above) = known.get(&function) {
+        return above;
+    }
+    // Deeper chains are refused as such; recursion ends here too.
+    if depth > 16 {
+        return None;
+    }
+    let mut most: Option<(u64, FuncIdx)> = None;
+    for &(insn, target) in &object[function].calls {
+        let Some(target) = target else { continue };
+        if object[function].code.get(insn.0).is_some_and(Insn::is_call) && counts(function, insn) {
+            let here = tails.contains(&target).then_some((0, target));
+            let below = above_tail_call(object, target, tails, counts, known, depth + 1);
+            most = most.max(here).max(below);
+        }
+    }
+    let above = most.map(|(above, tail)| (above + frame(object, function, counts), tail));
+    known.insert(function, above);
+    above
+}
+
 /// Stack of the deepest chain of direct calls from a function, over the instructions that count.
 fn chain(
     object: &Object<'_>,
@@ -161,20 +232,17 @@ fn chain(
     if depth > 16 {
         return 0;
     }
-    let code = object[function].code;
-    let mut accesses: Vec<_> = code.insns().map(|(at, insn)| (stack_use(insn), at)).filter(|(used, _)| *used > 0).collect();
-    accesses.sort_unstable_by(|a, b| b.cmp(a));
-    let own = accesses.into_iter().find(|(_, at)| counts(function, InsnIdx(*at))).map_or(0, |(used, _)| used);
+    let own = frame(object, function, counts);
     let mut seen = Vec::new();
     let mut below = 0;
     for &(insn, target) in &object[function].calls {
         let Some(target) = target.filter(|target| !seen.contains(target)) else { continue };
-        if code.get(insn.0).is_some_and(Insn::is_call) && counts(function, insn) {
+        if object[function].code.get(insn.0).is_some_and(Insn::is_call) && counts(function, insn) {
             seen.push(target);
             below = below.max(chain(object, target, counts, known, depth + 1));
         }
     }
-    let chain = own.max(1).next_multiple_of(16) + below;
+    let chain = own + below;
     known.insert(function, chain);
     chain
 }

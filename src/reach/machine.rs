@@ -433,7 +433,7 @@ impl<'a, 'd> Machine<'a, 'd> {
                 }
                 self.call_back(model::kfunc_callback(name), state, callbacks);
                 let outputs = self.outputs(index, state);
-                let arena = name.starts_with("bpf_arena_");
+                let arena = name == "bpf_arena_alloc_pages";
                 state.forget_passed_stack(model::kfunc_callback(name).is_some());
                 for (offset, len) in outputs {
                     state.scribble(offset, len);

@@ -41,6 +41,22 @@ pub enum Reached {
     Certain,
 }
 
+/// What the base register of a load or store points to, as far as rules ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Base {
+    /// Into the arena.
+    Arena,
+    /// At an object of the kernel's.
+    Object {
+        /// The instruction that put the pointer into a register.
+        made: (FuncIdx, InsnIdx),
+        /// Bytes that were added to it since.
+        offset: i32,
+        /// It may be NULL, and no branch has ruled that out.
+        nullable: bool,
+    },
+}
+
 /// What is known of an extern before the program runs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum ExternFact {
@@ -173,7 +189,7 @@ impl<'a, 'd> Analysis<'a, 'd> {
         let codes: Vec<&Code> = functions.iter().map(|&function| self.code(function)).collect();
         let machine = Machine::new(self.object, self.knowledge, program);
         let scope = Scope::new(self.object, codes);
-        let must = must::walk(&machine, &scope);
+        let (must, bases) = must::walk(&machine, &scope);
         let all = must.iter().flatten().all(|certain| *certain);
         let may = if all { Some(must.clone()) } else { may::walk(&machine, &scope) };
         let merge = |(index, code): (usize, &&Code)| {
@@ -189,6 +205,7 @@ impl<'a, 'd> Analysis<'a, 'd> {
             exhaustive: may.is_some(),
             guards: scope.codes.iter().map(|code| (code.function, edges(code))).collect(),
             functions: scope.codes.iter().enumerate().map(merge).collect(),
+            bases,
         }
     }
 }
@@ -229,6 +246,7 @@ impl<'c> Scope<'c> {
 pub struct Reach {
     functions: HashMap<FuncIdx, Vec<Reached>>,
     guards: HashMap<FuncIdx, Vec<(usize, usize, usize)>>,
+    bases: must::Bases,
     /// The program was looked at in full; else nothing is told to be never walked.
     exhaustive: bool,
 }
@@ -244,6 +262,12 @@ impl Reach {
     pub fn at(&self, function: FuncIdx, insn: InsnIdx) -> Reached {
         let known = self.functions.get(&function).and_then(|code| code.get(insn.0));
         known.copied().unwrap_or(Reached::Never)
+    }
+
+    /// What the base register of a load or store holds on some path that the verifier is sure to walk; `None` where that is
+    /// not known. A pointer that may be NULL there goes before one that may not.
+    pub fn base(&self, function: FuncIdx, insn: InsnIdx) -> Option<Base> {
+        self.bases.get(&(function, insn)).copied()
     }
 
     /// The nearest branch before an instruction that keeps it from being certain; `None` where it is certain, or

@@ -8,8 +8,10 @@ use std::rc::Rc;
 use super::code::{Code, Region};
 use super::machine::{Flow, Machine};
 use super::state::State;
-use super::value::{Origin, Scalar, Value};
-use super::{Reached, Scope};
+use super::value::{Null, Origin, Place, Scalar, Value};
+use super::{Base, Reached, Scope};
+use crate::insn::Class;
+use crate::object::{FuncIdx, InsnIdx};
 
 /// Paths that wait at once; the verifier itself refuses more (`BPF_COMPLEXITY_LIMIT_JMP_SEQ`).
 const MAX_PENDING: usize = 8192;
@@ -23,6 +25,9 @@ const MAX_FRAMES: u32 = 16;
 const MAX_VISITS: u32 = 8;
 /// Times that one path is let through, if it crosses open branches in between.
 const MAX_ROUNDS: u32 = 64;
+
+/// What base registers hold, by instruction.
+pub(super) type Bases = HashMap<(FuncIdx, InsnIdx), Base>;
 
 /// A calling frame.
 struct Frame {
@@ -99,10 +104,11 @@ struct Pass<'a, 'd> {
     throws: bool,
     open: u64,
     steps: usize,
+    bases: Bases,
 }
 
-/// Marks what is sure to be walked, by place of the function and slot.
-pub(super) fn walk(machine: &Machine<'_, '_>, scope: &Scope<'_>) -> Vec<Vec<bool>> {
+/// Marks what is sure to be walked, by place of the function and slot, and tells what is known of base registers there.
+pub(super) fn walk(machine: &Machine<'_, '_>, scope: &Scope<'_>) -> (Vec<Vec<bool>>, Bases) {
     let mut pass = Pass {
         machine,
         scope,
@@ -115,13 +121,14 @@ pub(super) fn walk(machine: &Machine<'_, '_>, scope: &Scope<'_>) -> Vec<Vec<bool
         throws: machine.object.externs.iter().any(|external| external.name == "bpf_throw"),
         open: 0,
         steps: (8 * scope.len() + 20_000).min(MAX_STEPS),
+        bases: HashMap::new(),
     };
     while let Some(path) = pass.pending.pop() {
         if pass.follow(path).is_none() {
             break;
         }
     }
-    pass.reached
+    (pass.reached, pass.bases)
 }
 
 impl Pass<'_, '_> {
@@ -175,6 +182,7 @@ impl Pass<'_, '_> {
             if insn.is_ld_imm64() && path.at + 1 < code.insns.len() {
                 self.reached[path.place][path.at + 1] = true;
             }
+            self.note_base(code, path.at, &path.state);
             let mark = code.base.wrapping_add(path.at as u32).wrapping_add(1);
             let flow = self.machine.step(code, path.at, &mut path.state, &mut callbacks);
             for callback in callbacks.drain(..).filter(|callback| callback.reached == Reached::Certain) {
@@ -235,6 +243,43 @@ impl Pass<'_, '_> {
                 }
                 Flow::Refused(_) | Flow::Lost => return Some(()),
             }
+        }
+    }
+
+    /// Keeps what the base register of a load or store holds.
+    fn note_base(&mut self, code: &Code, at: usize, state: &State) {
+        let insn = code.insns[at].0;
+        let register = match insn.class() {
+            Class::Ldx => insn.src,
+            Class::St | Class::Stx => insn.dst,
+            _ => return,
+        };
+        let base = match state.get(register) {
+            Value::Pointer { place: Place::Arena, .. } => Base::Arena,
+            Value::Pointer { place: Place::Kernel, offset: Some(offset), null, origin }
+                if matches!(null, Null::No | Null::Maybe) && origin.root != 0 =>
+            {
+                // Slots are counted over the whole object; arguments of global functions have numbers of their own.
+                let slot = origin.root as usize - 1;
+                let holds = |code: &&&Code| {
+                    let start = code.base as usize;
+                    (start..start + code.insns.len()).contains(&slot)
+                };
+                let Some(maker) = self.scope.codes.iter().find(holds) else { return };
+                let made = (maker.function, InsnIdx(slot - maker.base as usize));
+                Base::Object { made, offset, nullable: null == Null::Maybe }
+            }
+            _ => return,
+        };
+        let nullable = |base: &Base| matches!(base, Base::Object { nullable: true, .. });
+        match self.bases.entry((code.function, InsnIdx(at))) {
+            Entry::Vacant(entry) => {
+                entry.insert(base);
+            }
+            Entry::Occupied(mut entry) if nullable(&base) && !nullable(entry.get()) => {
+                entry.insert(base);
+            }
+            Entry::Occupied(_) => {}
         }
     }
 

@@ -1,0 +1,131 @@
+//! `misused-enq-flags`.
+
+use super::{Context, Reached, kfunc_calls};
+use crate::finding::{Outcome, Subject};
+use crate::insn::{Class, Code};
+use crate::load::ExternFate;
+use crate::object::{FuncIdx, InsnIdx};
+
+rule! {
+    /// Inserts a task with flags that the kernel does not take for that DSQ.
+    ///
+    /// ## Why it matters
+    /// The upper eight bits of the flags are the kernel's own. `SCX_ENQ_IMMED` (7.1) and `SCX_ENQ_RESCUE` (7.3) are for the local DSQ of a CPU.
+    /// Anything else gets the scheduler ejected. Looked at are calls with constants for arguments.
+    /// ## Example
+    /// ```c
+    /// scx_bpf_dsq_insert(p, SHARED_DSQ, SCX_SLICE_DFL, SCX_ENQ_IMMED);
+    /// ```
+    /// ## Fix
+    /// Insert into `SCX_DSQ_LOCAL` or `SCX_DSQ_LOCAL_ON | cpu`, or drop the flag.
+    /// ## Sources
+    /// kernel `scx_dsq_insert_preamble`, `scx_vet_enq_flags` (7.1).
+    pub MISUSED_ENQ_FLAGS: "misused-enq-flags", family: Kfunc, level: Error, phase: Run, since: "0.1.0";
+}
+
+/// `__SCX_ENQ_INTERNAL_MASK`, the same in every kernel from 6.12 to 7.3.
+const INTERNAL: u64 = 0xff << 56;
+/// `SCX_DSQ_LOCAL`, and the bits that make up `SCX_DSQ_LOCAL_ON`.
+const LOCAL: u64 = 1 << 63 | 2;
+const LOCAL_ON: u64 = 3 << 62;
+
+/// Registers of the DSQ and of the flags.
+fn registers(kfunc: &str) -> Option<(u8, u8)> {
+    match kfunc {
+        "scx_bpf_dsq_insert" | "scx_bpf_dispatch" => Some((2, 4)),
+        "scx_bpf_dsq_insert_vtime" | "scx_bpf_dispatch_vtime" => Some((2, 5)),
+        _ => None,
+    }
+}
+
+/// The constant that a register holds at an instruction, if the straight line that leads there puts it into it.
+fn constant(cx: &Context<'_, '_>, function: FuncIdx, at: InsnIdx, register: u8) -> Option<u64> {
+    let code = cx.object[function].code;
+    let mut found = None;
+    for (slot, insn) in code.insns().take_while(|(slot, _)| *slot < at.0) {
+        let after = slot + if insn.is_ld_imm64() { 2 } else { 1 };
+        let writes = !matches!(insn.class(), Class::St | Class::Stx | Class::Jmp | Class::Jmp32) && insn.dst == register;
+        // A call spoils its arguments; a fetching atomic may write any register.
+        let spoils = insn.is_call() || insn.class() == Class::Stx && insn.code & 0xe0 == 0xc0;
+        if spoils {
+            found = None;
+        } else if writes {
+            let relocated = cx.object[function].refs.iter().any(|r| r.insn.0 == slot)
+                || cx.load.core.iter().any(|used| used.function == function && used.insn.0 == slot);
+            found = match insn.code {
+                _ if relocated => None,
+                0xb7 => Some(i64::from(insn.imm) as u64),
+                0xb4 => Some(u64::from(insn.imm as u32)),
+                0x18 if insn.src == 0 => {
+                    let high = code.get(slot + 1).map_or(0, |second| second.imm);
+                    Some(u64::from(insn.imm as u32) | u64::from(high as u32) << 32)
+                }
+                _ => None,
+            };
+        }
+        if is_target(code, after) {
+            found = None;
+        }
+    }
+    found
+}
+
+/// Does a jump lead to the slot, or may one that goes through a table.
+fn is_target(code: Code<'_>, slot: usize) -> bool {
+    code.insns().any(|(at, insn)| {
+        let distance = match (insn.class(), insn.code & 0xf0) {
+            (Class::Jmp, 0x80 | 0x90) => return false,
+            (Class::Jmp, 0x00) if insn.code & 8 != 0 => return true,
+            (Class::Jmp32, 0x00) => i64::from(insn.imm),
+            (Class::Jmp | Class::Jmp32, _) => i64::from(insn.off),
+            _ => return false,
+        };
+        at as i64 + 1 + distance == slot as i64
+    })
+}
+
+/// The words with which the kernel ejects a scheduler for these arguments.
+fn ejection(cx: &Context<'_, '_>, dsq: Option<u64>, flags: u64) -> Option<String> {
+    if flags & INTERNAL != 0 {
+        return Some(format!("invalid enq_flags {flags:#x}"));
+    }
+    let dsq = dsq.filter(|dsq| *dsq != LOCAL && dsq & LOCAL_ON != LOCAL_ON)?;
+    let kernel = cx.kernel?;
+    let is_set = |name| kernel.any_enumerator(name).is_some_and(|bit| flags & bit != 0);
+    let name = ["SCX_ENQ_IMMED", "SCX_ENQ_RESCUE"].into_iter().find(|name| is_set(name))?;
+    Some(format!("{name} on a non-local DSQ {dsq:#x}"))
+}
+
+pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
+    for (program, function, _) in cx.loaded() {
+        if cx.callbacks_of(program).is_empty() {
+            continue;
+        }
+        for call in kfunc_calls::of(cx, program) {
+            let Some((dsq, flags)) = registers(call.name) else { continue };
+            // Without a kernel only a strong extern is sure to be called where the object loads.
+            let called = match cx.kernel {
+                Some(_) => matches!(call.fate, ExternFate::Kfunc(_)),
+                None => !call.external.weak,
+            };
+            let Some(flags) = constant(cx, call.function, call.insn, flags).filter(|_| called) else { continue };
+            let Some(text) = ejection(cx, constant(cx, call.function, call.insn, dsq), flags) else { continue };
+            let reached = cx.reached(program, call.function, call.insn);
+            if reached == Reached::Never {
+                continue;
+            }
+            let subject = Subject::program(cx.object, program);
+            if reached == Reached::Possible || !cx.is_unavoidable(program, call.function, call.insn) {
+                let reason = format!("calls '{}', which would get the scheduler ejected ({text}), behind a branch", call.name);
+                out.undecided(&MISUSED_ENQ_FLAGS, subject, reason);
+                continue;
+            }
+            let message = format!("program '{}' calls '{}': {text}", function.name, call.name);
+            out.found(&MISUSED_ENQ_FLAGS, subject, message)
+                .quote(text)
+                .help("insert into SCX_DSQ_LOCAL or SCX_DSQ_LOCAL_ON | cpu, or drop the flag")
+                .via(call.site(), program, "this call");
+            break;
+        }
+    }
+}

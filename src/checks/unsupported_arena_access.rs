@@ -1,0 +1,83 @@
+//! `unsupported-arena-access`.
+
+use super::Context;
+use crate::btf::Kind;
+use crate::errno::Errno;
+use crate::finding::{Outcome, Site, Subject};
+use crate::insn::{Class, Insn};
+use crate::kernel::{Kernel, Lookup};
+use crate::object::InsnIdx;
+use crate::reach::Base;
+
+rule! {
+    /// An access to arena memory of a kind that the kernel's compiler does not know.
+    ///
+    /// ## Why it matters
+    /// Kernels up to 6.17 refuse loads from an arena that extend the sign. On x86-64 every kernel refuses atomic and, or and exclusive or on arena
+    /// memory where the old value is wanted.
+    /// ## Example
+    /// ```c
+    /// old = __sync_fetch_and_or(&shared->bits, 1);   /* shared is __arena */
+    /// ```
+    /// ## Fix
+    /// Load without a sign and extend it in a register (`-mcpu=v3` does); use `__sync_val_compare_and_swap` in a loop, or do not use the old value.
+    /// ## Sources
+    /// kernel `do_check_insn` (6.17), `check_atomic`; x86 `bpf_jit_supports_insn`.
+    pub UNSUPPORTED_ARENA_ACCESS: "unsupported-arena-access", family: Arena, level: Error, phase: Load, since: "0.1.0";
+}
+
+/// A load that extends the sign (`BPF_MEMSX`).
+fn extends_sign(insn: Insn) -> bool {
+    insn.class() == Class::Ldx && insn.code & 0xe0 == 0x80
+}
+
+/// Atomic or, and, exclusive or that give the old value.
+fn fetches_bits(insn: Insn) -> bool {
+    insn.class() == Class::Stx && insn.code & 0xe0 == 0xc0 && matches!(insn.imm, 0x41 | 0x51 | 0xa1)
+}
+
+/// Sign extension from arenas came with 6.18, as this kfunc did; whoever has BPF programs has it.
+fn lacks_extension(kernel: &Kernel<'_>) -> bool {
+    kernel.function("bpf_strcasecmp") != Lookup::Found(())
+}
+
+/// Whether the kernel is for x86-64, by how its registers are called.
+fn is_x86_64(kernel: &Kernel<'_>) -> bool {
+    kernel.find("pt_regs", Kind::Struct).is_some_and(|regs| kernel.member(regs, "r15").is_some())
+}
+
+pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
+    let Some(kernel) = cx.kernel else { return };
+    for (program, function, _) in cx.loaded() {
+        let mut candidates = cx.object.code_of(program).flat_map(|(function, code)| {
+            let insns = code.code.insns().filter(|(_, insn)| extends_sign(*insn) || fetches_bits(*insn));
+            insns.map(move |(at, insn)| (function, InsnIdx(at), insn))
+        });
+        let found = candidates.find(|&(function, at, insn)| {
+            let refused = if extends_sign(insn) { lacks_extension(kernel) } else { is_x86_64(kernel) };
+            refused && cx.analysis.program(program).base(function, at) == Some(Base::Arena)
+        });
+        let Some((site, at, insn)) = found else { continue };
+        let (what, errno, quote, help) = if extends_sign(insn) {
+            (
+                "loads from the arena with sign extension",
+                Errno::EOPNOTSUPP,
+                "sign extending loads from arena are not supported yet".to_owned(),
+                "compile with -mcpu=v3, or load an unsigned value and extend the sign in a register",
+            )
+        } else {
+            (
+                "asks for the old value of an atomic and, or or exclusive or in the arena",
+                Errno::EACCES,
+                format!("BPF_ATOMIC stores into R{} arena is not allowed", insn.dst),
+                "use compare and exchange in a loop, or do not use the old value",
+            )
+        };
+        let message = format!("program '{}' {what}", function.name);
+        out.found(&UNSUPPORTED_ARENA_ACCESS, Subject::program(cx.object, program), message)
+            .errno(errno)
+            .quote(quote)
+            .help(help)
+            .via(Site::Insn(site, at), program, "this access");
+    }
+}
