@@ -41,9 +41,9 @@ fn registers(kfunc: &str) -> Option<(u8, u8)> {
 /// The constant that a register holds at an instruction, if the straight line that leads there puts it into it.
 fn constant(cx: &Context<'_, '_>, function: FuncIdx, at: InsnIdx, register: u8) -> Option<u64> {
     let code = cx.object[function].code;
+    let start = line_start(code, at.0)?;
     let mut found = None;
-    for (slot, insn) in code.insns().take_while(|(slot, _)| *slot < at.0) {
-        let after = slot + if insn.is_ld_imm64() { 2 } else { 1 };
+    for (slot, insn) in code.insns().skip_while(|(slot, _)| *slot < start).take_while(|(slot, _)| *slot < at.0) {
         let writes = !matches!(insn.class(), Class::St | Class::Stx | Class::Jmp | Class::Jmp32) && insn.dst == register;
         // A call spoils its arguments; a fetching atomic may write any register.
         let spoils = insn.is_call() || insn.class() == Class::Stx && insn.code & 0xe0 == 0xc0;
@@ -63,25 +63,26 @@ fn constant(cx: &Context<'_, '_>, function: FuncIdx, at: InsnIdx, register: u8) 
                 _ => None,
             };
         }
-        if is_target(code, after) {
-            found = None;
-        }
     }
     found
 }
 
-/// Does a jump lead to the slot, or may one that goes through a table.
-fn is_target(code: Code<'_>, slot: usize) -> bool {
-    code.insns().any(|(at, insn)| {
+/// Where the straight line to a slot starts: the last slot up to it that a jump leads to. `None` if a jump through a table may
+/// lead anywhere.
+fn line_start(code: Code<'_>, slot: usize) -> Option<usize> {
+    let mut start = 0;
+    for (at, insn) in code.insns() {
         let distance = match (insn.class(), insn.code & 0xf0) {
-            (Class::Jmp, 0x80 | 0x90) => return false,
-            (Class::Jmp, 0x00) if insn.code & 8 != 0 => return true,
+            (Class::Jmp, 0x80 | 0x90) => continue,
+            (Class::Jmp, 0x00) if insn.code & 8 != 0 => return None,
             (Class::Jmp32, 0x00) => i64::from(insn.imm),
             (Class::Jmp | Class::Jmp32, _) => i64::from(insn.off),
-            _ => return false,
+            _ => continue,
         };
-        at as i64 + 1 + distance == slot as i64
-    })
+        let target = usize::try_from(at as i64 + 1 + distance).ok().filter(|target| *target <= slot);
+        start = start.max(target.unwrap_or(0));
+    }
+    Some(start)
 }
 
 /// The words with which the kernel ejects a scheduler for these arguments.

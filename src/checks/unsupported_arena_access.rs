@@ -37,8 +37,8 @@ fn fetches_bits(insn: Insn) -> bool {
 }
 
 /// Sign extension from arenas came with 6.18, as this kfunc did; whoever has BPF programs has it.
-fn lacks_extension(kernel: &Kernel<'_>) -> bool {
-    kernel.function("bpf_strcasecmp") != Lookup::Found(())
+fn extension(kernel: &Kernel<'_>) -> Lookup<()> {
+    kernel.function("bpf_strcasecmp")
 }
 
 /// Whether the kernel is for x86-64, by how its registers are called.
@@ -48,16 +48,22 @@ fn is_x86_64(kernel: &Kernel<'_>) -> bool {
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let Some(kernel) = cx.kernel else { return };
+    let known = extension(kernel);
     for (program, function, _) in cx.loaded() {
         let mut candidates = cx.object.code_of(program).flat_map(|(function, code)| {
             let insns = code.code.insns().filter(|(_, insn)| extends_sign(*insn) || fetches_bits(*insn));
             insns.map(move |(at, insn)| (function, InsnIdx(at), insn))
         });
         let found = candidates.find(|&(function, at, insn)| {
-            let refused = if extends_sign(insn) { lacks_extension(kernel) } else { is_x86_64(kernel) };
+            let refused = if extends_sign(insn) { known != Lookup::Found(()) } else { is_x86_64(kernel) };
             refused && cx.analysis.program(program).base(function, at) == Some(Base::Arena)
         });
         let Some((site, at, insn)) = found else { continue };
+        if let (true, Lookup::Unknown(reason)) = (extends_sign(insn), &known) {
+            let reason = format!("loads from the arena with sign extension, which kernels up to 6.17 refuse; {reason}");
+            out.undecided(&UNSUPPORTED_ARENA_ACCESS, Subject::program(cx.object, program), reason);
+            continue;
+        }
         let (what, errno, quote, help) = if extends_sign(insn) {
             (
                 "loads from the arena with sign extension",

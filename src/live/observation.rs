@@ -244,7 +244,7 @@ pub mod code {
     pub const QEMU: &str = "qemu";
     /// The image cannot be read or is no kernel.
     pub const IMAGE: &str = "image";
-    /// The guest has no kernel config and the object asks for one.
+    /// The object asks for an option of the kernel's configuration that nothing shows.
     pub const NO_KCONFIG: &str = "no-kconfig";
     /// Anything else that keeps the question from being asked.
     pub const SETUP: &str = "setup";

@@ -185,7 +185,7 @@ pub fn full(document: &Document, style: &Style, sources: &Sources, out: &mut imp
     if moot > 0 {
         writeln!(
             out,
-            "{moot} more open questions are about kernels on which it fails anyway (--format json has them)"
+            "open questions about kernels on which it fails anyway: {moot} (--format json has them)"
         )?;
     }
     if document.kernels.len() > 1 {
