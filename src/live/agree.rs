@@ -102,6 +102,31 @@ fn unforeseeable(phase: Phase, map: Option<&str>, seen: &Observation) -> Option<
     }
 }
 
+/// Whether a hold without an ejection speaks against what the report foresees of it: the kernel ejects when a callback
+/// does the forbidden thing, and an idle machine may not have called it at all.
+fn was_tried(document: &Document, seen: &Observation) -> bool {
+    let foreseen = document
+        .findings
+        .iter()
+        .filter(|finding| finding.level == "error" && finding.phase == Phase::Run.as_str());
+    let mut foreseen = foreseen.map(|finding| {
+        let named = finding.locations.iter().filter_map(|location| location.program.as_deref());
+        named.chain((finding.subject.kind == "program").then_some(finding.subject.name.as_str()))
+    });
+    foreseen.any(|named| {
+        let programs = |name: &str| {
+            let all = document.objects.iter().flat_map(|object| &object.programs);
+            let of: Vec<&str> = all
+                .filter(|known| known.name == name || known.subprograms.iter().any(|sub| sub == name))
+                .map(|known| known.name.as_str())
+                .collect();
+            seen.programs.iter().filter(move |program| of.contains(&program.name.as_str()))
+        };
+        let mut counts = named.flat_map(programs).map(|program| program.runs).peekable();
+        counts.peek().is_none() || counts.any(|runs| runs != Some(0))
+    })
+}
+
 fn difference(document: &Document, verdict: &Verdict, phase: Phase, seen: &Observation) -> Option<String> {
     let expected = match phase {
         Phase::Open => verdict.open,
@@ -111,6 +136,7 @@ fn difference(document: &Document, verdict: &Verdict, phase: Phase, seen: &Obser
     };
     let of = verdict.struct_ops.as_ref().map_or_else(String::new, |map| format!(" of '{map}'"));
     match (expected, seen.came(phase, verdict.struct_ops.as_deref())) {
+        (Answer::Fail, Came::Pass) if phase == Phase::Run && !was_tried(document, seen) => None,
         (Answer::Fail, Came::Pass) => {
             let rules: Vec<&str> = document
                 .findings
@@ -170,6 +196,31 @@ mod tests {
         assert!(says(document(Pass, Fail, Unknown), seen(true, true))[0].starts_with("load succeeded"));
         assert!(says(document(Pass, Pass, Unknown), seen(false, true))[0].starts_with("load failed"));
         assert!(says(document(Fail, Unknown, Unknown), seen(false, true))[0].starts_with("open succeeded"));
+    }
+
+    #[test]
+    fn a_callback_that_never_ran_refutes_nothing() {
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/fixtures/obj/clang-19/kfunc-outside-its-ops__running.bpf.o"
+        );
+        let data = std::fs::read(path).unwrap();
+        let object = Object::open(&data, "running.bpf.o").unwrap();
+        let targets = crate::kernel::target::load("6.18").unwrap();
+        let kernel = Kernel::new(&targets[0]).unwrap();
+        let said = |runs| {
+            let mut seen = seen(true, true);
+            "demo_ops".clone_into(&mut seen.attach[0].map);
+            let program = ProgramSeen { name: "demo_running".to_owned(), runs, ..ProgramSeen::default() };
+            seen.programs.push(program);
+            let document = static_side("running.bpf.o", &object, &Options::default(), Some(&kernel), &seen);
+            assert!(document.verdicts.iter().any(|verdict| verdict.run == Answer::Fail));
+            differences(&document, &seen)
+        };
+        assert!(said(Some(0)).is_empty());
+        assert!(said(Some(1))[0].starts_with("run succeeded, the static report says it fails"));
+        // A kernel that does not count.
+        assert!(said(None)[0].starts_with("run succeeded"));
     }
 
     #[test]

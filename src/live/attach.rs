@@ -194,7 +194,12 @@ fn drive<'k>(
         Ok(mut loaded) => {
             seen.phases.push(phase);
             programs(&loaded, &messages, seen);
-            attach_all(job, object.as_ref(), types, &mut loaded, &forced, seen, tell)
+            let counting = sys::count_runs();
+            let result = attach_all(job, object.as_ref(), types, &mut loaded, &forced, seen, tell);
+            if counting.is_ok() && !seen.attach.is_empty() {
+                read_run_counts(&loaded, seen);
+            }
+            result
         }
     }
 }
@@ -331,8 +336,20 @@ fn programs(object: &libbpf_rs::Object, messages: &[(PrintLevel, String)], seen:
             xlated_bytes: info.xlated_bytes,
             jited_bytes: info.jited_bytes,
             verify_us: log.and_then(verification_time),
+            runs: None,
             name,
         });
+    }
+}
+
+/// How often the programs ran while the kernel counted.
+fn read_run_counts(object: &libbpf_rs::Object, seen: &mut Observation) {
+    use std::os::fd::AsFd;
+    for program in object.progs().filter(|program| program.autoload()) {
+        let known = seen.programs.iter_mut().find(|known| *known.name == *program.name());
+        if let (Some(known), Ok(info)) = (known, sys::prog_info(program.as_fd())) {
+            known.runs = Some(info.run_count);
+        }
     }
 }
 

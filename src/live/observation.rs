@@ -119,6 +119,9 @@ pub struct ProgramSeen {
     pub jited_bytes: u32,
     /// Time that the verifier took, microseconds; null where the kernel does not say.
     pub verify_us: Option<u64>,
+    /// How often it ran while the schedulers were tried; null where none was, or the kernel does not count.
+    #[serde(default)]
+    pub runs: Option<u64>,
 }
 
 /// A struct_ops map on its way through attach, hold and detach.

@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::mem::{size_of, zeroed};
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -19,6 +19,8 @@ pub struct ProgInfo {
     pub xlated_bytes: u32,
     /// Size of the machine code, bytes.
     pub jited_bytes: u32,
+    /// How often it ran while somebody had the kernel count.
+    pub run_count: u64,
 }
 
 /// Maps per program that the kernel allows (`MAX_USED_MAPS`), and one more for each that libbpf binds.
@@ -49,7 +51,22 @@ pub fn prog_info(fd: BorrowedFd<'_>) -> io::Result<ProgInfo> {
         verified_insns: info.verified_insns,
         xlated_bytes: info.xlated_prog_len,
         jited_bytes: info.jited_prog_len,
+        run_count: info.run_cnt,
     })
+}
+
+/// Has the kernel count the runs of all programs while the descriptor is open (`BPF_ENABLE_STATS`, 5.8).
+///
+/// # Errors
+/// The system call's.
+pub fn count_runs() -> io::Result<OwnedFd> {
+    // SAFETY: the call takes a number and gives back a number.
+    let fd = unsafe { libbpf_sys::bpf_enable_stats(libbpf_sys::BPF_STATS_RUN_TIME) };
+    if fd < 0 {
+        return Err(io::Error::from_raw_os_error(-fd));
+    }
+    // SAFETY: the kernel has just made the descriptor for us, and nobody else knows of it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Makes the calling thread a real-time one, so that it runs although the scheduler on trial does not

@@ -267,15 +267,16 @@ fn print_programs(seen: &Observation, out: &mut impl Write) -> io::Result<()> {
     if !seen.programs.is_empty() {
         writeln!(
             out,
-            "  {:widest$} {:>9} {:>8} {:>8} {:>9}  maps",
-            "program", "verified", "xlated", "jited", "us"
+            "  {:widest$} {:>9} {:>8} {:>8} {:>9} {:>9}  maps",
+            "program", "verified", "xlated", "jited", "us", "runs"
         )?;
     }
     for program in &seen.programs {
-        let time = program.verify_us.map_or_else(|| "-".to_owned(), |us| us.to_string());
+        let number = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
+        let (time, runs) = (number(program.verify_us), number(program.runs));
         writeln!(
             out,
-            "  {:widest$} {:>9} {:>8} {:>8} {time:>9}  {}",
+            "  {:widest$} {:>9} {:>8} {:>8} {time:>9} {runs:>9}  {}",
             program.name,
             program.verified_insns,
             program.xlated_bytes,
