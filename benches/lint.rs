@@ -1,5 +1,5 @@
 //! How long a lint takes: reading an object, reading and judging it, for no kernel and for all releases, and the whole
-//! process.
+//! process, for no kernel, for all releases and for one whole BTF.
 //!
 //! `cargo bench` runs over the recorded objects of real schedulers where this machine has them beside the package,
 //! otherwise over the fixtures. The largest object and one of middle size are shown by name, the rest in one sum.
@@ -10,9 +10,11 @@ use std::process::{Command, Stdio};
 
 use divan::Bencher;
 use divan::counter::BytesCount;
-use scx_lint::checks::{self, Options};
+use scx_lint::btf::{Btf, Kind};
+use scx_lint::checks::{self, Checker, Options};
 use scx_lint::kernel::{Kernel, target};
 use scx_lint::object::Object;
+use scx_lint::reach::{Analysis, Knowledge};
 
 fn main() {
     divan::main();
@@ -91,9 +93,35 @@ fn open_and_rules(bencher: Bencher<'_, '_>, input: &Input) {
 /// One process for each object, from exec to exit.
 #[divan::bench(args = inputs(), sample_count = 50, sample_size = 1)]
 fn whole_process(bencher: Bencher<'_, '_>, input: &Input) {
+    processes(bencher, input, &[]);
+}
+
+/// The same, for all built-in releases.
+#[divan::bench(args = largest(), sample_count = 50, sample_size = 1)]
+fn whole_process_all_releases(bencher: Bencher<'_, '_>, input: &Input) {
+    processes(bencher, input, &["--kernel", "all"]);
+}
+
+/// The same, for the kernel whose whole BTF is in the file that `SCX_LINT_BENCH_BTF` names, or the running one's.
+#[divan::bench(args = largest(), sample_count = 50, sample_size = 1)]
+fn whole_process_whole_btf(bencher: Bencher<'_, '_>, input: &Input) {
+    processes(bencher, input, &["--kernel", &whole_btf()]);
+}
+
+fn whole_btf() -> String {
+    std::env::var("SCX_LINT_BENCH_BTF").unwrap_or_else(|_| "/sys/kernel/btf/vmlinux".to_owned())
+}
+
+/// The largest object alone.
+fn largest() -> Vec<Input> {
+    inputs().into_iter().nth(1).into_iter().collect()
+}
+
+fn processes(bencher: Bencher<'_, '_>, input: &Input, options: &[&str]) {
     bencher.counter(input.bytes()).bench(|| {
         for (path, _) in &input.files {
             let status = Command::new(env!("CARGO_BIN_EXE_scx-lint"))
+                .args(options)
                 .arg(path)
                 .stdout(Stdio::null())
                 .stderr(Stdio::null())
@@ -123,9 +151,37 @@ fn all_releases(bencher: Bencher<'_, '_>, input: &Input) {
     bencher.counter(input.bytes()).bench(|| {
         for (_, data) in &input.files {
             let Ok(object) = Object::open(divan::black_box(data), "bench.bpf.o") else { continue };
+            let checker = Checker::new(&object);
             for kernel in &kernels {
-                divan::black_box(checks::check_on(&object, Some(kernel), &options));
+                divan::black_box(checker.check(Some(kernel), &options));
             }
         }
+    });
+}
+
+/// What the verifier walks of every program of an object, with nothing known of the kernel.
+#[divan::bench(args = inputs())]
+fn reachability(bencher: Bencher<'_, '_>, input: &Input) {
+    let objects: Vec<Object<'_>> =
+        input.files.iter().filter_map(|(_, data)| Object::open(data, "bench.bpf.o").ok()).collect();
+    let knowledge = Knowledge::default();
+    bencher.counter(input.bytes()).bench(|| {
+        for object in &objects {
+            let analysis = Analysis::new(divan::black_box(object), &knowledge);
+            for (program, ..) in object.programs() {
+                divan::black_box(analysis.program(program));
+            }
+        }
+    });
+}
+
+/// Parsing, checking and indexing a kernel's whole BTF; `cargo bench -p scx-lint-oracle --bench btf` holds it against libbpf.
+#[divan::bench]
+fn whole_btf_indexed(bencher: Bencher<'_, '_>) {
+    let bytes = std::fs::read(whole_btf()).unwrap();
+    bencher.counter(BytesCount::of_slice(&bytes)).bench(|| {
+        let btf = Btf::parse(divan::black_box(&bytes)).unwrap();
+        divan::black_box(btf.names().find("sched_ext_ops", Kind::Struct));
+        divan::black_box(btf.names().enumerator("SCX_OPS_ALL_FLAGS"));
     });
 }

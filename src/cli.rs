@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use std::sync::OnceLock;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use rayon::prelude::*;
 
 use crate::checks::{self, Options};
 use crate::config::{ArenaRuleKey, Config, FailOnKey, LevelKey, LoaderKey};
@@ -390,7 +391,7 @@ fn configuration(lint: &Lint) -> Result<Config, Failure> {
 /// Reads the types of every target.
 fn read_kernels(targets: &[Target]) -> Result<Vec<Kernel<'_>>, Failure> {
     let read = |target| Kernel::new(target).map_err(|error| Failure::Kernel(target.name.clone(), error));
-    targets.iter().map(read).collect()
+    targets.par_iter().map(read).collect()
 }
 
 fn lint(lint: &Lint) -> Result<u8, Failure> {

@@ -97,10 +97,11 @@ pub fn lint_for(name: &str, bytes: &[u8], kernels: &[Kernel<'_>], options: &Opti
             return report;
         }
     };
-    let on = |(index, kernel)| (Some(index), checks::check_on(&object, Some(kernel), options));
+    let checker = checks::Checker::new(&object);
+    let on = |(index, kernel)| (Some(index), checker.check(Some(kernel), options));
     let mut outcomes: Vec<(Option<usize>, Outcome)> = kernels.iter().enumerate().map(on).collect();
     if outcomes.is_empty() {
-        outcomes.push((None, checks::check(&object, options)));
+        outcomes.push((None, checker.check(None, options)));
     }
     let mut all: Vec<&mut Outcome> = outcomes.iter_mut().map(|(_, outcome)| outcome).collect();
     let suppressed = suppress::apply(&object, name, &[], &mut all);

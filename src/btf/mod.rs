@@ -97,6 +97,7 @@ pub struct Btf<'d> {
     first_id: u32,
     /// String offset of the first of `strings`.
     first_str: u32,
+    truncated_enums: Vec<TypeId>,
     tables: Tables,
 }
 
@@ -133,6 +134,7 @@ impl<'d> Btf<'d> {
             base,
             first_id,
             first_str,
+            truncated_enums: scan.truncated_enums,
             tables: Tables::default(),
         };
         let fits = u64::from(scan.max_str) < end_str && (scan.max_id as usize) < btf.len();
@@ -209,6 +211,11 @@ impl<'d> Btf<'d> {
             .enumerate()
             .skip(usize::from(self.base.is_none()))
             .map(move |(index, &at)| (TypeId(first + index as u32), Type::at(types, at as usize)))
+    }
+
+    /// Enums of this section that are 8 bytes long, with room for 4 bytes of each value only.
+    pub fn truncated_enums(&self) -> &[TypeId] {
+        &self.truncated_enums
     }
 
     /// The string's bytes, without the NUL; empty for an offset outside.

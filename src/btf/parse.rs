@@ -55,6 +55,8 @@ pub(super) struct Scan {
     pub(super) max_id: u32,
     /// What functions say their prototype is.
     pub(super) protos: Vec<u32>,
+    /// Enums whose values take 8 bytes, though the kind has room for 4 of each.
+    pub(super) truncated_enums: Vec<TypeId>,
 }
 
 /// Cuts the section into types (libbpf `btf_parse_type_sec`).
@@ -144,6 +146,9 @@ fn scan_in(types: &Reader<'_>, first_id: u32, word: impl Fn([u8; 4]) -> u32) -> 
                 }
             }
             Kind::Enum => {
+                if target == 8 {
+                    scan.truncated_enums.push(TypeId(first_id + scan.offsets.len() as u32 - 1));
+                }
                 for element in body.as_chunks::<8>().0 {
                     max_str = max_str.max(word(element.as_chunks::<4>().0[0]));
                 }

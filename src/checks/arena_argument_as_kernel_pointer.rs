@@ -1,6 +1,6 @@
 //! `arena-argument-as-kernel-pointer`.
 
-use super::context_use::{Holds, accesses};
+use super::context_use::Holds;
 use super::{Context, Reached};
 use crate::finding::{Outcome, Site, Subject};
 use crate::kernel::{KernelArenaRule, Lookup};
@@ -33,7 +33,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             continue;
         }
         for (member, program) in cx.load.callbacks(index).filter(|(member, _)| *member == "set_cmask") {
-            let read = accesses(cx.object[program].code).into_iter().find(|a| a.base == Holds::Argument(1));
+            let read = cx.accesses(program).iter().find(|a| a.base == Holds::Argument(1));
             let Some(at) = read.map(|access| InsnIdx(access.at)) else { continue };
             let subject = Subject::program(cx.object, program);
             let message = format!("'{member}' reads through its second argument, an arena address, as a kernel pointer");

@@ -1,6 +1,6 @@
 //! `changed-op-signature`.
 
-use super::context_use::{Holds, MAX_ARGUMENTS, accesses};
+use super::context_use::{Holds, MAX_ARGUMENTS};
 use super::{Context, Reached};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
@@ -31,7 +31,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             let Lookup::Found(ops_type) = &cx.load.ops[index.0].ops_type else { continue };
             let count = ops_type.member(member).and_then(|member| member.argument_count(kernel));
             let Some(count) = count else { continue };
-            let beyond = accesses(function.code).into_iter().find_map(|access| {
+            let beyond = cx.accesses(program).iter().find_map(|access| {
                 let argument = usize::try_from(access.insn.off).ok()? / 8;
                 (access.base == Holds::Context && (count..MAX_ARGUMENTS).contains(&argument)).then_some((access.at, argument))
             });

@@ -1,6 +1,6 @@
 //! `invalid-context-access`.
 
-use super::context_use::{Access, Holds, MAX_ARGUMENTS, accesses};
+use super::context_use::{Access, Holds, MAX_ARGUMENTS};
 use super::{Context, Reached};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
@@ -26,7 +26,7 @@ rule! {
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (program, function, _) in cx.loaded().filter(|(program, ..)| !cx.callbacks_of(*program).is_empty()) {
         let reached = |at| cx.reached(program, program, InsnIdx(at));
-        let bad = accesses(function.code).into_iter().filter_map(|access| {
+        let bad = cx.accesses(program).iter().filter_map(|&access| {
             let problem = problem(access).filter(|_| reached(access.at) != Reached::Never)?;
             Some((access, problem))
         });

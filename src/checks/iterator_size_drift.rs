@@ -28,7 +28,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             if !matches!(call.fate, ExternFate::Kfunc(_)) {
                 continue;
             }
-            let local = btf.find(iterator, Kind::Struct).and_then(|id| btf.get(id)).map(|ty| ty.size());
+            let local = btf.names().find(iterator, Kind::Struct).and_then(|id| btf.get(id)).map(|ty| ty.size());
             let theirs = kernel.find(iterator, Kind::Struct).and_then(|id| kernel.btf().get(id)).map(|ty| ty.size());
             let (Some(local), Some(theirs)) = (local, theirs) else { continue };
             if local < theirs {

@@ -5,7 +5,7 @@ use super::walk::Walk;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::insn::{Class, Code, Insn};
-use crate::insn::flow::{Fault, Flow};
+use crate::insn::flow::Fault;
 use crate::object::{FuncIdx, InsnIdx};
 
 rule! {
@@ -24,7 +24,12 @@ rule! {
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let object = cx.object;
-    let problems: Vec<_> = object.functions.iter().map(|function| problem(function.code)).collect();
+    let problems: Vec<_> = object
+        .functions
+        .iter()
+        .enumerate()
+        .map(|(index, function)| problem(function.code, cx.fault(FuncIdx(index))))
+        .collect();
     let bad: Vec<_> = object.functions.iter().map(|function| bad_registers(function.code)).collect();
     for (program, function, entry) in object.programs().filter(|(_, _, entry)| entry.autoload) {
         debug_assert!(entry.autoload);
@@ -108,7 +113,7 @@ fn registers(insn: Insn) -> [Option<u8>; 2] {
 }
 
 /// The first thing wrong: where, in our words, and in the verifier's.
-fn problem(code: Code<'_>) -> Option<(usize, String, String)> {
+fn problem(code: Code<'_>, fault: Option<Fault>) -> Option<(usize, String, String)> {
     for (at, insn) in code.insns() {
         if !is_opcode(insn.code) {
             let problem = format!("opcode {:#04x} of instruction {at} is unknown", insn.code);
@@ -122,7 +127,7 @@ fn problem(code: Code<'_>) -> Option<(usize, String, String)> {
             }
         }
     }
-    match Flow::new(code).fault()? {
+    match fault? {
         Fault::OutOfRange(from, to) => Some((
             from,
             format!("jump from instruction {from} to {to} leaves the function"),

@@ -3,12 +3,14 @@
 //! A check is run for one kernel, or for none. Without a kernel a rule reports an error only where
 //! every kernel from 6.12 to 7.3 that has the struct_ops type would refuse the object.
 
+use std::sync::OnceLock;
+
 use crate::finding::{Level, Outcome, Phase};
-use crate::insn::flow::Flow;
+use crate::insn::flow::{Fault, Flow};
 use crate::kernel::{Kernel, KernelArenaRule};
 use crate::load::Load;
 use crate::object::{F_ARENA_MAP_ALWAYS, FuncIdx, InsnIdx, Object, OpsIdx, StructOps};
-use crate::reach::{Analysis, Reached};
+use crate::reach::{Analysis, Memory, Reached};
 
 /// A rule; its documentation is the comment at its definition.
 #[derive(Debug)]
@@ -165,6 +167,8 @@ pub struct Context<'a, 'd> {
     pub edited: bool,
     /// What the verifier walks of each program.
     pub analysis: &'a Analysis<'a, 'd>,
+    /// What holds on every kernel.
+    shared: &'a Checker<'a, 'd>,
 }
 
 impl<'a, 'd> Context<'a, 'd> {
@@ -254,6 +258,16 @@ impl<'a, 'd> Context<'a, 'd> {
             (0x55, 0) => Some(true),
             _ => None,
         }
+    }
+
+    /// Loads and stores of an entry program whose base is surely the context or an argument, in code order.
+    fn accesses(&self, program: FuncIdx) -> &'a [context_use::Access] {
+        self.shared.accesses[program.0].get_or_init(|| context_use::accesses(self.object[program].code))
+    }
+
+    /// The first thing that the verifier's look at the flow of a function refuses.
+    fn fault(&self, function: FuncIdx) -> Option<Fault> {
+        *self.shared.faults[function.0].get_or_init(|| Flow::new(self.object[function].code).fault())
     }
 
     /// Where a program serves as a callback of a scheduler that is created: ops variable, its form, member.
@@ -392,20 +406,49 @@ pub fn check(object: &Object<'_>, options: &Options) -> Outcome {
     check_on(object, None, options)
 }
 
-/// Runs every check over an object, for one kernel or none.
+/// Runs every check over an object, for one kernel or none. For several kernels a [`Checker`] saves work.
 pub fn check_on(object: &Object<'_>, kernel: Option<&Kernel<'_>>, options: &Options) -> Outcome {
-    let edited = is_edited(object, options);
-    let load = Load::new(object, kernel, edited);
-    let knowledge = load.knowledge(kernel);
-    let analysis = Analysis::new(object, &knowledge);
-    let cx = Context { object, kernel, load: &load, options, edited, analysis: &analysis };
+    Checker::new(object).check(kernel, options)
+}
+
+/// An object, with what the checks find out about it once and for all kernels.
+#[derive(Debug)]
+pub struct Checker<'a, 'd> {
+    object: &'a Object<'d>,
+    memory: Memory,
+    /// By function.
+    accesses: Vec<OnceLock<Vec<context_use::Access>>>,
+    faults: Vec<OnceLock<Option<Fault>>>,
+}
+
+impl<'a, 'd> Checker<'a, 'd> {
+    /// Nothing is found out yet.
+    pub fn new(object: &'a Object<'d>) -> Self {
+        let accesses = object.functions.iter().map(|_| OnceLock::new()).collect();
+        let faults = object.functions.iter().map(|_| OnceLock::new()).collect();
+        Self { object, memory: Memory::default(), accesses, faults }
+    }
+
+    /// Runs every check, for one kernel or none.
+    pub fn check(&self, kernel: Option<&Kernel<'_>>, options: &Options) -> Outcome {
+        let object = self.object;
+        let edited = is_edited(object, options);
+        let load = Load::new(object, kernel, edited);
+        let knowledge = load.knowledge(kernel);
+        let analysis = Analysis::new(object, &knowledge).remembering(&self.memory);
+        run(&Context { object, kernel, load: &load, options, edited, analysis: &analysis, shared: self })
+    }
+}
+
+fn run(cx: &Context<'_, '_>) -> Outcome {
+    let (object, options) = (cx.object, cx.options);
     let mut outcome = Outcome::default();
     // A kernel that lacks the type of every scheduler in the object is told so: which of its functions and fields the
     // programs would miss besides does not matter to anyone.
     let hopeless = object.schedulers().next().is_some() && cx.schedulers().next().is_none();
     for (rule, check) in RULES.iter().zip(CHECKS) {
         if !(hopeless && matches!(rule.family, Family::Kfunc | Family::Extern | Family::CoRe)) {
-            check(&cx, &mut outcome);
+            check(cx, &mut outcome);
         }
     }
     let level = |rule: &Rule| {

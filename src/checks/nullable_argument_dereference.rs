@@ -1,6 +1,6 @@
 //! `nullable-argument-dereference`.
 
-use super::context_use::{Holds, Tested, accesses};
+use super::context_use::{Holds, Tested};
 use super::{Context, Reached};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
@@ -34,7 +34,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         for (member, argument) in MEMBERS {
             let Some(program) = ops.callback(member).filter(|program| !seen.contains(program)) else { continue };
             seen.push(program);
-            let access = accesses(object[program].code).into_iter().filter(|access| {
+            let access = cx.accesses(program).iter().filter(|access| {
                 access.base == Holds::Argument(1)
                     && access.tested.is_unsafe()
                     && cx.reached(program, program, InsnIdx(access.at)) != Reached::Never

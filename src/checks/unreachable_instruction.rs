@@ -3,7 +3,7 @@
 use super::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
-use crate::insn::flow::{Fault, Flow};
+use crate::insn::flow::Fault;
 use crate::object::InsnIdx;
 
 rule! {
@@ -20,13 +20,12 @@ rule! {
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let object = cx.object;
-    let faults: Vec<_> = object.functions.iter().map(|function| Flow::new(function.code).fault()).collect();
     for (program, function, entry) in cx.loaded() {
         debug_assert!(entry.autoload);
         let mut start = 0;
         let mut found = None;
         for (index, function) in object.code_of(program) {
-            match faults[index.0] {
+            match cx.fault(index) {
                 Some(Fault::Unreachable(at)) if found.is_none() => found = Some((index, at, start + at)),
                 Some(Fault::Unreachable(_)) | None => {}
                 // The flow itself is broken; that is another rule's.

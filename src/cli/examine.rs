@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::ask::Sample;
 use super::progress::Progress;
-use crate::checks::{self, Options};
+use crate::checks::{self, Checker, Options};
 use crate::finding::Outcome;
 use crate::input::{self, Compiler, Part, Target};
 use crate::kernel::Kernel;
@@ -107,11 +107,12 @@ impl<F: Fn(&str) -> Options + Sync> Plan<'_, F> {
     }
 
     fn lint(&self, document: &mut Document, path: &str, part: &Part, object: &Object<'_>, options: &Options) {
-        let on = |index: usize| (Some(index), checks::check_on(object, Some(self.kernels[index]), options));
+        let checker = Checker::new(object);
+        let on = |index: usize| (Some(index), checker.check(Some(self.kernels[index]), options));
         let mut outcomes: Vec<(Option<usize>, Outcome)> =
             (0..self.kernels.len()).into_par_iter().map(on).collect();
         if outcomes.is_empty() {
-            outcomes.push((None, checks::check(object, options)));
+            outcomes.push((None, checker.check(None, options)));
         }
         let mut all: Vec<&mut Outcome> = outcomes.iter_mut().map(|(_, outcome)| outcome).collect();
         let suppressed = suppress::apply(object, path, self.allows, &mut all);

@@ -176,16 +176,14 @@ pub struct Extracted<'d> {
 
 /// Finds the BTF of a kernel.
 ///
-/// What is unpacked is bounded by 64 times the input and by [`MAX_IMAGE`].
+/// What is unpacked is bounded by 64 times the input and by [`MAX_IMAGE`]. Raw BTF is not copied.
 ///
 /// # Errors
 /// See [`Error`].
-pub fn extract(bytes: &[u8]) -> Result<Extracted<'_>, Error> {
-    open(
-        Cow::Borrowed(bytes),
-        Kind::Compressed,
-        Limits { bytes: compression::limit(bytes.len()), layers: MAX_LAYERS },
-    )
+pub fn extract<'d>(bytes: impl Into<Cow<'d, [u8]>>) -> Result<Extracted<'d>, Error> {
+    let bytes = bytes.into();
+    let limits = Limits { bytes: compression::limit(bytes.len()), layers: MAX_LAYERS };
+    open(bytes, Kind::Compressed, limits)
 }
 
 /// The config between `IKCFG_ST` and `IKCFG_ED` of an uncompressed image (kernel/configs.c).
@@ -292,6 +290,7 @@ fn slice(data: Cow<'_, [u8]>, range: std::ops::Range<usize>) -> Cow<'_, [u8]> {
         Cow::Owned(mut bytes) => {
             bytes.truncate(range.end);
             bytes.drain(..range.start);
+            bytes.shrink_to_fit();
             Cow::Owned(bytes)
         }
     }

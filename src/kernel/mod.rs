@@ -424,8 +424,8 @@ impl<'d> Kernel<'d> {
 
     /// Names of 64-bit enums that the BTF encodes as 8-byte ENUM, whose values have 32 bits.
     pub fn truncated_enums(&self) -> Vec<&'d str> {
-        let enums = self.btf.types().filter(|(_, ty)| ty.kind() == Kind::Enum && ty.size() == 8);
-        enums.map(|(_, ty)| self.btf.name(&ty)).filter(|name| !name.is_empty()).collect()
+        let enums = self.btf.truncated_enums().iter().filter_map(|&id| self.btf.get(id));
+        enums.map(|ty| self.btf.name(&ty)).filter(|name| !name.is_empty()).collect()
     }
 
     /// Does the prototype's last parameter belong to the kernel, which would fill it in if the BTF had been

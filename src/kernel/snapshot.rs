@@ -6,7 +6,9 @@
 //! Types keep their order: where several have one name, the first is still the first.
 //!
 //! The file: `scxlsnap`; a version, a CRC-32 of what follows, and the checksum of the [`Pool`] that it shares strings
-//! with or 0 (u32, little-endian); then five parts, each behind its length: [`Meta`] as JSON, types, names of the functions cut, the kernel's config, and which type ids were kept.
+//! with or 0 (u32, little-endian); then five parts, each behind its length: [`Meta`] as JSON, types, names of the functions
+//! cut, the kernel's config, and which type ids were kept. What nearly every question needs is packed for speed (LZ4), the rest for
+//! size (deflate).
 
 mod columns;
 mod pack;
@@ -32,7 +34,7 @@ pub use self::raw::repair_implicit_arguments;
 /// First bytes of a snapshot.
 pub const MAGIC: &[u8; 8] = b"scxlsnap";
 /// The version that is written, and the only one that is read.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Bytes before the parts: magic, version, checksum.
 const HEADER: usize = 16;
 

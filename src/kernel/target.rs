@@ -1,5 +1,6 @@
 //! What the user names as a kernel, to bytes.
 
+use std::borrow::Cow;
 use std::fs;
 use std::io;
 use std::num::NonZero;
@@ -139,7 +140,7 @@ fn one(name: &str) -> Result<Target, Error> {
         Err(error) => return Err(Error::Io { name: name.to_owned(), error }),
     }
     let bytes = read(path, MAX_FILE).map_err(|error| Error::Io { name: name.to_owned(), error })?;
-    from_file(name, &bytes)
+    from_file(name, bytes)
 }
 
 /// Reads a kernel configuration: a `.config`, or /proc/config.gz.
@@ -157,7 +158,7 @@ pub fn read_kconfig(path: &Path) -> Result<String, Error> {
 ///
 /// # Errors
 /// It holds no kernel with BTF.
-pub fn from_file(name: &str, bytes: &[u8]) -> Result<Target, Error> {
+pub fn from_file<'d>(name: &str, bytes: impl Into<Cow<'d, [u8]>>) -> Result<Target, Error> {
     let found = image::extract(bytes).map_err(|error| Error::Image { name: name.to_owned(), error })?;
     let path = Path::new(name);
     Ok(Target {

@@ -14,7 +14,7 @@ pub(super) enum Note {
     /// A map: itself or, with an offset, a place in its value.
     Map(crate::object::MapIdx, Option<u32>),
     /// A map that is not created: libbpf puts a call there that fails.
-    MissingMap,
+    MissingMap(crate::object::MapIdx),
     /// A kfunc, kernel variable or configuration value.
     Extern(ExternIdx),
     /// A function that is called or whose address is taken.
@@ -352,7 +352,7 @@ fn annotate(
     for reference in &object[function].refs {
         let Some((insn, note)) = insns.get_mut(reference.insn.0) else { continue };
         *note = match reference.target {
-            Target::Map(map) if !knowledge.is_created(object, map) => Note::MissingMap,
+            Target::Map(map) if !knowledge.is_created(object, map) => Note::MissingMap(map),
             Target::Map(map) => {
                 let offset = (reference.value as u32).wrapping_add(insn.imm as u32);
                 let in_value = object[map].origin != crate::object::MapOrigin::Declared;

@@ -1,5 +1,8 @@
 //! What one instruction does to what the verifier knows (kernel `do_check`).
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use super::code::{Code, Note, Step};
 use super::model::{self, Memory, Returns};
 use super::state::State;
@@ -49,12 +52,20 @@ pub(super) struct Machine<'a, 'd> {
     pub knowledge: &'a Knowledge,
     kind: ProgramKind,
     arguments: Vec<Argument>,
+    /// What was read from `.rodata` maps: map, offset, number of bytes.
+    reads: RefCell<HashMap<(MapIdx, u64, u8), Option<u64>>>,
 }
 
 impl<'a, 'd> Machine<'a, 'd> {
     pub(super) fn new(object: &'a Object<'d>, knowledge: &'a Knowledge, program: FuncIdx) -> Self {
         let kind = object[program].entry.as_ref().map_or(ProgramKind::UNSPEC, |entry| entry.kind);
-        Self { object, knowledge, kind, arguments: arguments(object, program) }
+        Self { object, knowledge, kind, arguments: arguments(object, program), reads: RefCell::default() }
+    }
+
+    /// What was read from `.rodata` maps so far: map, offset, number of bytes, value.
+    pub(super) fn reads(&self) -> impl Iterator<Item = ((MapIdx, u64, u8), Option<u64>)> {
+        let reads: Vec<_> = self.reads.borrow().iter().map(|(read, value)| (*read, *value)).collect();
+        reads.into_iter()
     }
 
     /// The state in which a program starts.
@@ -80,6 +91,12 @@ impl<'a, 'd> Machine<'a, 'd> {
         state
     }
 
+    /// Does it matter which value CO-RE puts into the instruction. Into a load or store it puts an offset into a struct
+    /// of the kernel's, of which nothing is known here in any case.
+    pub(super) fn minds_value(insn: Insn) -> bool {
+        !matches!(insn.class(), Class::Ldx | Class::St | Class::Stx)
+    }
+
     pub(super) fn step(
         &self,
         code: &Code,
@@ -92,16 +109,14 @@ impl<'a, 'd> Machine<'a, 'd> {
         let next = code.after(at);
         let mut vague = false;
         match note {
-            Note::Core(CoreFact::Poison) | Note::MissingMap => {
+            Note::Core(CoreFact::Poison) | Note::MissingMap(_) => {
                 state.put(insn.dst, Value::Top);
                 return Flow::Refused(next);
             }
             Note::Core(CoreFact::Value(value)) => match insn.class() {
                 Class::Alu | Class::Alu64 => insn.imm = value as i32,
-                Class::Ldx | Class::St | Class::Stx => {
-                    insn.off = value as i16;
-                    vague = true;
-                }
+                // The offset is one of a struct of the kernel's, and nothing here depends on it.
+                Class::Ldx | Class::St | Class::Stx => vague = true,
                 _ if insn.is_ld_imm64() => {
                     state.put(insn.dst, Value::known(value));
                     return Flow::Next(next);
@@ -202,6 +217,7 @@ impl<'a, 'd> Machine<'a, 'd> {
             _ => return unknown,
         };
         match place {
+            Place::Context if vague => Value::Top,
             Place::Context => self.argument(insn, bytes, mark),
             // CO-RE may widen the access.
             Place::Kernel if vague && bytes < 8 => Value::Scalar(Scalar::unknown(8, Origin::new(mark))),
@@ -232,11 +248,11 @@ impl<'a, 'd> Machine<'a, 'd> {
         }
         let Value::Pointer { offset: Some(offset), .. } = base else { return Some(unknown) };
         let raw = i64::from(offset) + i64::from(insn.off);
-        let Some(raw) =
-            u64::try_from(raw).ok().and_then(|at| self.knowledge.rodata(self.object, map, at, bytes))
-        else {
-            return Some(unknown);
+        let read = |at| {
+            let known = || self.knowledge.rodata(self.object, map, at, bytes);
+            *self.reads.borrow_mut().entry((map, at, bytes)).or_insert_with(known)
         };
+        let Some(raw) = u64::try_from(raw).ok().and_then(read) else { return Some(unknown) };
         let value = Value::known(raw);
         Some(if signed { sign_extended(value, bytes, true, 0) } else { value })
     }
@@ -289,7 +305,7 @@ impl<'a, 'd> Machine<'a, 'd> {
         };
         if insn.class() == Class::Stx && insn.code & 0xe0 == 0xc0 {
             if let Some(offset) = stack {
-                state.store(offset, bytes, Value::Top);
+                state.store(offset.filter(|_| !vague), bytes, Value::Top);
             }
             let memory = matches!(base, Value::Pointer { place: Place::Value(_) | Place::Arena, .. });
             let old = if memory && !vague {
@@ -645,7 +661,8 @@ fn member_arguments(object: &Object<'_>, ops: TypeId, name: &str) -> Vec<Argumen
 /// The arguments of a function of the object.
 fn prototype(object: &Object<'_>, name: &str) -> Vec<Argument> {
     let Some(btf) = &object.btf else { return Vec::new() };
-    let proto = btf.find(name, Kind::Func).and_then(|id| btf.get(btf.get(id)?.target())?.func_proto());
+    let proto =
+        btf.names().find(name, Kind::Func).and_then(|id| btf.get(btf.get(id)?.target())?.func_proto());
     let kind = |ty| match btf.resolve(ty).map(|(_, ty)| ty.kind()) {
         Some(Kind::Int | Kind::Enum | Kind::Enum64) => Argument::Number,
         _ => Argument::Other,

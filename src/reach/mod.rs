@@ -22,12 +22,13 @@ mod state;
 mod value;
 
 use std::cell::OnceCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::elf::ByteOrder;
-use crate::object::{FuncIdx, InsnIdx, MapIdx, MapOrigin, Object};
+use crate::object::{ExternIdx, FuncIdx, InsnIdx, MapIdx, MapOrigin, Object};
 
-use code::{Code, CoreFacts, Step};
+use code::{Code, CoreFacts, Note, Step};
 use machine::Machine;
 
 /// Does the verifier walk an instruction.
@@ -154,14 +155,49 @@ fn number(bytes: &[u8], order: ByteOrder) -> u64 {
     }
 }
 
+/// Something of [`Knowledge`] that a walk came upon, and what it was.
+#[derive(Debug, PartialEq, Eq)]
+enum Premise {
+    Core(FuncIdx, InsnIdx, CoreFact),
+    Extern(ExternIdx, ExternFact),
+    Created(MapIdx, bool),
+    /// So many bytes of a `.rodata` map from an offset.
+    Rodata(MapIdx, u64, u8, Option<u64>),
+}
+
+/// What was found out about a program, and from what. The same knowledge of the same things leads to the same answers.
+#[derive(Debug)]
+struct Answer {
+    premises: Vec<Premise>,
+    reach: Arc<Reach>,
+}
+
+/// Answers about the programs of one object, kept for other kernels. Much of what tells two kernels apart does not
+/// matter to a program.
+#[derive(Debug, Default)]
+pub struct Memory(Mutex<HashMap<FuncIdx, Vec<Answer>>>);
+
+impl Memory {
+    /// Number of answers.
+    pub fn len(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().map(Vec::len).sum()
+    }
+
+    /// Nothing was asked yet.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// An object with what is known of it; the functions are looked at as programs need them.
 #[derive(Debug)]
 pub struct Analysis<'a, 'd> {
     object: &'a Object<'d>,
     knowledge: &'a Knowledge,
+    memory: Option<&'a Memory>,
     core: OnceCell<CoreFacts>,
     codes: Vec<OnceCell<Code>>,
-    programs: Vec<OnceCell<Reach>>,
+    programs: Vec<OnceCell<Arc<Reach>>>,
 }
 
 impl<'a, 'd> Analysis<'a, 'd> {
@@ -169,22 +205,96 @@ impl<'a, 'd> Analysis<'a, 'd> {
     pub fn new(object: &'a Object<'d>, knowledge: &'a Knowledge) -> Self {
         let codes = object.functions.iter().map(|_| OnceCell::new()).collect();
         let programs = object.functions.iter().map(|_| OnceCell::new()).collect();
-        Self { object, knowledge, core: OnceCell::new(), codes, programs }
+        Self { object, knowledge, memory: None, core: OnceCell::new(), codes, programs }
+    }
+
+    /// The same, with what other analyses of this very object have left in `memory`.
+    pub fn remembering(self, memory: &'a Memory) -> Self {
+        Self { memory: Some(memory), ..self }
+    }
+
+    fn core(&self) -> &CoreFacts {
+        self.core.get_or_init(|| code::core_facts(self.object, self.knowledge))
     }
 
     fn code(&self, function: FuncIdx) -> &Code {
-        self.codes[function.0].get_or_init(|| {
-            let core = self.core.get_or_init(|| code::core_facts(self.object, self.knowledge));
-            Code::new(self.object, self.knowledge, core, function)
-        })
+        self.codes[function.0].get_or_init(|| Code::new(self.object, self.knowledge, self.core(), function))
     }
 
     /// What the verifier walks of one program; computed at the first call.
     pub fn program(&self, program: FuncIdx) -> &Reach {
-        self.programs[program.0].get_or_init(|| self.walk(program))
+        self.programs[program.0].get_or_init(|| {
+            let Some(memory) = self.memory else { return Arc::new(self.walk(program).0) };
+            // Who panics while holding the lock leaves whole answers behind.
+            let memory = || memory.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let holds = |answer: &&Answer| answer.premises.iter().all(|premise| self.holds(premise));
+            if let Some(known) = memory().get(&program).into_iter().flatten().find(holds) {
+                return Arc::clone(&known.reach);
+            }
+            let (reach, premises) = self.walk(program);
+            let reach = Arc::new(reach);
+            if let Some(premises) = premises {
+                let answer = Answer { premises, reach: Arc::clone(&reach) };
+                memory().entry(program).or_default().push(answer);
+            }
+            reach
+        })
     }
 
-    fn walk(&self, program: FuncIdx) -> Reach {
+    fn core_fact(&self, function: FuncIdx, at: InsnIdx) -> CoreFact {
+        let fact = self.knowledge.core.get(&(function, at)).copied().unwrap_or(CoreFact::Unknown);
+        let minds = self.object[function].code.get(at.0).is_none_or(Machine::minds_value);
+        match fact {
+            CoreFact::Value(_) if !minds => CoreFact::Unknown,
+            fact => fact,
+        }
+    }
+
+    fn extern_fact(&self, index: ExternIdx) -> &ExternFact {
+        self.knowledge.externs.get(index.0).unwrap_or(&ExternFact::Unknown)
+    }
+
+    /// Is this known here too.
+    fn holds(&self, premise: &Premise) -> bool {
+        match premise {
+            Premise::Core(function, at, fact) => self.core_fact(*function, *at) == *fact,
+            Premise::Extern(index, fact) => self.extern_fact(*index) == fact,
+            Premise::Created(map, created) => self.knowledge.is_created(self.object, *map) == *created,
+            Premise::Rodata(map, at, bytes, value) => {
+                self.knowledge.rodata(self.object, *map, *at, *bytes) == *value
+            }
+        }
+    }
+
+    /// What a walk that came to these instructions asked.
+    fn premises(&self, machine: &Machine<'_, '_>, codes: &[&Code], walked: &[Vec<bool>]) -> Vec<Premise> {
+        let mut premises: Vec<Premise> =
+            machine.reads().map(|((map, at, bytes), value)| Premise::Rodata(map, at, bytes, value)).collect();
+        let (mut externs, mut maps) = (HashSet::new(), HashSet::new());
+        for (code, walked) in codes.iter().zip(walked) {
+            let notes = code.insns.iter().zip(walked).enumerate().filter(|(_, (_, walked))| **walked);
+            for (at, ((_, note), _)) in notes {
+                match *note {
+                    Note::Core(_) => {
+                        let fact = self.core_fact(code.function, InsnIdx(at));
+                        premises.push(Premise::Core(code.function, InsnIdx(at), fact));
+                    }
+                    Note::Extern(index) if externs.insert(index) => {
+                        premises.push(Premise::Extern(index, self.extern_fact(index).clone()));
+                    }
+                    Note::Map(map, _) | Note::MissingMap(map) if maps.insert(map) => {
+                        let created = self.knowledge.is_created(self.object, map);
+                        premises.push(Premise::Created(map, created));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        premises
+    }
+
+    /// The answer, and what it depends on; `None` where that is not told.
+    fn walk(&self, program: FuncIdx) -> (Reach, Option<Vec<Premise>>) {
         let functions: Vec<FuncIdx> = self.object.code_of(program).map(|(function, _)| function).collect();
         let codes: Vec<&Code> = functions.iter().map(|&function| self.code(function)).collect();
         let machine = Machine::new(self.object, self.knowledge, program);
@@ -192,6 +302,13 @@ impl<'a, 'd> Analysis<'a, 'd> {
         let (must, bases) = must::walk(&machine, &scope);
         let all = must.iter().flatten().all(|certain| *certain);
         let may = if all { Some(must.clone()) } else { may::walk(&machine, &scope) };
+        // What is certain may be walked, too.
+        let premises = may.as_ref().filter(|_| self.memory.is_some()).map(|may| {
+            let both =
+                |(may, must): (&Vec<bool>, &Vec<bool>)| may.iter().zip(must).map(|(a, b)| *a || *b).collect();
+            let walked: Vec<Vec<bool>> = may.iter().zip(&must).map(both).collect();
+            self.premises(&machine, &scope.codes, &walked)
+        });
         let merge = |(index, code): (usize, &&Code)| {
             let reached = |at: usize| match (&may, must[index][at]) {
                 (_, true) => Reached::Certain,
@@ -201,12 +318,13 @@ impl<'a, 'd> Analysis<'a, 'd> {
             let reached: Vec<Reached> = (0..code.insns.len()).map(reached).collect();
             (code.function, reached)
         };
-        Reach {
+        let reach = Reach {
             exhaustive: may.is_some(),
             guards: scope.codes.iter().map(|code| (code.function, edges(code))).collect(),
             functions: scope.codes.iter().enumerate().map(merge).collect(),
             bases,
-        }
+        };
+        (reach, premises)
     }
 }
 
@@ -254,7 +372,7 @@ pub struct Reach {
 impl Reach {
     /// Looks at one program. For several programs of an object, [`Analysis`] saves work.
     pub fn of(object: &Object<'_>, program: FuncIdx, knowledge: &Knowledge) -> Self {
-        Analysis::new(object, knowledge).walk(program)
+        Analysis::new(object, knowledge).walk(program).0
     }
 
     /// Does the verifier walk an instruction of the program or of a function appended to it. An instruction that

@@ -103,8 +103,10 @@ impl State {
             return;
         }
         // Since 6.13 a verifier follows no more than six linked registers (`LINKED_REGS_MAX`).
-        let new = if self.values().filter(|value| **value == old).count() > 6 { old.inexact() } else { new };
-        for value in self.values().filter(|value| value.origin().root == origin.root) {
+        let linked = |value: &&mut Value| value.origin().root == origin.root;
+        let copies = self.values().filter(linked).filter(|value| **value == old).count();
+        let new = if copies > 6 { old.inexact() } else { new };
+        for value in self.values().filter(linked) {
             *value = if *value == old { new } else { value.inexact() };
         }
     }

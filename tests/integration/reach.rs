@@ -4,8 +4,10 @@ use std::time::{Duration, Instant};
 
 use object::write::{Object as Writer, Symbol, SymbolSection};
 use object::{Architecture, BinaryFormat, Endianness, SectionKind, SymbolFlags, SymbolKind, SymbolScope};
+use scx_lint::kernel::{Kernel, target};
+use scx_lint::load::Load;
 use scx_lint::object::{FuncIdx, InsnIdx, MapType, Object};
-use scx_lint::reach::{Analysis, ExternFact, Knowledge, Reached};
+use scx_lint::reach::{Analysis, ExternFact, Knowledge, Memory, Reached};
 
 use super::{corpus_objects, name};
 
@@ -203,4 +205,40 @@ fn garbage_is_judged_without_harm() {
             );
         }
     }
+}
+
+/// Answers that were found for another kernel are those that would have been found for this one.
+#[test]
+fn what_is_remembered_is_what_would_be_found() {
+    let targets = target::load("all").unwrap();
+    let kernels: Vec<Kernel<'_>> = targets.iter().map(|target| Kernel::new(target).unwrap()).collect();
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/obj/clang-19");
+    let fixtures = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let (mut walked, mut remembered) = (0, 0);
+    for path in fixtures.chain(corpus_objects()) {
+        let data = std::fs::read(&path).unwrap();
+        let Ok(object) = Object::open(&data, &name(&path)) else { continue };
+        let memory = Memory::default();
+        // Both loaders, as they set different bytes of .rodata.
+        for (kernel, edited) in kernels.iter().flat_map(|kernel| [(kernel, false), (kernel, true)]) {
+            let knowledge = Load::new(&object, Some(kernel), edited).knowledge(Some(kernel));
+            let fresh = Analysis::new(&object, &knowledge);
+            let other = Analysis::new(&object, &knowledge).remembering(&memory);
+            for (program, ..) in object.programs() {
+                let (fresh, other) = (fresh.program(program), other.program(program));
+                for (function, code) in object.code_of(program) {
+                    for (at, _) in code.code.insns() {
+                        let at = InsnIdx(at);
+                        let of = |reach: &scx_lint::reach::Reach| {
+                            (reach.at(function, at), reach.base(function, at), reach.guard(function, at))
+                        };
+                        assert_eq!(of(fresh), of(other), "{} {} {at:?}", path.display(), kernel.name);
+                    }
+                }
+                walked += 1;
+            }
+        }
+        remembered += memory.len();
+    }
+    assert!(remembered * 3 < walked, "{remembered} answers for {walked} questions");
 }

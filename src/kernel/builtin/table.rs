@@ -10,7 +10,7 @@ pub static RELEASES: &[Release] = &[
         source: "built from Debian linux-source-6.12 6.12.107-1 with a small config, because its own images have sched_ext off",
         date: "2026-11-22",
         btf_sha256: "f45a5024c8bebf4c7a18bfebc22e0618142e201aea34f350ef12643f7e68053f",
-        sha256: "650384a5266dde743ac9a8182cd2b67d483cd059ff10025072e5551a3b1e73a4",
+        sha256: "c8af0b6bc4381378a743584e16b8e33217b3b629f9de7d18ebaa02b910fda29e",
         bytes: include_bytes!("6.12.snapshot"),
     },
     Release {
@@ -19,7 +19,7 @@ pub static RELEASES: &[Release] = &[
         source: "Debian linux 6.16.12-1~bpo13+1, linux-image-6.16.12+deb13-cloud-amd64",
         date: "2025-11-17",
         btf_sha256: "26fc1245bd2b733a8a41ac12fb1dda517d08b8edc4692611bc6a6a53781a1ef9",
-        sha256: "8fbc1633dbb700ac5e76eee9245f667dd67618a328197dbbef651cf6d223feec",
+        sha256: "6edd49ed5a777d56a200b99faaa9a860933e91e11082235f2e58b73177594166",
         bytes: include_bytes!("6.16.snapshot"),
     },
     Release {
@@ -28,7 +28,7 @@ pub static RELEASES: &[Release] = &[
         source: "Debian linux 6.17.13-1~bpo13+1, linux-image-6.17.13+deb13-cloud-amd64",
         date: "2025-12-28",
         btf_sha256: "8377878bd532939f23e57920bd4d1d05aa79576c165dbf8b8302be6d78bcbefd",
-        sha256: "40efc6d6a16185a43cb263e19a856f4eff706f787c6bc386cca49be8cc38af91",
+        sha256: "875197a0c5268d7d720d75e64826b1cb4d2afea5acb21d351d31126c0077afba",
         bytes: include_bytes!("6.17.snapshot"),
     },
     Release {
@@ -37,7 +37,7 @@ pub static RELEASES: &[Release] = &[
         source: "Debian linux 6.18.15-1~bpo13+1, linux-image-6.18.15+deb13-cloud-amd64",
         date: "2026-03-12",
         btf_sha256: "03083c407ddb2bbdfec7964ceb6d2037f8b15186a6365075fd8facd522b65d4c",
-        sha256: "0b82a79c949c651143d3981a163d3efba26e011cc09741091db04a0ce3668b99",
+        sha256: "0844eddef243c6f93f28be265ed1b55b6c50efaac35a6c2f39c4be55d9aae23c",
         bytes: include_bytes!("6.18.snapshot"),
     },
     Release {
@@ -46,7 +46,7 @@ pub static RELEASES: &[Release] = &[
         source: "Debian linux 6.19.14-1~bpo13+1, linux-image-6.19.14+deb13-cloud-amd64",
         date: "2026-05-01",
         btf_sha256: "24b1d029a747a12f49bbb24d731dd46341106c1aad4a389ce403b0169a3348ae",
-        sha256: "ed29015162a92f5ba83000eb78269d021f220adc266d3a866ca20bed3c3df130",
+        sha256: "116c492d261e81de58894c5b7054c5b059e886537ca5235d52d452febb9f6537",
         bytes: include_bytes!("6.19.snapshot"),
     },
     Release {
@@ -55,7 +55,7 @@ pub static RELEASES: &[Release] = &[
         source: "Debian linux 7.0.13-1~bpo13+1, linux-image-7.0.13+deb13-cloud-amd64",
         date: "2026-07-05",
         btf_sha256: "d4799343ab2fcf1f1602b44e2378de248f74ce51d00cd8654038846c7b1431d9",
-        sha256: "949bcfd22c24a7895f8a1586b49af125694ae4b71cfcf0ba6197fbf57fdbab40",
+        sha256: "6377872ee62caf89b896d1eac0510ab269a5015ceaf779a7fdf790fa35450721",
         bytes: include_bytes!("7.0.snapshot"),
     },
     Release {
@@ -64,7 +64,7 @@ pub static RELEASES: &[Release] = &[
         source: "Debian linux 7.1.13-1~bpo13+1, linux-image-7.1.13+deb13-cloud-amd64",
         date: "2026-09-15",
         btf_sha256: "df0e1c392f5f2ab49e48ab4a8c327783a431bc6fdce5b5d33f393a8c8d77436c",
-        sha256: "5c406fcb08d2f52c5fd238aec24066fb1cea5e04cf0005dcf747b598a4ceeca0",
+        sha256: "3eeecd699d9b06b4166356bfd1189d73e25a32f2a5d9eba697c4402ff9867ef9",
         bytes: include_bytes!("7.1.snapshot"),
     },
     Release {
@@ -73,7 +73,7 @@ pub static RELEASES: &[Release] = &[
         source: "Debian linux 7.2.13-1, linux-binary-7.2.13+deb14-cloud-amd64",
         date: "2026-10-28",
         btf_sha256: "66d40f12f4a29865ce1bceef5489d33209d7ba25f6022ecc7b564004e840b355",
-        sha256: "16f6d0af2ea3829c20e6698fae6b4862cd9cd4fc9653c33b351454ede7d62df8",
+        sha256: "7969b05190147f441f3aa77acb07b47368ae0320cfb0afc732d98cd35f7e2c31",
         bytes: include_bytes!("7.2.snapshot"),
     },
     Release {
@@ -82,7 +82,7 @@ pub static RELEASES: &[Release] = &[
         source: "Debian linux 7.3.4-1~bpo13+1, linux-binary-7.3.4+deb13-cloud-amd64",
         date: "2026-11-15",
         btf_sha256: "1fdd53d57b317ea6b003cb448373655d6f4e5340d8bcd71a135e90eaee9d8a2e",
-        sha256: "ad78f79bf2d6defa993f60d9bd7ce49699246598f8e23667fd8e396307ad4063",
+        sha256: "74bbc8dd1928c639ffe77cc98a4c6d8837bfb4179e0e4c5a553ceba7246a8f8a",
         bytes: include_bytes!("7.3.snapshot"),
     },
 ];

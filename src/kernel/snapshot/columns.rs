@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use super::Error;
-use super::pack::{Cursor, delta, put, take_packed, varint};
+use super::pack::{Cursor, delta, put_fast, take_fast, varint};
 use super::pool::{Pool, Strings, join};
 use super::raw::{Raw, RawType, Words, extra_words, join_info, kind};
 use crate::elf::ByteOrder;
@@ -161,7 +161,7 @@ pub(super) fn encode(raw: &Raw<'_>, ids: &[u32], pool: Option<&Pool>) -> Vec<u8>
 
     let mut out = vec![u8::from(raw.order == ByteOrder::Big) | u8::from(raw.wide) << 1];
     table.write(&mut out);
-    columns.all().into_iter().for_each(|column| put(&mut out, column));
+    columns.all().into_iter().for_each(|column| put_fast(&mut out, column));
     out
 }
 
@@ -246,10 +246,10 @@ impl<'u> Table<'u> {
     }
 
     fn write(&self, out: &mut Vec<u8>) {
-        put(out, &self.bits);
-        put(out, &self.sequence);
-        put(out, &join(self.own_frequent.iter().copied()));
-        put(out, &join(self.own_single.iter().copied()));
+        put_fast(out, &self.bits);
+        put_fast(out, &self.sequence);
+        put_fast(out, &join(self.own_frequent.iter().copied()));
+        put_fast(out, &join(self.own_single.iter().copied()));
     }
 }
 
@@ -303,14 +303,13 @@ impl<'p> Names<'p> {
 
     fn next(&mut self) -> Option<u32> {
         let index = self.sequence.delta(self.previous)?;
-        let string = if index == self.previous {
-            self.own.terminated(self.own_single.next()? as usize)?
+        let offset = self.bytes.len() as u32;
+        if index == self.previous {
+            self.own.append_to(self.own_single.next()? as usize, &mut self.bytes)?;
         } else {
             self.previous = index;
-            self.pool?.single.terminated(index.checked_sub(1)? as usize)?
-        };
-        let offset = self.bytes.len() as u32;
-        self.bytes.extend_from_slice(string);
+            self.pool?.single.append_to(index.checked_sub(1)? as usize, &mut self.bytes)?;
+        }
         Some(offset)
     }
 }
@@ -327,7 +326,7 @@ fn decode_or_none(bytes: &[u8], pool: Option<&Pool>) -> Result<Option<Vec<u8>>, 
     let flags = cursor.byte().ok_or_else(corrupt)?;
     let order = if flags & 1 == 0 { ByteOrder::Little } else { ByteOrder::Big };
     let wide = flags & 2 != 0;
-    let mut take = || take_packed(&mut cursor).ok_or_else(corrupt);
+    let mut take = || take_fast(&mut cursor).ok_or_else(corrupt);
     let (bits, sequence, own_frequent, own_single) =
         (take()?, take()?, Strings::new(take()?)?, Strings::new(take()?)?);
     let mut columns = [const { Vec::new() }; Columns::COUNT];

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 use super::Error;
 use super::columns::Usage;
-use super::pack::{Cursor, put, take_packed, varint};
+use super::pack::{Cursor, put_fast, take_fast, varint};
 
 /// Strings one after another, each ended by a NUL.
 #[derive(Debug, Default)]
@@ -39,6 +39,24 @@ impl Strings {
     pub fn terminated(&self, index: usize) -> Option<&[u8]> {
         let (start, end) = (*self.starts.get(index)?, *self.starts.get(index + 1)?);
         self.bytes.get(start as usize..end as usize)
+    }
+
+    /// Appends a string with its NUL.
+    #[inline]
+    pub fn append_to(&self, index: usize, out: &mut Vec<u8>) -> Option<()> {
+        /// Most names are shorter, and a copy of a fixed length is a few instructions.
+        const SHORT: usize = 32;
+        let (start, end) = (*self.starts.get(index)? as usize, *self.starts.get(index + 1)? as usize);
+        let len = end - start;
+        match self.bytes.get(start..start + SHORT) {
+            Some(more) if len <= SHORT => {
+                let before = out.len();
+                out.extend_from_slice(more);
+                out.truncate(before + len);
+            }
+            _ => out.extend_from_slice(self.bytes.get(start..end)?),
+        }
+        Some(())
     }
 
     pub fn get(&self, index: usize) -> Option<&[u8]> {
@@ -84,8 +102,8 @@ impl Pool {
     /// [`Error::Corrupt`] for anything else.
     pub fn read(bytes: &[u8]) -> Result<Self, Error> {
         let mut cursor = Cursor::new(bytes);
-        let frequent = Strings::new(take_packed(&mut cursor).ok_or(Error::Corrupt("string pool"))?)?;
-        let single = Strings::new(take_packed(&mut cursor).ok_or(Error::Corrupt("string pool"))?)?;
+        let frequent = Strings::new(take_fast(&mut cursor).ok_or(Error::Corrupt("string pool"))?)?;
+        let single = Strings::new(take_fast(&mut cursor).ok_or(Error::Corrupt("string pool"))?)?;
         Ok(Self {
             id: crc32fast::hash(bytes),
             frequent,
@@ -118,8 +136,8 @@ pub(super) fn build(usages: &[Usage<'_>], functions: &[&BTreeSet<&[u8]>]) -> Vec
 
     let singles = merge_orders(usages, &frequent);
     let mut out = Vec::new();
-    put(&mut out, &join(by_count));
-    put(&mut out, &join(singles));
+    put_fast(&mut out, &join(by_count));
+    put_fast(&mut out, &join(singles));
     let functions: BTreeSet<&[u8]> = functions.iter().flat_map(|names| names.iter().copied()).collect();
     out.extend(pack_sorted(functions));
     out
@@ -172,8 +190,8 @@ pub(super) fn pack_sorted<'d>(strings: impl IntoIterator<Item = &'d [u8]>) -> Ve
         previous = string;
     }
     let mut out = Vec::new();
-    put(&mut out, &shared);
-    put(&mut out, &rests);
+    put_fast(&mut out, &shared);
+    put_fast(&mut out, &rests);
     out
 }
 
@@ -181,8 +199,8 @@ pub(super) fn pack_sorted<'d>(strings: impl IntoIterator<Item = &'d [u8]>) -> Ve
 pub(super) fn unpack_sorted(bytes: &[u8]) -> Result<Strings, Error> {
     let corrupt = || Error::Corrupt("function names");
     let mut cursor = Cursor::new(bytes);
-    let shared = take_packed(&mut cursor).ok_or_else(corrupt)?;
-    let rests = Strings::new(take_packed(&mut cursor).ok_or_else(corrupt)?)?;
+    let shared = take_fast(&mut cursor).ok_or_else(corrupt)?;
+    let rests = Strings::new(take_fast(&mut cursor).ok_or_else(corrupt)?)?;
     let mut shared = Cursor::new(&shared);
     let mut out = Vec::with_capacity(rests.bytes.len() * 2);
     let mut previous = 0..0;
