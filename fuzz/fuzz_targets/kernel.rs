@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use libfuzzer_sys::fuzz_target;
 use scx_lint::Options;
-use scx_lint::kernel::{Kernel, Source, Target};
+use scx_lint::kernel::{Kernel, Modules, Source, Target};
 
 /// Small objects that ask a kernel many things.
 fn objects() -> &'static [Vec<u8>] {
@@ -27,7 +27,7 @@ fuzz_target!(|data: &[u8]| {
         btf: data.to_vec(),
         kconfig: None,
         partial: None,
-        modules: Vec::new(),
+        modules: Modules::unknown(),
         cut: None,
     };
     let Ok(kernel) = Kernel::new(&target) else { return };

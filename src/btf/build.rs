@@ -69,10 +69,17 @@ impl Builder {
         }
     }
 
-    /// A section that continues another.
+    /// A section that continues another, whose strings it uses, as a kernel module's does.
     pub fn split(base: &Btf<'_>) -> Self {
-        let first_str = base.first_str + base.strings.len() as u32;
-        Self { first_str, next: base.len() as u32, strings: Vec::new(), ..Self::new() }
+        let mut offsets = base.base().map_or_else(|| Self::new().offsets, |below| Self::split(below).offsets);
+        let mut at = base.first_str;
+        for string in base.strings.split_inclusive(|&b| b == 0) {
+            if let Some(Ok(text)) = string.strip_suffix(&[0]).map(str::from_utf8) {
+                offsets.entry(text.to_owned()).or_insert(at);
+            }
+            at += string.len() as u32;
+        }
+        Self { first_str: at, next: base.len() as u32, strings: Vec::new(), offsets, ..Self::new() }
     }
 
     /// In that byte order.

@@ -652,10 +652,20 @@ impl<'a, 'l, 't> Resolver<'a, 'l, 't> {
 
     /// The candidates for a record's root (libbpf `bpf_core_find_cands`).
     pub fn candidates(&mut self, relocation: &Relocation<'l>) -> &mut Candidates<'a, 't> {
+        let modules = self.modules;
+        self.candidates_with(relocation, || modules)
+    }
+
+    /// The same with modules that are only fetched where the kernel itself has no candidate.
+    pub fn candidates_with(
+        &mut self,
+        relocation: &Relocation<'l>,
+        modules: impl FnOnce() -> &'a [Btf<'t>],
+    ) -> &mut Candidates<'a, 't> {
         self.candidates.entry(relocation.root()).or_insert_with(|| {
             let mut found = Candidates::of(relocation, self.target);
             if found.is_empty() {
-                self.modules.iter().for_each(|module| found.add(relocation, module));
+                modules().iter().for_each(|module| found.add(relocation, module));
             }
             found
         })

@@ -16,6 +16,7 @@ mod types;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::Deref;
 
 pub use compat::{fields_are_compat, types_are_compat, types_match};
 pub use error::Error;
@@ -90,13 +91,49 @@ pub struct Btf<'d> {
     strings: &'d [u8],
     /// Byte offset of every type of this section inside `types`. Without a base the first stands for void, which has
     /// no bytes.
-    offsets: Vec<u32>,
+    offsets: Held<'d, Vec<u32>>,
     /// What this section continues.
     base: Option<&'d Btf<'d>>,
     /// Id of the first of `offsets`.
     first_id: u32,
     /// String offset of the first of `strings`.
     first_str: u32,
+    truncated_enums: Held<'d, Vec<TypeId>>,
+    tables: Held<'d, Tables>,
+}
+
+/// A thing of one's own, or someone else's.
+#[derive(Debug)]
+enum Held<'d, T> {
+    Own(T),
+    Shared(&'d T),
+}
+
+impl<T: Clone> Held<'_, T> {
+    fn into_own(self) -> T {
+        match self {
+            Self::Own(own) => own,
+            Self::Shared(shared) => shared.clone(),
+        }
+    }
+}
+
+impl<T> Deref for Held<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        match self {
+            Self::Own(own) => own,
+            Self::Shared(shared) => shared,
+        }
+    }
+}
+
+/// What parsing found out about a section, without the section: whoever cannot keep a [`Btf`] beside the base that it
+/// borrows keeps this.
+#[derive(Debug)]
+pub(crate) struct Index {
+    offsets: Vec<u32>,
     truncated_enums: Vec<TypeId>,
     tables: Tables,
 }
@@ -122,7 +159,7 @@ impl<'d> Btf<'d> {
     fn parse_on(data: &'d [u8], base: Option<&'d Btf<'d>>) -> Result<Self, Error> {
         let (types, strings) = sections(data, base.is_some())?;
         let (first_id, first_str) = match base {
-            Some(base) => (base.len() as u32, base.first_str.saturating_add(base.strings.len() as u32)),
+            Some(base) => (base.len() as u32, base.end_str()),
             None => (0, 0),
         };
         let scan = parse::scan(&types, first_id)?;
@@ -130,18 +167,69 @@ impl<'d> Btf<'d> {
         let btf = Self {
             types,
             strings,
-            offsets: scan.offsets,
+            offsets: Held::Own(scan.offsets),
             base,
             first_id,
             first_str,
-            truncated_enums: scan.truncated_enums,
-            tables: Tables::default(),
+            truncated_enums: Held::Own(scan.truncated_enums),
+            tables: Held::Own(Tables::default()),
         };
         let fits = u64::from(scan.max_str) < end_str && (scan.max_id as usize) < btf.len();
         if !fits || !scan.protos.iter().all(|&id| btf.is_func_proto(TypeId(id))) {
             btf.validate()?;
         }
         Ok(btf)
+    }
+
+    /// Keeps what parsing found out, and lets the bytes go.
+    pub(crate) fn into_index(self) -> Index {
+        let tables = match self.tables {
+            Held::Own(tables) => tables,
+            Held::Shared(_) => Tables::default(),
+        };
+        Index {
+            offsets: self.offsets.into_own(),
+            truncated_enums: self.truncated_enums.into_own(),
+            tables,
+        }
+    }
+
+    /// The split section that an index was made of, without parsing it again: `data` and `base` have to be the same. With
+    /// others the types make no sense, as after a wrong id.
+    ///
+    /// # Errors
+    /// The header is broken.
+    pub(crate) fn with_index(data: &'d [u8], base: &'d Btf<'d>, index: &'d Index) -> Result<Self, Error> {
+        let (types, strings) = sections(data, true)?;
+        Ok(Self {
+            types,
+            strings,
+            offsets: Held::Shared(&index.offsets),
+            base: Some(base),
+            first_id: base.len() as u32,
+            first_str: base.end_str(),
+            truncated_enums: Held::Shared(&index.truncated_enums),
+            tables: Held::Shared(&index.tables),
+        })
+    }
+
+    /// The same section for a while, its indexes included.
+    pub(crate) fn view(&self) -> Btf<'_> {
+        Btf {
+            types: self.types,
+            strings: self.strings,
+            offsets: Held::Shared(&self.offsets),
+            base: self.base,
+            first_id: self.first_id,
+            first_str: self.first_str,
+            truncated_enums: Held::Shared(&self.truncated_enums),
+            tables: Held::Shared(&self.tables),
+        }
+    }
+
+    /// String offset that follows the last of this section.
+    fn end_str(&self) -> u32 {
+        self.first_str.saturating_add(self.strings.len() as u32)
     }
 
     fn is_func_proto(&self, id: TypeId) -> bool {

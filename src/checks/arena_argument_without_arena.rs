@@ -36,7 +36,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         // Prototypes of kfuncs are built before anything is walked.
         for call in kfunc_calls::of(cx, program) {
             let ExternFate::Kfunc(kfunc) = call.fate else { continue };
-            let params = kernel.params(kfunc.proto);
+            let params = kernel.kfunc_params(*kfunc);
             let Some(at) = params.iter().position(|(name, _)| name.contains("__arena")) else { continue };
             let message = format!("program '{}' calls '{}', which takes an arena address, and uses no arena", function.name, call.name);
             out.found(&ARENA_ARGUMENT_WITHOUT_ARENA, subject(), message)

@@ -25,11 +25,10 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             let Some(iterator) = call.name.strip_suffix("_new").filter(|name| name.starts_with("bpf_iter_")) else {
                 continue;
             };
-            if !matches!(call.fate, ExternFate::Kfunc(_)) {
-                continue;
-            }
+            let ExternFate::Kfunc(kfunc) = call.fate else { continue };
             let local = btf.names().find(iterator, Kind::Struct).and_then(|id| btf.get(id)).map(|ty| ty.size());
-            let theirs = kernel.find(iterator, Kind::Struct).and_then(|id| kernel.btf().get(id)).map(|ty| ty.size());
+            let target = kernel.btf_of(kfunc.home);
+            let theirs = target.names().find(iterator, Kind::Struct).and_then(|id| target.get(id)).map(|ty| ty.size());
             let (Some(local), Some(theirs)) = (local, theirs) else { continue };
             if local < theirs {
                 let message = format!("struct {iterator} is {local} bytes long here and {theirs} in the kernel");

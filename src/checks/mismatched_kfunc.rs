@@ -30,13 +30,17 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         let ExternFate::MismatchedKfunc(kfunc) = cx.load.external(index) else { continue };
         debug_assert!(external.kind == ExternKind::Kfunc);
         let name = Object::essential_name(external.name);
-        let theirs = kernel.signature(name, kfunc.proto);
+        let theirs = kernel.signature(name, *kfunc);
         let message = format!("kfunc '{name}' is declared with another prototype than the kernel's: {theirs}");
         let local = cx.object.btf.as_ref().and_then(|btf| btf.get(external.type_id)).map_or(0, |ty| ty.target().0);
         let finding = out
             .found(&MISMATCHED_KFUNC, Subject::external(external.name), message)
             .errno(Errno::EINVAL)
-            .quote(format!("extern (func ksym) '{}': func_proto [{local}] incompatible with vmlinux", external.name))
+            .quote(format!(
+                "extern (func ksym) '{}': func_proto [{local}] incompatible with {}",
+                external.name,
+                kernel.name_of(kfunc.home)
+            ))
             .help("declare it as the kernel does, or weak and once per flavour where kernels differ");
         if let Some(site) = kfunc_calls::first_use(cx.object, index) {
             finding.at(site, "referred to here");

@@ -21,7 +21,7 @@ rule! {
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (number, external) in cx.object.externs.iter().enumerate() {
         let index = ExternIdx(number);
-        if !matches!(cx.load.external(index), ExternFate::MismatchedVariable(_)) {
+        if !matches!(cx.load.external(index), ExternFate::MismatchedVariable(..)) {
             continue;
         }
         let message = format!("variable '{}' is declared with another type than the kernel's", external.name);

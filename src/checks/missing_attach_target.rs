@@ -4,7 +4,7 @@ use super::Context;
 use crate::btf::Kind;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
-use crate::kernel::{Kernel, Lookup};
+use crate::kernel::Lookup;
 use crate::object::FuncIdx;
 
 rule! {
@@ -24,17 +24,22 @@ rule! {
     pub MISSING_ATTACH_TARGET: "missing-attach-target", family: Program, level: Error, phase: Load, since: "0.1.0";
 }
 
-/// What a section name asks the kernel for: what libbpf looks up, and how.
-fn target(section: &str) -> Option<(String, Kind)> {
-    let (kind, name) = section.split_once('/')?;
-    let function = |prefix: &str| Some((format!("{prefix}{name}"), Kind::Func));
-    match kind.strip_suffix(".s").unwrap_or(kind) {
-        "fentry" | "fexit" | "fmod_ret" | "fsession" => function(""),
-        "lsm" | "lsm_cgroup" => function("bpf_lsm_"),
-        "iter" => function("bpf_iter_"),
-        "tp_btf" => Some((format!("btf_trace_{name}"), Kind::Typedef)),
-        _ => None,
-    }
+/// What a section name asks the kernel for: the module where one is named (`fentry/module:function`), what libbpf looks
+/// up, and how.
+fn target(section: &str) -> Option<(Option<&str>, String, Kind)> {
+    let (program, name) = section.split_once('/')?;
+    let (prefix, kind) = match program.strip_suffix(".s").unwrap_or(program) {
+        "fentry" | "fexit" | "fmod_ret" | "fsession" => ("", Kind::Func),
+        "lsm" | "lsm_cgroup" => ("bpf_lsm_", Kind::Func),
+        "iter" => ("bpf_iter_", Kind::Func),
+        "tp_btf" => ("btf_trace_", Kind::Typedef),
+        _ => return None,
+    };
+    let (module, name) = match name.split_once(':') {
+        Some((module, name)) => (Some(module), name),
+        None => (None, name),
+    };
+    Some((module, format!("{prefix}{name}"), kind))
 }
 
 /// A section name such as `fentry`, for a target that user space sets.
@@ -63,13 +68,6 @@ fn bare(cx: &Context<'_, '_>, program: FuncIdx, subject: Subject, out: &mut Outc
         .at(Site::Function(program), "this program");
 }
 
-fn exists(kernel: &Kernel<'_>, name: &str, kind: Kind) -> Lookup<()> {
-    match kind {
-        Kind::Func => kernel.function(name),
-        _ => kernel.lookup(name, kind).map(|_| ()),
-    }
-}
-
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let Some(kernel) = cx.kernel else { return };
     for (program, function, _) in cx.loaded() {
@@ -78,26 +76,18 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             bare(cx, program, subject, out);
             continue;
         }
-        let Some((name, kind)) = target(&function.section_name) else { continue };
-        // `fentry/module:function` looks into one module.
-        let (module, name) = match name.split_once(':') {
-            Some(("vmlinux", name)) => (None, name.to_owned()),
-            Some((module, name)) => (Some(module.to_owned()), name.to_owned()),
-            None => (None, name),
-        };
-        match exists(kernel, &name, kind) {
-            Lookup::Found(()) => {}
-            _ if module.is_some() => out.undecided(
-                &MISSING_ATTACH_TARGET,
-                subject,
-                format!("attaches to '{name}' of module '{}', whose types are not known", module.unwrap_or_default()),
-            ),
+        let Some((module, name, kind)) = target(&function.section_name) else { continue };
+        let of_module = module.map_or_else(String::new, |module| format!(" of module '{module}'"));
+        match kernel.attach_target(module, &name, kind) {
+            Lookup::Found(_) => {}
             Lookup::Unknown(reason) => {
-                out.undecided(&MISSING_ATTACH_TARGET, subject, format!("attaches to '{name}', and {reason}"));
+                let reason = format!("attaches to '{name}'{of_module}, and {reason}");
+                out.undecided(&MISSING_ATTACH_TARGET, subject, reason);
             }
             Lookup::Absent => {
                 let short = function.section_name.rsplit('/').next().unwrap_or_default();
-                let message = format!("program '{}' attaches to '{name}', which the kernel lacks", function.name);
+                let message =
+                    format!("program '{}' attaches to '{name}'{of_module}, which the kernel lacks", function.name);
                 if cx.edited {
                     out.undecided(&MISSING_ATTACH_TARGET, subject, format!("{message}; the loader may leave it out"));
                     continue;

@@ -33,7 +33,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             let why = match call.fate {
                 ExternFate::Null => "which the kernel lacks".to_owned(),
                 ExternFate::NullMismatched(kfunc) => {
-                    format!("which has another prototype in the kernel: {}", kernel.signature(name, kfunc.proto))
+                    format!("which has another prototype in the kernel: {}", kernel.signature(name, *kfunc))
                 }
                 ExternFate::Unknown(reason) => {
                     if reached == Reached::Certain {

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::Failure;
 use crate::btf::{Btf, Kind};
-use crate::kernel::{Kernel, KernelArenaRule, Kfunc, KfuncGate, snapshot, target};
+use crate::kernel::{Home, Kernel, KernelArenaRule, Kfunc, KfuncGate, snapshot, target};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum KernelCommand {
@@ -137,7 +137,7 @@ fn describe(kernel: &Kernel<'_>, cut: Option<&snapshot::Cut>) -> Info {
 fn scx_kfuncs<'d>(btf: &Btf<'d>) -> Vec<(&'d str, Kfunc)> {
     let functions = btf.types().filter(|(_, ty)| ty.kind() == Kind::Func);
     let mut found: Vec<_> = functions
-        .map(|(func, ty)| (btf.name(&ty), Kfunc { func, proto: ty.target() }))
+        .map(|(func, ty)| (btf.name(&ty), Kfunc { func, proto: ty.target(), home: Home::Vmlinux }))
         .filter(|(name, _)| {
             name.trim_start_matches('_').starts_with("scx_bpf_") || name.starts_with("bpf_iter_scx_")
         })

@@ -9,14 +9,17 @@ pub mod builtin;
 pub mod exceptions;
 pub mod image;
 pub mod kfuncs;
+mod modules;
 mod ops;
 pub mod snapshot;
 pub mod target;
 
 use std::borrow::Cow;
+use std::sync::OnceLock;
 
 use crate::btf::{self, Btf, Kind, TypeId};
 
+pub use modules::{Module, Modules};
 pub use ops::{OpsMember, OpsType, cpu_name};
 
 /// Why a question has no answer: one sentence, lower case, no full stop.
@@ -90,10 +93,26 @@ pub struct Target {
     /// Why a name outside the scheduler's own surface may be missing though kernels of this release have
     /// it; `None` for a BTF that is whole and stands for itself.
     pub partial: Option<Reason>,
-    /// Split BTF of modules that are loaded, where they are known: of this machine's kernel.
-    pub modules: Vec<Vec<u8>>,
+    /// The modules that are loaded, where they are known: those of this machine's kernel.
+    pub modules: Modules,
     /// What was cut from the BTF; `None` for one that is whole.
     pub cut: Option<snapshot::Cut>,
+}
+
+impl Target {
+    /// A running kernel out of the BTF of its vmlinux and the split BTF of its modules by name, in the order of loading.
+    pub fn running(name: impl Into<String>, btf: Vec<u8>, modules: Vec<(String, Vec<u8>)>) -> Self {
+        Self {
+            name: name.into(),
+            source: Source::Host,
+            release: None,
+            btf,
+            kconfig: None,
+            partial: None,
+            modules: Modules::loaded(modules),
+            cut: None,
+        }
+    }
 }
 
 /// Which arena rule a kernel enforces for cid-form schedulers.
@@ -139,10 +158,23 @@ pub struct Kernel<'d> {
     /// Its configuration, one `CONFIG_X=y` a line.
     pub kconfig: Option<&'d str>,
     btf: Btf<'d>,
-    module_data: &'d [Vec<u8>],
+    modules: &'d Modules,
+    /// What parsing the modules found out, in their order: their BTF continues that of this struct, and a struct cannot
+    /// borrow from itself.
+    indexes: OnceLock<Result<Vec<btf::Index>, Reason>>,
     partial: Option<&'d Reason>,
     cut: Option<&'d snapshot::Cut>,
     arena_rule: KernelArenaRule,
+}
+
+/// Which BTF of a kernel has something: ids from the end of vmlinux on mean another type in each module.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Home {
+    /// The kernel itself.
+    #[default]
+    Vmlinux,
+    /// The module of this number, in the order of loading.
+    Module(usize),
 }
 
 /// A kfunc as a kernel's BTF declares it.
@@ -152,6 +184,8 @@ pub struct Kfunc {
     pub func: TypeId,
     /// Its FUNC_PROTO.
     pub proto: TypeId,
+    /// The BTF that both ids count in.
+    pub home: Home,
 }
 
 impl<'d> Kernel<'d> {
@@ -167,7 +201,8 @@ impl<'d> Kernel<'d> {
             release: target.release.as_deref(),
             kconfig: target.kconfig.as_deref(),
             btf,
-            module_data: &target.modules,
+            modules: &target.modules,
+            indexes: OnceLock::new(),
             partial: target.partial.as_ref(),
             cut: target.cut.as_ref(),
             arena_rule: KernelArenaRule::None,
@@ -176,9 +211,66 @@ impl<'d> Kernel<'d> {
         Ok(kernel)
     }
 
-    /// Its types.
+    /// Its types; without those of modules.
     pub fn btf(&self) -> &Btf<'d> {
         &self.btf
+    }
+
+    /// The types of the kernel, or of one of its modules with the kernel's below them. A module that this kernel does not
+    /// have reads as the kernel alone.
+    pub fn btf_of(&self, home: Home) -> Btf<'_> {
+        let module = |index: usize| {
+            let module = self.modules.get()?.ok()?.get(index)?;
+            self.module_btf(module, self.indexes.get()?.as_ref().ok()?.get(index)?).ok()
+        };
+        match home {
+            Home::Vmlinux => self.btf.view(),
+            Home::Module(index) => module(index).unwrap_or_else(|| self.btf.view()),
+        }
+    }
+
+    /// What libbpf calls a BTF of the kernel: `vmlinux`, or the module's name.
+    pub fn name_of(&self, home: Home) -> &'d str {
+        match home {
+            Home::Vmlinux => "vmlinux",
+            Home::Module(index) => {
+                let module = self.modules.get().and_then(|modules| modules.ok()?.get(index));
+                module.map_or("", |module| module.name.as_str())
+            }
+        }
+    }
+
+    /// Types of all modules, in the order of loading, each with the kernel's below them: read when first asked for, as
+    /// libbpf does (`load_module_btfs`). `None` where it is not known which modules are loaded.
+    ///
+    /// # Errors
+    /// One of them cannot be read or is broken. libbpf then gives up on an object that needs any, whichever it needs.
+    pub fn module_btfs(&self) -> Option<Result<Vec<Btf<'_>>, Reason>> {
+        let modules = match self.modules.get()? {
+            Ok(modules) => modules,
+            Err(reason) => return Some(Err(reason.clone())),
+        };
+        let indexes = self.indexes.get_or_init(|| {
+            let parse = |module: &Module| {
+                let parsed = Btf::parse_split(module.data.as_ref().map_err(Clone::clone)?, &self.btf);
+                parsed.map(Btf::into_index).map_err(|error| {
+                    Reason::from(format!("the BTF of module '{}' is broken: {error}", module.name))
+                })
+            };
+            modules.iter().map(parse).collect()
+        });
+        let indexes = match indexes {
+            Ok(indexes) => indexes,
+            Err(reason) => return Some(Err(reason.clone())),
+        };
+        Some(modules.iter().zip(indexes).map(|(module, index)| self.module_btf(module, index)).collect())
+    }
+
+    /// A module's types. What can fail has been seen not to when the index was made.
+    fn module_btf<'k>(&'k self, module: &'k Module, index: &'k btf::Index) -> Result<Btf<'k>, Reason> {
+        let data = module.data.as_ref().map_err(Clone::clone)?;
+        Btf::with_index(data, &self.btf, index)
+            .map_err(|error| format!("the BTF of module '{}' is broken: {error}", module.name).into())
     }
 
     /// The lowest id of that name and kind in vmlinux (libbpf `btf__find_by_name_kind`).
@@ -186,13 +278,8 @@ impl<'d> Kernel<'d> {
         self.btf.names().find(name, kind)
     }
 
-    /// What it means that a name is not in the BTF.
+    /// What it means that a name is not in the kernel's own BTF, nor in that of any module that is known.
     pub fn absent<T>(&self, name: &str) -> Lookup<T> {
-        if self.is_in_a_module(name) {
-            return Lookup::Unknown(
-                "a loaded module has the name, and modules' types are not looked at".into(),
-            );
-        }
         match self.partial {
             Some(reason) if !is_own_surface(name) => Lookup::Unknown(reason.clone()),
             _ => Lookup::Absent,
@@ -204,13 +291,58 @@ impl<'d> Kernel<'d> {
         self.find(name, kind).map_or_else(|| self.absent(name), Lookup::Found)
     }
 
+    /// The first of that name and kind in vmlinux, then in the modules that are known to be loaded, in the order of loading
+    /// (libbpf `find_ksym_btf_id`).
+    pub fn find_anywhere(&self, name: &str, kind: Kind) -> Lookup<(Home, TypeId)> {
+        match self.find(name, kind) {
+            Some(id) => Lookup::Found((Home::Vmlinux, id)),
+            None => self.find_in_modules(name, kind, |_| true),
+        }
+    }
+
+    /// The first of that name and kind in a module that is asked for. As in libbpf a module has all that vmlinux has.
+    fn find_in_modules(
+        &self,
+        name: &str,
+        kind: Kind,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Lookup<(Home, TypeId)> {
+        match self.module_btfs() {
+            None => self.absent(name),
+            Some(Err(reason)) => Lookup::Unknown(reason),
+            Some(Ok(modules)) => {
+                let homes = (0..).map(Home::Module).zip(modules);
+                let mut found = homes
+                    .filter(|(home, _)| wanted(self.name_of(*home)))
+                    .filter_map(|(home, btf)| Some((home, btf.names().find(name, kind)?)));
+                found.next().map_or_else(|| self.absent(name), Lookup::Found)
+            }
+        }
+    }
+
+    /// What a tracing program attaches to, and where it is: `module` as in `fentry/module:function`, where given
+    /// (libbpf `find_kernel_btf_id`).
+    pub fn attach_target(&self, module: Option<&str>, name: &str, kind: Kind) -> Lookup<Home> {
+        // Compared for as long as the name given is (`strncmp`).
+        if module.is_none_or(|module| "vmlinux".starts_with(module)) {
+            let cut = kind == Kind::Func && self.is_cut_function(name);
+            if cut || self.find(name, kind).is_some() {
+                return Lookup::Found(Home::Vmlinux);
+            }
+        } else if !self.modules.is_known() {
+            return Lookup::Unknown("the types of that module are not known".into());
+        }
+        let wanted = |own: &str| module.is_none_or(|module| own.starts_with(module));
+        self.find_in_modules(name, kind, wanted).map(|(home, _)| home)
+    }
+
     /// A function that was cut from the BTF has this name.
     fn is_cut_function(&self, name: &str) -> bool {
         // A list that does not unpack is that of a damaged snapshot, whose checksum was right.
         self.cut.is_some_and(|cut| cut.has_function(name).unwrap_or(false))
     }
 
-    /// Is there a function of that name, traceable or not.
+    /// Is there a function of that name in vmlinux, traceable or not.
     pub fn function(&self, name: &str) -> Lookup<()> {
         if self.find(name, Kind::Func).is_some() || self.is_cut_function(name) {
             Lookup::Found(())
@@ -219,25 +351,24 @@ impl<'d> Kernel<'d> {
         }
     }
 
-    /// A loaded module of this machine's kernel has something of that name, which libbpf would find there. What it is, is
-    /// not looked at.
-    fn is_in_a_module(&self, name: &str) -> bool {
-        let wanted = [&[0], name.as_bytes(), &[0]].concat();
-        self.module_data.iter().any(|module| memchr::memmem::find(module, &wanted).is_some())
-    }
-
     /// The function that an extern without flavour resolves to (libbpf `bpf_object__resolve_ksym_func_btf_id`).
     pub fn kfunc(&self, name: &str) -> Lookup<Kfunc> {
-        match self.find(name, Kind::Func).and_then(|func| Some((func, self.btf.get(func)?))) {
-            Some((func, ty)) => Lookup::Found(Kfunc { func, proto: ty.target() }),
-            None if self.is_cut_function(name) => {
-                Lookup::Unknown("the kernel's prototype of the function was cut from this snapshot".into())
+        if self.find(name, Kind::Func).is_none() {
+            if self.is_cut_function(name) {
+                return Lookup::Unknown(
+                    "the kernel's prototype of the function was cut from this snapshot".into(),
+                );
             }
-            None if MODULE_KFUNCS.iter().any(|start| name.starts_with(start)) => {
-                Lookup::Unknown("modules register such kfuncs, and modules' types are not known".into())
+            if !self.modules.is_known() && MODULE_KFUNCS.iter().any(|start| name.starts_with(start)) {
+                return Lookup::Unknown(
+                    "modules register such kfuncs, and modules' types are not known".into(),
+                );
             }
-            None => self.absent(name),
         }
+        self.find_anywhere(name, Kind::Func).map(|(home, func)| {
+            let proto = self.btf_of(home).get(func).map_or(TypeId::VOID, |ty| ty.target());
+            Kfunc { func, proto, home }
+        })
     }
 
     /// An enumerator of the kernel and its value; the first enum of that name that holds it.
@@ -266,9 +397,16 @@ impl<'d> Kernel<'d> {
 
     /// The struct_ops type of that name, without flavour (libbpf `find_struct_ops_kern_types`).
     pub fn ops_type(&self, name: &str) -> Lookup<OpsType<'d>> {
-        let wrapper = self.lookup(&format!("bpf_struct_ops_{name}"), Kind::Struct);
+        let wrapper = self.find_anywhere(&format!("bpf_struct_ops_{name}"), Kind::Struct);
         match (wrapper, self.find(name, Kind::Struct)) {
-            (Lookup::Found(wrapper), Some(id)) => Lookup::Found(OpsType::read(self, name, wrapper, id)),
+            (Lookup::Found((home @ Home::Module(_), _)), _) => Lookup::Unknown(
+                format!(
+                    "module '{}' has the type, and struct_ops of modules are not looked at",
+                    self.name_of(home)
+                )
+                .into(),
+            ),
+            (Lookup::Found((_, wrapper)), Some(id)) => Lookup::Found(OpsType::read(self, name, wrapper, id)),
             (Lookup::Found(_), None) => Lookup::Absent,
             (Lookup::Absent, _) => Lookup::Absent,
             (Lookup::Unknown(reason), _) => Lookup::Unknown(reason),
@@ -372,54 +510,28 @@ impl<'d> Kernel<'d> {
         ty.members().find(|member| self.btf.bytes(member.name) == name.as_bytes())
     }
 
-    /// Parameters of a prototype: name and type.
+    /// Parameters of a prototype of the kernel itself: name and type.
     pub fn params(&self, proto: TypeId) -> Vec<(&'d str, TypeId)> {
-        let proto = self.btf.get(proto).and_then(|ty| ty.func_proto());
-        let params = proto.into_iter().flat_map(|proto| proto.params());
-        params.map(|param| (self.btf.str(param.name), param.ty)).collect()
+        params(&self.btf, proto)
     }
 
-    /// A prototype as C spells it, types by name: `void scx_bpf_kick_cpu(int cpu, u64 flags)`.
-    pub fn signature(&self, name: &str, proto: TypeId) -> String {
-        let ret =
-            self.btf.get(proto).and_then(|ty| ty.func_proto()).map_or(TypeId::VOID, |proto| proto.ret());
-        let params = self.params(proto).into_iter().map(|(name, ty)| {
-            let ty = self.spelling(ty);
+    /// Parameters of a kfunc: name and type, which counts in the kfunc's home.
+    pub fn kfunc_params(&self, kfunc: Kfunc) -> Vec<(&str, TypeId)> {
+        params(&self.btf_of(kfunc.home), kfunc.proto)
+    }
+
+    /// A kfunc as C declares it, types by name: `void scx_bpf_kick_cpu(int cpu, u64 flags)`.
+    pub fn signature(&self, name: &str, kfunc: Kfunc) -> String {
+        let btf = self.btf_of(kfunc.home);
+        let proto = btf.get(kfunc.proto).and_then(|ty| ty.func_proto());
+        let ret = spelling(&btf, proto.map_or(TypeId::VOID, |proto| proto.ret()));
+        let params = params(&btf, kfunc.proto).into_iter().map(|(name, ty)| {
+            let ty = spelling(&btf, ty);
             if ty.ends_with('*') { format!("{ty}{name}") } else { format!("{ty} {name}") }
         });
         let params = params.collect::<Vec<_>>().join(", ");
-        let ret = self.spelling(ret);
         let gap = if ret.ends_with('*') { "" } else { " " };
         format!("{ret}{gap}{name}({})", if params.is_empty() { "void" } else { &params })
-    }
-
-    /// A parameter's type as C spells it, as far as a prototype needs.
-    fn spelling(&self, id: TypeId) -> String {
-        let mut id = id;
-        let mut suffix = String::new();
-        for _ in 0..8 {
-            let Some(ty) = self.btf.get(id) else { break };
-            let name = self.btf.name(&ty);
-            let prefix = match ty.kind() {
-                Kind::Ptr => {
-                    suffix.insert(0, '*');
-                    id = ty.target();
-                    continue;
-                }
-                Kind::Const | Kind::Volatile | Kind::Restrict | Kind::TypeTag => {
-                    id = ty.target();
-                    continue;
-                }
-                Kind::Void => "void",
-                Kind::Struct | Kind::Fwd => "struct ",
-                Kind::Union => "union ",
-                Kind::Enum | Kind::Enum64 => "enum ",
-                _ => "",
-            };
-            let gap = if suffix.is_empty() { "" } else { " " };
-            return format!("{prefix}{name}{gap}{suffix}");
-        }
-        format!("?{suffix}")
     }
 
     /// Names of 64-bit enums that the BTF encodes as 8-byte ENUM, whose values have 32 bits.
@@ -431,13 +543,50 @@ impl<'d> Kernel<'d> {
     /// Does the prototype's last parameter belong to the kernel, which would fill it in if the BTF had been
     /// converted (KF_IMPLICIT_ARGS): a kfunc with a `struct bpf_prog_aux *aux` and no `NAME_impl` twin cannot be called.
     pub fn has_leaked_aux(&self, name: &str, kfunc: Kfunc) -> bool {
-        let is_aux = self.params(kfunc.proto).last().is_some_and(|&(param, ty)| {
-            let pointee = self.btf.resolve(ty).filter(|(_, ty)| ty.kind() == Kind::Ptr);
-            let target = pointee.and_then(|(_, ty)| self.btf.resolve(ty.target()));
-            param.starts_with("aux") && target.is_some_and(|(_, ty)| self.btf.name(&ty) == "bpf_prog_aux")
+        let btf = self.btf_of(kfunc.home);
+        let is_aux = params(&btf, kfunc.proto).last().is_some_and(|&(param, ty)| {
+            let pointee = btf.resolve(ty).filter(|(_, ty)| ty.kind() == Kind::Ptr);
+            let target = pointee.and_then(|(_, ty)| btf.resolve(ty.target()));
+            param.starts_with("aux") && target.is_some_and(|(_, ty)| btf.name(&ty) == "bpf_prog_aux")
         });
-        is_aux && !name.ends_with("_impl") && self.find(&format!("{name}_impl"), Kind::Func).is_none()
+        is_aux && !name.ends_with("_impl") && btf.names().find(&format!("{name}_impl"), Kind::Func).is_none()
     }
+}
+
+/// Parameters of a prototype: name and type.
+fn params<'b>(btf: &Btf<'b>, proto: TypeId) -> Vec<(&'b str, TypeId)> {
+    let proto = btf.get(proto).and_then(|ty| ty.func_proto());
+    let params = proto.into_iter().flat_map(|proto| proto.params());
+    params.map(|param| (btf.str(param.name), param.ty)).collect()
+}
+
+/// A parameter's type as C spells it, as far as a prototype needs.
+fn spelling(btf: &Btf<'_>, id: TypeId) -> String {
+    let mut id = id;
+    let mut suffix = String::new();
+    for _ in 0..8 {
+        let Some(ty) = btf.get(id) else { break };
+        let name = btf.name(&ty);
+        let prefix = match ty.kind() {
+            Kind::Ptr => {
+                suffix.insert(0, '*');
+                id = ty.target();
+                continue;
+            }
+            Kind::Const | Kind::Volatile | Kind::Restrict | Kind::TypeTag => {
+                id = ty.target();
+                continue;
+            }
+            Kind::Void => "void",
+            Kind::Struct | Kind::Fwd => "struct ",
+            Kind::Union => "union ",
+            Kind::Enum | Kind::Enum64 => "enum ",
+            _ => "",
+        };
+        let gap = if suffix.is_empty() { "" } else { " " };
+        return format!("{prefix}{name}{gap}{suffix}");
+    }
+    format!("?{suffix}")
 }
 
 /// Starts of names of kfuncs that modules register, as most configurations build them: connection tracking, xfrm, fou,

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use super::{Source, Target, builtin, image, snapshot};
+use super::{Modules, Source, Target, builtin, image, snapshot};
 use crate::regular::read;
 
 /// Why a kernel cannot be used as a target.
@@ -168,7 +168,7 @@ pub fn from_file<'d>(name: &str, bytes: impl Into<Cow<'d, [u8]>>) -> Result<Targ
         btf: found.btf.into_owned(),
         kconfig: found.kconfig,
         partial: found.cut.as_ref().and_then(|cut| cut.meta.partial.clone()).map(Into::into),
-        modules: Vec::new(),
+        modules: Modules::unknown(),
         cut: found.cut,
     })
 }
@@ -188,14 +188,15 @@ fn release_target(release: &builtin::Release) -> Result<Target, Error> {
         btf: found.btf,
         kconfig: found.kconfig,
         partial: found.cut.meta.partial.clone().map(Into::into),
-        modules: Vec::new(),
+        modules: Modules::unknown(),
         cut: Some(found.cut),
     })
 }
 
-/// The kernel of this machine.
+/// The kernel of this machine. Its modules' BTF is read when a name is not in vmlinux.
 fn host() -> Result<Target, Error> {
-    let btf = fs::read("/sys/kernel/btf/vmlinux").map_err(Error::Host)?;
+    const FOLDER: &str = "/sys/kernel/btf";
+    let btf = fs::read(format!("{FOLDER}/vmlinux")).map_err(Error::Host)?;
     let line = |path: &str| fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
     let release = line("/proc/sys/kernel/osrelease");
     // What libbpf reads, in its order; /proc/config.gz is there with CONFIG_IKCONFIG_PROC.
@@ -208,16 +209,9 @@ fn host() -> Result<Target, Error> {
         btf,
         kconfig,
         partial: None,
-        modules: modules(),
+        modules: Modules::in_folder(FOLDER, "/proc/modules"),
         cut: None,
     })
-}
-
-/// Split BTF of the modules that are loaded (/sys/kernel/btf). One that cannot be read is as one that is not loaded.
-fn modules() -> Vec<Vec<u8>> {
-    let files = fs::read_dir("/sys/kernel/btf").into_iter().flatten().flatten();
-    let modules = files.filter(|file| file.file_name() != "vmlinux");
-    modules.filter_map(|file| fs::read(file.path()).ok()).collect()
 }
 
 #[cfg(test)]
@@ -233,7 +227,7 @@ mod tests {
             btf: Vec::new(),
             kconfig: None,
             partial: None,
-            modules: Vec::new(),
+            modules: Modules::unknown(),
             cut: None,
         };
         let mut targets = vec![

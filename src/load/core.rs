@@ -1,8 +1,10 @@
 //! CO-RE records against a kernel (libbpf `bpf_object__relocate_core`).
 
-use crate::btf::core::{Outcome, Poison, Relocation, RelocationKind, Resolver, Slot};
+use std::cell::OnceCell;
+
+use crate::btf::core::{Candidates, Outcome, Poison, Relocation, RelocationKind, Resolver, Slot};
 use crate::btf::{Btf, CoreRelo};
-use crate::kernel::{Kernel, Lookup, Reason};
+use crate::kernel::{Home, Kernel, Lookup, Reason};
 use crate::object::{FuncIdx, InsnIdx, Object};
 
 /// A CO-RE record that libbpf processes, and what becomes of it.
@@ -18,6 +20,8 @@ pub struct CoreUse {
     pub subject: String,
     /// The access as libbpf prints it.
     pub spec: String,
+    /// The BTF that has the type which the record resolved to; `None` where it resolved to none.
+    pub home: Option<Home>,
     /// What becomes of it.
     pub fate: CoreFate,
 }
@@ -49,7 +53,12 @@ pub(super) fn resolve(
     autoload: impl Fn(FuncIdx) -> bool,
 ) -> Vec<CoreUse> {
     let (Some(btf), Some(ext)) = (object.btf.as_ref(), object.ext.as_ref()) else { return Vec::new() };
-    let mut resolver = kernel.map(|kernel| Resolver::new(btf, kernel.btf(), &[]));
+    let modules = OnceCell::new();
+    let mut target = kernel.map(|kernel| Target {
+        kernel,
+        resolver: Resolver::new(btf, kernel.btf(), &[]),
+        modules: &modules,
+    });
     let mut uses = Vec::new();
     for section in &object.elf.sections {
         for (number, record) in ext.core_relos(btf, &section.name).enumerate() {
@@ -59,17 +68,49 @@ pub(super) fn resolve(
                 continue;
             }
             let insn = InsnIdx(slot - object[function].start);
-            let target = kernel.zip(resolver.as_mut());
-            uses.push(one(object, btf, target, (function, insn), &record, number));
+            uses.push(one(object, btf, target.as_mut(), (function, insn), &record, number));
         }
     }
     uses
 }
 
+/// A kernel whose types are looked through.
+struct Target<'a, 'd, 't> {
+    kernel: &'t Kernel<'t>,
+    resolver: Resolver<'a, 'd, 't>,
+    /// Types of its modules, once some were needed; none where nobody knows which are loaded.
+    modules: &'a OnceCell<Result<Vec<Btf<'t>>, Reason>>,
+}
+
+impl<'a, 'd, 't> Target<'a, 'd, 't> {
+    /// The candidates for a record.
+    ///
+    /// # Errors
+    /// vmlinux has none, and modules cannot be looked through.
+    fn candidates(&mut self, relocation: &Relocation<'d>) -> Result<&mut Candidates<'a, 't>, Reason> {
+        let (kernel, modules) = (self.kernel, self.modules);
+        let known = || modules.get_or_init(|| kernel.module_btfs().unwrap_or_else(|| Ok(Vec::new())));
+        let found = self.resolver.candidates_with(relocation, || known().as_deref().unwrap_or_default());
+        match modules.get() {
+            Some(Err(reason)) if found.is_empty() => Err(reason.clone()),
+            _ => Ok(found),
+        }
+    }
+
+    /// Which BTF this is.
+    fn home_of(&self, btf: &Btf<'t>) -> Option<Home> {
+        if std::ptr::eq(btf, self.kernel.btf()) {
+            return Some(Home::Vmlinux);
+        }
+        let modules = self.modules.get()?.as_ref().ok()?;
+        modules.iter().position(|module| std::ptr::eq(module, btf)).map(Home::Module)
+    }
+}
+
 fn one<'d>(
     object: &Object<'d>,
     btf: &Btf<'d>,
-    target: Option<(&Kernel<'_>, &mut Resolver<'_, 'd, '_>)>,
+    target: Option<&mut Target<'_, 'd, '_>>,
     (function, insn): (FuncIdx, InsnIdx),
     record: &CoreRelo,
     number: usize,
@@ -87,6 +128,7 @@ fn one<'d>(
         kind: RelocationKind::new(record.kind),
         subject: String::new(),
         spec: String::new(),
+        home: None,
         fate: CoreFate::Unknown("no kernel is named".into()),
     };
     let relocation = match Relocation::parse(btf, record) {
@@ -101,8 +143,28 @@ fn one<'d>(
     found.spec = relocation.spec.to_string();
     let Some(own) = code.get(insn.0) else { return found };
     let slot = Slot { index: insn.0, insn: own, next: code.get(insn.0 + 1) };
-    let Some((kernel, resolver)) = target else { return found };
-    found.fate = match relocation.resolve(btf, slot, resolver.candidates(&relocation)) {
+    let Some(target) = target else { return found };
+    let kernel = target.kernel;
+    let mut none = Candidates::default();
+    let candidates = if relocation.kind == RelocationKind::TypeIdLocal {
+        // The kernel is not asked.
+        &mut none
+    } else {
+        match target.candidates(&relocation) {
+            Ok(candidates) => candidates,
+            Err(reason) => {
+                found.fate = CoreFate::Unknown(reason);
+                return found;
+            }
+        }
+    };
+    let resolution = relocation.resolve(btf, slot, candidates);
+    // Where any matched, those that did not are gone.
+    let first = candidates.iter().next().map(|(btf, _)| btf);
+    if resolution.as_ref().is_ok_and(|resolution| resolution.target.is_some()) {
+        found.home = first.and_then(|btf| target.home_of(btf));
+    }
+    found.fate = match resolution {
         Err(error) => refused(&error),
         Ok(resolution) => match resolution.outcome {
             Outcome::Poison(Poison::NoCandidate | Poison::NoMatch)

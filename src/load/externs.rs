@@ -1,7 +1,7 @@
 //! Externs against a kernel (libbpf `bpf_object__resolve_externs`).
 
 use crate::btf::{Btf, Kind, TypeId, types_are_compat};
-use crate::kernel::{Kernel, Kfunc, Lookup, Reason};
+use crate::kernel::{Home, Kernel, Kfunc, Lookup, Reason};
 use crate::object::{Extern, ExternKind, Object};
 
 /// What an extern resolves to.
@@ -9,8 +9,8 @@ use crate::object::{Extern, ExternKind, Object};
 pub enum ExternFate {
     /// The kernel's function.
     Kfunc(Kfunc),
-    /// The kernel's variable.
-    Variable(TypeId),
+    /// The kernel's variable: its VAR.
+    Variable(Home, TypeId),
     /// A weak one that the kernel lacks: its address is 0.
     Null,
     /// A weak kfunc whose prototype is another in the kernel: resolved to nothing, as if it were missing.
@@ -20,7 +20,7 @@ pub enum ExternFate {
     /// A kfunc with another prototype: the load fails.
     MismatchedKfunc(Kfunc),
     /// A variable of another type, weak or not: the load fails.
-    MismatchedVariable(TypeId),
+    MismatchedVariable(Home, TypeId),
     /// A kernel configuration value.
     Kconfig(u64),
     /// A value that libbpf knows no way to fill: the load fails.
@@ -54,8 +54,9 @@ fn kfunc(object: &Object<'_>, kernel: &Kernel<'_>, external: &Extern<'_>) -> Ext
     match kernel.kfunc(name) {
         Lookup::Found(kfunc) => {
             let local = object.btf.as_ref().and_then(|btf| Some((btf, btf.get(external.type_id)?.target())));
+            let target = kernel.btf_of(kfunc.home);
             let compatible =
-                local.is_some_and(|(btf, proto)| is_compatible(btf, proto, kernel.btf(), kfunc.proto));
+                local.is_some_and(|(btf, proto)| is_compatible(btf, proto, &target, kfunc.proto));
             match (compatible, external.weak) {
                 (true, _) => ExternFate::Kfunc(kfunc),
                 (false, true) => ExternFate::NullMismatched(kfunc),
@@ -78,13 +79,15 @@ fn variable(object: &Object<'_>, kernel: &Kernel<'_>, external: &Extern<'_>) -> 
             "a symbol without type is looked up in /proc/kallsyms of the running kernel".into(),
         );
     };
-    match kernel.lookup(external.name, Kind::Var) {
-        Lookup::Found(id) => {
-            let target = kernel.btf().get(id).map_or(TypeId::VOID, |ty| ty.target());
-            if is_compatible(btf, local, kernel.btf(), target) {
-                ExternFate::Variable(id)
+    match kernel.find_anywhere(external.name, Kind::Var) {
+        Lookup::Found((home, id)) => {
+            let theirs = kernel.btf_of(home);
+            // Without modifiers and typedefs, as libbpf takes both.
+            let target = theirs.get(id).and_then(|ty| theirs.resolve(ty.target()));
+            if target.is_some_and(|(target, _)| is_compatible(btf, local, &theirs, target)) {
+                ExternFate::Variable(home, id)
             } else {
-                ExternFate::MismatchedVariable(id)
+                ExternFate::MismatchedVariable(home, id)
             }
         }
         Lookup::Absent if external.weak => ExternFate::Null,

@@ -13,7 +13,7 @@ const WORD: u64 = 8;
 
 pub(super) fn knowledge(object: &Object<'_>, kernel: Option<&Kernel<'_>>, load: &Load<'_, '_>) -> Knowledge {
     let externs = object.externs.iter().zip(&load.externs).map(|(external, fate)| match fate {
-        ExternFate::Kfunc(_) | ExternFate::Variable(_) => ExternFact::Resolved,
+        ExternFate::Kfunc(_) | ExternFate::Variable(..) => ExternFact::Resolved,
         ExternFate::Null | ExternFate::NullMismatched(_) => ExternFact::Null,
         ExternFate::Kconfig(value) => {
             let btf = object.btf.as_ref();
@@ -26,7 +26,7 @@ pub(super) fn knowledge(object: &Object<'_>, kernel: Option<&Kernel<'_>>, load: 
         // With these the load fails before the verifier sees anything.
         ExternFate::Missing
         | ExternFate::MismatchedKfunc(_)
-        | ExternFate::MismatchedVariable(_)
+        | ExternFate::MismatchedVariable(..)
         | ExternFate::UnknownKconfig => ExternFact::Resolved,
         ExternFate::Unknown(_) => ExternFact::Unknown,
     });

@@ -11,6 +11,7 @@ mod fixtures;
 mod inputs;
 mod kernels;
 mod manners;
+mod modules;
 mod odd;
 mod opening;
 mod reach;

@@ -10,7 +10,9 @@ use scx_lint::checks::{self, Checker, Loader, Options};
 use scx_lint::finding::{Level, Outcome};
 use scx_lint::kernel::builtin::RELEASES;
 use scx_lint::kernel::kfuncs::{Caller, Permission, must_sleep, permission};
-use scx_lint::kernel::{Kernel, KernelArenaRule, Lookup, Source, Target, cpu_name, snapshot, target};
+use scx_lint::kernel::{
+    Kernel, KernelArenaRule, Lookup, Modules, Source, Target, cpu_name, snapshot, target,
+};
 use scx_lint::object::{Form, Object};
 
 use super::{corpus_objects, fixture_objects, name, root};
@@ -24,7 +26,7 @@ fn target_of(name: &str, btf: Vec<u8>) -> Target {
         btf,
         kconfig: None,
         partial: None,
-        modules: Vec::new(),
+        modules: Modules::unknown(),
         cut: None,
     }
 }
