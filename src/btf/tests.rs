@@ -104,6 +104,20 @@ fn a_split_section_goes_on_where_its_base_ends() {
     assert_eq!(btf.names().essential("s"), [TypeId(2), ids[3]]);
     assert_eq!(btf.names().enumerator("A"), Some((TypeId(3), 7)));
     assert_eq!(btf.names().enumerator("C"), Some((ids[18], 1 << 40)));
+    // What was found out about it fits the same bytes again.
+    let index = Btf::parse_split(&bytes, &base).unwrap().into_index();
+    let again = Btf::with_index(&bytes, &base, &index).unwrap();
+    let view = again.view();
+    for btf in [&again, &view, &base.view()] {
+        assert_eq!(btf.names().find("s", Kind::Struct), Some(TypeId(2)));
+        assert_eq!(btf.names().enumerator("A"), Some((TypeId(3), 7)));
+    }
+    for btf in [&again, &view] {
+        assert_eq!((btf.len(), btf.first_id(), btf.types().count()), (24, TypeId(4), 20));
+        check_everything(btf, ids);
+        assert_eq!(btf.names().all("s"), [TypeId(2), ids[3]]);
+    }
+    assert_eq!(view.into_index().offsets, index.offsets);
     // No strings of its own.
     let mut bare = Builder::split(&base);
     bare.ptr(TypeId(4));

@@ -101,3 +101,21 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sections_name_functions_and_modules() {
+        let function = |module, name: &str| Some((module, name.to_owned(), Kind::Func));
+        assert_eq!(target("fentry/do_exit"), function(None, "do_exit"));
+        assert_eq!(target("fexit.s/xfs:xfs_open"), function(Some("xfs"), "xfs_open"));
+        // The prefix belongs to the function.
+        assert_eq!(target("lsm/some:file_open"), function(Some("some"), "bpf_lsm_file_open"));
+        assert_eq!(target("iter/task"), function(None, "bpf_iter_task"));
+        assert_eq!(target("tp_btf/sched_switch"), Some((None, "btf_trace_sched_switch".to_owned(), Kind::Typedef)));
+        assert_eq!(target("tp/sched/sched_switch"), None);
+        assert_eq!(target("fentry"), None);
+    }
+}

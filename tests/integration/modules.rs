@@ -268,6 +268,25 @@ fn types_that_only_modules_have() {
     assert_eq!(judge(stem, &differing).0, ["ambiguous-core-relocation"]);
 }
 
+/// The kernel takes ops of modules; what they ask is not looked at, so that nothing is said of them.
+#[test]
+fn struct_ops_of_a_module() {
+    let stem = "unknown-struct-ops-type__other";
+    let target = running(vmlinux(true), &[]);
+    assert_eq!(judge(stem, &target), (vec!["unknown-struct-ops-type"], vec![]));
+    let with_type = |btf: &mut Builder| {
+        let ops = btf.composite("made_up_ops", 8, &[]);
+        btf.composite("bpf_struct_ops_made_up_ops", 128, &[Field::new("data", ops, 512)]);
+    };
+    let target = running(vmlinux(true), &[("some_module", &with_type)]);
+    let (found, open) = judge(stem, &target);
+    assert_eq!(found, [""; 0]);
+    let says = |(rule, reason): &(&str, String)| {
+        *rule == "unknown-struct-ops-type" && reason.contains("module 'some_module' has the type")
+    };
+    assert!(open.iter().any(says), "{open:?}");
+}
+
 #[test]
 fn a_module_that_cannot_be_read_answers_nothing() {
     let base = vmlinux(false);
