@@ -187,11 +187,7 @@ impl<'d> Btf<'d> {
             Held::Own(tables) => tables,
             Held::Shared(_) => Tables::default(),
         };
-        Index {
-            offsets: self.offsets.into_own(),
-            truncated_enums: self.truncated_enums.into_own(),
-            tables,
-        }
+        Index { offsets: self.offsets.into_own(), truncated_enums: self.truncated_enums.into_own(), tables }
     }
 
     /// The split section that an index was made of, without parsing it again: `data` and `base` have to be the same. With
