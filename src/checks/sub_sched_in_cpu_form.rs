@@ -3,7 +3,7 @@
 use super::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
-use crate::kernel::KernelArenaRule;
+use crate::kernel::exceptions::Fact;
 use crate::object::Form;
 
 rule! {
@@ -21,8 +21,7 @@ rule! {
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let Some(kernel) = cx.kernel else { return };
-    // Both came in one release: a kernel with cid-form schedulers wants them for this.
-    if kernel.arena_rule() == KernelArenaRule::None || !kernel.has_sub_schedulers() {
+    if !kernel.is(Fact::SubSchedulersAreCidForm) || !kernel.is(Fact::SubSchedulers) {
         return;
     }
     for (index, ops) in cx.schedulers().filter(|(_, ops)| ops.form() == Form::Cpu) {

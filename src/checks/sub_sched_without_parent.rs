@@ -3,7 +3,7 @@
 use super::Context;
 use crate::errno::Errno;
 use crate::finding::{Level, Outcome, Site, Subject};
-use crate::kernel::KernelArenaRule;
+use crate::kernel::exceptions::Fact;
 use crate::load::MemberFate;
 use crate::object::Form;
 
@@ -29,7 +29,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         }
         let subject = Subject::member(cx.object, index, "sub_cgroup_id");
         if let Some(kernel) = cx.kernel {
-            if !kernel.has_sub_schedulers() {
+            if !kernel.is(Fact::SubSchedulers) {
                 let message = "sub_cgroup_id is set, and the kernel has no sub-schedulers (CONFIG_EXT_SUB_SCHED)";
                 out.found(&SUB_SCHED_WITHOUT_PARENT, subject, message)
                     .level(Level::Error)
@@ -38,8 +38,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                     .at(Site::StructOps(index), "in this ops variable");
                 continue;
             }
-            // From 7.2 on another rule refuses cpu-form.
-            if ops.form() == Form::Cpu && kernel.arena_rule() != KernelArenaRule::None {
+            // Where another rule refuses cpu-form.
+            if ops.form() == Form::Cpu && kernel.is(Fact::SubSchedulersAreCidForm) {
                 continue;
             }
         }
