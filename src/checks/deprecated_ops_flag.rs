@@ -26,10 +26,10 @@ const HAS_CGROUP_WEIGHT: u64 = 1 << 16;
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let Some(kernel) = cx.kernel.filter(|kernel| kernel.is(Fact::WeightFlagIsNoop)) else { return };
     let Lookup::Found(all) = kernel.ops_flags() else { return };
-    for (index, ops) in cx.schedulers() {
-        let flags = ops.scalar("flags");
+    for (index, _) in cx.schedulers() {
+        let flags = cx.ops_flags(index);
         // Flags that are refused warn of nothing.
-        if flags & HAS_CGROUP_WEIGHT == 0 || flags & !all != 0 {
+        if !flags.has(HAS_CGROUP_WEIGHT) || flags.set & !all != 0 {
             continue;
         }
         let message = "SCX_OPS_HAS_CGROUP_WEIGHT has no effect on this kernel";

@@ -1,6 +1,7 @@
 //! `sub-sched-without-parent`.
 
 use super::Context;
+use super::ops_values::OpsValue;
 use crate::errno::Errno;
 use crate::finding::{Level, Outcome, Site, Subject};
 use crate::kernel::exceptions::Fact;
@@ -24,7 +25,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (index, ops) in cx.schedulers().filter(|(_, ops)| ops.form() != Form::Other) {
         let member = ops.members.iter().position(|member| member.name == "sub_cgroup_id");
         let fate = member.and_then(|at| cx.load.ops[index.0].members.get(at));
-        if ops.scalar("sub_cgroup_id") <= 1 || !matches!(fate, Some(MemberFate::Matched(_) | MemberFate::Unknown(_))) {
+        let OpsValue::Stands(cgroup @ 2..) = cx.ops_value(index, "sub_cgroup_id") else { continue };
+        if !matches!(fate, Some(MemberFate::Matched(_) | MemberFate::Unknown(_))) {
             continue;
         }
         let subject = Subject::member(cx.object, index, "sub_cgroup_id");
@@ -43,7 +45,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                 continue;
             }
         }
-        let message = format!("sub_cgroup_id is {}: attaches below a running scheduler only", ops.scalar("sub_cgroup_id"));
+        let message = format!("sub_cgroup_id is {cgroup}: attaches below a running scheduler only");
         out.found(&SUB_SCHED_WITHOUT_PARENT, subject.clone(), message)
             .errno(Errno::ENODEV)
             .help("leave it 0 in the file and let the loader set it")
