@@ -3,7 +3,8 @@
 use super::context_use::Holds;
 use super::{Context, Reached};
 use crate::finding::{Outcome, Site, Subject};
-use crate::kernel::{KernelArenaRule, Lookup};
+use crate::kernel::Lookup;
+use crate::kernel::exceptions::Fact;
 use crate::object::{Form, InsnIdx};
 
 rule! {
@@ -25,7 +26,7 @@ rule! {
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let Some(kernel) = cx.kernel else { return };
-    if kernel.has_arena_arguments() || kernel.arena_rule() == KernelArenaRule::None {
+    if !kernel.is(Fact::UnmarkedArenaArgument) {
         return;
     }
     for (index, _) in cx.schedulers().filter(|(_, ops)| ops.form() == Form::Cid) {

@@ -4,6 +4,7 @@ use super::{Context, kfunc_calls};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::kernel::Lookup;
+use crate::kernel::exceptions::Fact;
 use crate::load::ExternFate;
 use crate::object::{MapType, ProgramKind};
 
@@ -25,7 +26,7 @@ rule! {
 }
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
-    let Some(kernel) = cx.kernel.filter(|kernel| kernel.has_arena_arguments()) else { return };
+    let Some(kernel) = cx.kernel.filter(|kernel| kernel.is(Fact::ArenaArguments)) else { return };
     let object = cx.object;
     for (program, function, entry) in cx.loaded() {
         if object.maps_of(program).iter().any(|used| object[used.map].map_type == MapType::ARENA) {

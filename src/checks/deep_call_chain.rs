@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use super::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
-use crate::kernel::{Kernel, KfuncGate, Lookup};
+use crate::kernel::exceptions::Fact;
+use crate::kernel::{Kernel, Lookup};
 use crate::object::{FuncIdx, Object};
 
 rule! {
@@ -32,12 +33,12 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (program, function, _) in cx.loaded() {
         let globals = object.code_of(program).map(|(f, _)| f).filter(|&f| is_global(object, f));
         let starts: Vec<_> = std::iter::once(program).chain(globals).collect();
-        let counts_on = cx.kernel.map_or(Lookup::Found(false), counts_on);
+        let counts_on = cx.kernel.map_or(Lookup::Absent, |kernel| kernel.knows(Fact::FramesCountThroughGlobals));
         let deepest = |through_globals: bool| {
             let mut depths = HashMap::new();
             starts.iter().filter_map(|&start| frames(object, start, &mut depths, 0, through_globals)).max()
         };
-        let mut found = deepest(counts_on == Lookup::Found(true));
+        let mut found = deepest(counts_on == Lookup::Found(()));
         if let Lookup::Unknown(reason) = counts_on {
             let most = deepest(true);
             if most > Some(limit) && found <= Some(limit) {
@@ -64,23 +65,6 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         if let Some(text) = text {
             finding.quote(text);
         }
-    }
-}
-
-/// Does the count of frames go on where a global function is called. It starts again there in 7.1 and later (the
-/// verifier's kfunc filter came with that release), and did not up to 6.19. Of 7.0 nobody knows: it is the first to know
-/// which struct_ops map a program belongs to.
-fn counts_on(kernel: &Kernel<'_>) -> Lookup<bool> {
-    match kernel.kfunc_gate() {
-        Lookup::Found(KfuncGate::RunTime)
-            if kernel.function("bpf_prog_assoc_struct_ops") == Lookup::Found(()) =>
-        {
-            Lookup::Unknown(
-                "whether this kernel counts the frames below a global function with those above is not known".into(),
-            )
-        }
-        Lookup::Found(gate) => Lookup::Found(gate == KfuncGate::RunTime),
-        _ => Lookup::Found(false),
     }
 }
 

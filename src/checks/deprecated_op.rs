@@ -2,7 +2,7 @@
 
 use super::Context;
 use crate::finding::{Outcome, Site, Subject};
-use crate::kernel::{Kernel, Lookup};
+use crate::kernel::exceptions::Fact;
 
 rule! {
     /// A callback that the kernel has deprecated.
@@ -17,9 +17,7 @@ rule! {
 }
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
-    // The kfunc that takes the place of what only cpu_release might call came with the warning.
-    let successor = |kernel: &Kernel<'_>| kernel.function("scx_bpf_reenqueue_local___v2") == Lookup::Found(());
-    if !cx.kernel.is_none_or(successor) {
+    if !cx.kernel.is_none_or(|kernel| kernel.is(Fact::CpuReleaseDeprecated)) {
         return;
     }
     for (index, ops) in cx.schedulers() {

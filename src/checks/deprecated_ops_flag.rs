@@ -3,6 +3,7 @@
 use super::Context;
 use crate::finding::{Outcome, Site, Subject};
 use crate::kernel::Lookup;
+use crate::kernel::exceptions::Fact;
 
 rule! {
     /// A flag of the scheduler that does nothing any more.
@@ -21,18 +22,14 @@ rule! {
 }
 
 const HAS_CGROUP_WEIGHT: u64 = 1 << 16;
-/// Came with the deprecation: 6.12 lacks it, which still heeds the other.
-const BUILTIN_IDLE_PER_NODE: u64 = 1 << 6;
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
-    let Some(Lookup::Found(all)) = cx.kernel.map(|kernel| kernel.ops_flags()) else { return };
-    if all & HAS_CGROUP_WEIGHT == 0 || all & BUILTIN_IDLE_PER_NODE == 0 {
-        return;
-    }
-    for (index, ops) in cx.schedulers() {
-        let flags = ops.scalar("flags");
+    let Some(kernel) = cx.kernel.filter(|kernel| kernel.is(Fact::WeightFlagIsNoop)) else { return };
+    let Lookup::Found(all) = kernel.ops_flags() else { return };
+    for (index, _) in cx.schedulers() {
+        let flags = cx.ops_flags(index);
         // Flags that are refused warn of nothing.
-        if flags & HAS_CGROUP_WEIGHT == 0 || flags & !all != 0 {
+        if !flags.has(HAS_CGROUP_WEIGHT) || flags.set & !all != 0 {
             continue;
         }
         let message = "SCX_OPS_HAS_CGROUP_WEIGHT has no effect on this kernel";

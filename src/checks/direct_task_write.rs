@@ -6,7 +6,8 @@ use crate::errno::Errno;
 use crate::finding::{Level, Outcome, Site, Subject};
 use crate::btf::Kind;
 use crate::insn::{Class, Insn};
-use crate::kernel::{Kernel, KernelArenaRule, Lookup};
+use crate::kernel::Kernel;
+use crate::kernel::exceptions::Fact;
 use crate::load::CoreFate;
 use crate::object::{Form, FuncIdx, InsnIdx};
 use crate::reach::Base;
@@ -34,13 +35,9 @@ fn verdict(cx: &Context<'_, '_>, form: Form, field: &str) -> Option<Level> {
         "task_struct.scx.disallow" => None,
         "task_struct.scx.slice" | "task_struct.scx.dsq_vtime" => {
             let kernel = cx.kernel?;
-            let split = kernel.function("bpf_scx_cid_btf_struct_access") == Lookup::Found(());
             match form {
-                Form::Cid if split => Some(Level::Error),
-                // The kfuncs to use in its place came first (6.19); the warning with the verifier's filter (7.1).
-                _ if !split && kernel.kfunc_gate() == Lookup::Found(crate::kernel::KfuncGate::Verifier) => {
-                    Some(Level::Warning)
-                }
+                Form::Cid if kernel.is(Fact::TaskWriteRefusedInCidForm) => Some(Level::Error),
+                _ if kernel.is(Fact::TaskWriteWarns) => Some(Level::Warning),
                 _ => None,
             }
         }
@@ -164,7 +161,7 @@ fn report(cx: &Context<'_, '_>, out: &mut Outcome, program: FuncIdx, (site, at):
         .via(Site::Insn(site, at), program, "this write");
     if level == Level::Error {
         finding.errno(Errno::EACCES);
-        if cx.kernel.is_none_or(|kernel| kernel.arena_rule() != KernelArenaRule::None) {
+        if cx.kernel.is_none_or(|kernel| kernel.is(Fact::TaskWriteRefusalSpeaks)) {
             finding.quote("cannot write into ptr_task_struct");
         }
     } else {

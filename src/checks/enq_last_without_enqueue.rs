@@ -20,7 +20,7 @@ const ENQ_LAST: u64 = 1 << 1;
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (index, ops) in cx.schedulers() {
-        if ops.scalar("flags") & ENQ_LAST != 0 && ops.callback("enqueue").is_none() {
+        if cx.ops_flags(index).has(ENQ_LAST) && ops.callback("enqueue").is_none() {
             let message = "SCX_OPS_ENQ_LAST is set and enqueue is not implemented";
             out.found(&ENQ_LAST_WITHOUT_ENQUEUE, Subject::member(cx.object, index, "flags"), message)
                 .errno(Errno::EINVAL)

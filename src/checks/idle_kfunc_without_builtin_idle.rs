@@ -42,13 +42,18 @@ fn ejection(name: &str, tracked: bool, per_node: bool) -> Option<&'static str> {
 }
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
-    for (index, ops) in cx.schedulers() {
-        let flags = ops.scalar("flags");
-        let has = |name| cx.load.callbacks(index).any(|(member, _)| member == name);
-        let tracked = !has("update_idle") || flags & KEEP_BUILTIN_IDLE != 0;
-        let per_node = flags & BUILTIN_IDLE_PER_NODE != 0;
+    for (index, _) in cx.schedulers() {
+        let flags = cx.ops_flags(index);
+        let own = cx.load.callbacks(index).any(|(member, _)| member == "update_idle");
+        let eject = |name: &str, [kept, per_node]: [bool; 2]| ejection(name, !own || kept, per_node);
+        // With the flags as they are in the file, and whether it is so however user space sets the others.
+        let verdict = |name: &str| {
+            let mut texts = flags.ways([KEEP_BUILTIN_IDLE, BUILTIN_IDLE_PER_NODE]).map(|way| eject(name, way));
+            let text = texts.next()??;
+            Some((text, texts.all(|other| other == Some(text))))
+        };
         let mut seen = Vec::new();
-        // Under a loader that may set the flags, one question per kernel text, not one per call.
+        // Where user space may set flags that matter, one question per kernel text, not one per call.
         let mut open: Vec<(&str, Vec<&str>)> = Vec::new();
         for (_, program) in cx.load.callbacks(index) {
             if seen.contains(&program) {
@@ -56,15 +61,15 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             }
             seen.push(program);
             let calls = kfunc_calls::of(cx, program).into_iter();
-            let calls = calls.filter(|call| ejection(call.name, tracked, per_node).is_some());
+            let calls = calls.filter(|call| verdict(call.name).is_some());
             // Without a kernel only a strong extern is sure to be called where the object loads.
             let resolved = calls.filter(|call| match cx.kernel {
                 Some(_) => matches!(call.fate, ExternFate::Kfunc(_)),
                 None => !call.external.weak,
             });
             for (call, reached) in kfunc_calls::surest(cx, resolved.collect::<Vec<_>>()) {
-                let Some(text) = ejection(call.name, tracked, per_node) else { continue };
-                if cx.edited {
+                let Some((text, settled)) = verdict(call.name) else { continue };
+                if !settled {
                     match open.iter_mut().find(|(known, _)| *known == text) {
                         Some((_, names)) if names.contains(&call.name) => {}
                         Some((_, names)) => names.push(call.name),
@@ -99,7 +104,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                 &IDLE_KFUNC_WITHOUT_BUILTIN_IDLE,
                 Subject::struct_ops(cx.object, index),
                 format!(
-                    "flags are {flags:#x} in the file: unless user space changes them, it is ejected once it calls {} ({text})",
+                    "flags are {:#x} in the file: unless user space changes them, it is ejected once it calls {} ({text})",
+                    flags.set,
                     names.join(", ")
                 ),
             );

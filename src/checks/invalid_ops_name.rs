@@ -3,7 +3,6 @@
 use super::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
-use crate::object::Value;
 
 rule! {
     /// The scheduler's name is empty, too long or holds a character that the kernel does not take.
@@ -22,26 +21,20 @@ rule! {
 }
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
-    for (index, ops) in cx.schedulers() {
-        let bytes = match ops.member("name").map(|member| member.value) {
-            Some(Value::Bytes(bytes)) => bytes,
-            _ => &[],
+    for (index, _) in cx.schedulers() {
+        let Some((name, ends)) = cx.ops_name(index) else {
+            out.undecided(
+                &INVALID_OPS_NAME,
+                Subject::member(cx.object, index, "name"),
+                "the name is empty, which the loader may set before load",
+            );
+            continue;
         };
-        let end = bytes.iter().position(|&b| b == 0);
-        let name = &bytes[..end.unwrap_or(bytes.len())];
         let bad = name.iter().find(|&&b| !(b.is_ascii_alphanumeric() || b == b'_' || b == b'.'));
-        let problem = match (name, bad, end) {
-            ([], ..) if cx.edited => {
-                out.undecided(
-                    &INVALID_OPS_NAME,
-                    Subject::member(cx.object, index, "name"),
-                    "the name is empty, which the loader may set before load",
-                );
-                continue;
-            }
-            ([], ..) => "is empty".to_owned(),
-            (_, Some(&b), _) => format!("holds '{}'", char::from(b).escape_default()),
-            (_, None, None) => format!("fills all {} bytes, without a NUL", bytes.len()),
+        let problem = match (name, bad) {
+            ([], _) => "is empty".to_owned(),
+            (_, Some(&b)) => format!("holds '{}'", char::from(b).escape_default()),
+            _ if !ends => format!("fills all {} bytes, without a NUL", name.len()),
             _ => continue,
         };
         let shown = String::from_utf8_lossy(&name[..name.len().min(40)]);

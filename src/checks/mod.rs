@@ -303,6 +303,7 @@ mod context_use;
 mod core_uses;
 mod kfunc_calls;
 mod member_arenas;
+mod ops_values;
 mod pages;
 mod refusal;
 mod walk;

@@ -49,8 +49,6 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             if let Value::Bytes(bytes) = member.value
                 && cx.kernel.is_none()
                 && member.name == "priv"
-                // With a kernel the match against its type says so.
-                && cx.kernel.is_none()
                 && bytes.iter().any(|&b| b != 0)
             {
                 let message = "priv is not 0, expected 0: it belongs to the kernel";
@@ -61,7 +59,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                     .help("leave it out")
                     .at(Site::StructOps(index), "in this ops variable");
             }
-            let Value::Scalar(value) = member.value else { continue };
+            let Some(value) = cx.ops_value(index, member.name).known() else { continue };
             let Some((expected, errno)) = problem(member.name, value) else { continue };
             let message = format!("{} is {value}, expected {expected}", member.name);
             out.found(&OPS_VALUE_OUT_OF_RANGE, Subject::member(cx.object, index, member.name), message)

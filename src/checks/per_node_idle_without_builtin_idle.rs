@@ -22,9 +22,17 @@ const BUILTIN_IDLE_PER_NODE: u64 = 1 << 6;
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (index, ops) in cx.schedulers() {
-        let flags = ops.scalar("flags");
-        let per_node = flags & BUILTIN_IDLE_PER_NODE != 0 && flags & KEEP_BUILTIN_IDLE == 0;
+        let flags = cx.ops_flags(index);
+        let per_node = flags.has(BUILTIN_IDLE_PER_NODE) && !flags.has(KEEP_BUILTIN_IDLE);
         if let Some(update_idle) = ops.callback("update_idle").filter(|_| per_node) {
+            if !flags.lacks(KEEP_BUILTIN_IDLE) {
+                out.undecided(
+                    &PER_NODE_IDLE_WITHOUT_BUILTIN_IDLE,
+                    Subject::member(cx.object, index, "flags"),
+                    "SCX_OPS_BUILTIN_IDLE_PER_NODE is set, and update_idle switches built-in idle tracking off unless user space sets SCX_OPS_KEEP_BUILTIN_IDLE",
+                );
+                continue;
+            }
             let message = "SCX_OPS_BUILTIN_IDLE_PER_NODE is set, and update_idle switches built-in idle tracking off";
             out.found(&PER_NODE_IDLE_WITHOUT_BUILTIN_IDLE, Subject::member(cx.object, index, "flags"), message)
                 .errno(Errno::EINVAL)

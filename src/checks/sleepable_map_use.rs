@@ -23,7 +23,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (program, function, _) in cx.loaded().filter(|(_, _, entry)| entry.sleepable) {
         for at in cx.object.maps_of(program) {
             let map = &cx.object[at.map];
-            match exceptions::sleepable_map(kernel, map.map_type.0) {
+            match exceptions::sleepable_map(kernel, map.map_type) {
                 Lookup::Found(true) => continue,
                 Lookup::Unknown(reason) => {
                     out.undecided(&SLEEPABLE_MAP_USE, Subject::program(cx.object, program), reason);

@@ -7,7 +7,7 @@ use super::walk::{Sight, Walk};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::insn::{Class, Code, Insn};
-use crate::kernel::{KfuncGate, Lookup};
+use crate::kernel::exceptions::Fact;
 use crate::object::{FuncIdx, InsnIdx, Object};
 
 rule! {
@@ -111,12 +111,10 @@ fn tail_calls(code: Code<'_>) -> bool {
     code.insns().any(|(_, insn)| insn.helper() == Some(TAIL_CALL))
 }
 
-/// Does a program get a stack of its own, so that frames count singly: `dispatch` from 7.1 (the release of the verifier's
-/// kfunc filter) and `sub_caps_updated` (7.3), where sub-schedulers are compiled in. Without a kernel: on some kernel.
+/// Does a program get a stack of its own, so that frames count singly: `dispatch`, and
+/// `sub_caps_updated` where there is such a callback (7.3). Without a kernel: on some kernel.
 fn has_private_stack(cx: &Context<'_, '_>, program: FuncIdx) -> bool {
-    let has = cx.kernel.is_none_or(|kernel| {
-        kernel.has_sub_schedulers() && kernel.kfunc_gate() == Lookup::Found(KfuncGate::Verifier)
-    });
+    let has = cx.kernel.is_none_or(|kernel| kernel.is(Fact::DispatchHasOwnStack));
     let served = || {
         let mut members = cx.callbacks_of(program).into_iter().map(|(.., member)| member);
         members.any(|member| matches!(member, "dispatch" | "sub_caps_updated"))

@@ -1,9 +1,10 @@
 //! `sub-sched-in-cpu-form`.
 
 use super::Context;
+use super::ops_values::OpsValue;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
-use crate::kernel::KernelArenaRule;
+use crate::kernel::exceptions::Fact;
 use crate::object::Form;
 
 rule! {
@@ -21,12 +22,11 @@ rule! {
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let Some(kernel) = cx.kernel else { return };
-    // Both came in one release: a kernel with cid-form schedulers wants them for this.
-    if kernel.arena_rule() == KernelArenaRule::None || !kernel.has_sub_schedulers() {
+    if !kernel.is(Fact::SubSchedulersAreCidForm) || !kernel.is(Fact::SubSchedulers) {
         return;
     }
-    for (index, ops) in cx.schedulers().filter(|(_, ops)| ops.form() == Form::Cpu) {
-        if ops.scalar("sub_cgroup_id") > 1 {
+    for (index, _) in cx.schedulers().filter(|(_, ops)| ops.form() == Form::Cpu) {
+        if matches!(cx.ops_value(index, "sub_cgroup_id"), OpsValue::Stands(2..)) {
             let subject = Subject::member(cx.object, index, "sub_cgroup_id");
             out.found(&SUB_SCHED_IN_CPU_FORM, subject, "a cpu-form scheduler cannot be a sub-scheduler")
                 .errno(Errno::EINVAL)

@@ -1,9 +1,10 @@
 //! `sub-sched-without-parent`.
 
 use super::Context;
+use super::ops_values::OpsValue;
 use crate::errno::Errno;
 use crate::finding::{Level, Outcome, Site, Subject};
-use crate::kernel::KernelArenaRule;
+use crate::kernel::exceptions::Fact;
 use crate::load::MemberFate;
 use crate::object::Form;
 
@@ -24,12 +25,13 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (index, ops) in cx.schedulers().filter(|(_, ops)| ops.form() != Form::Other) {
         let member = ops.members.iter().position(|member| member.name == "sub_cgroup_id");
         let fate = member.and_then(|at| cx.load.ops[index.0].members.get(at));
-        if ops.scalar("sub_cgroup_id") <= 1 || !matches!(fate, Some(MemberFate::Matched(_) | MemberFate::Unknown(_))) {
+        let OpsValue::Stands(cgroup @ 2..) = cx.ops_value(index, "sub_cgroup_id") else { continue };
+        if !matches!(fate, Some(MemberFate::Matched(_) | MemberFate::Unknown(_))) {
             continue;
         }
         let subject = Subject::member(cx.object, index, "sub_cgroup_id");
         if let Some(kernel) = cx.kernel {
-            if !kernel.has_sub_schedulers() {
+            if !kernel.is(Fact::SubSchedulers) {
                 let message = "sub_cgroup_id is set, and the kernel has no sub-schedulers (CONFIG_EXT_SUB_SCHED)";
                 out.found(&SUB_SCHED_WITHOUT_PARENT, subject, message)
                     .level(Level::Error)
@@ -38,12 +40,12 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                     .at(Site::StructOps(index), "in this ops variable");
                 continue;
             }
-            // From 7.2 on another rule refuses cpu-form.
-            if ops.form() == Form::Cpu && kernel.arena_rule() != KernelArenaRule::None {
+            // Where another rule refuses cpu-form.
+            if ops.form() == Form::Cpu && kernel.is(Fact::SubSchedulersAreCidForm) {
                 continue;
             }
         }
-        let message = format!("sub_cgroup_id is {}: attaches below a running scheduler only", ops.scalar("sub_cgroup_id"));
+        let message = format!("sub_cgroup_id is {cgroup}: attaches below a running scheduler only");
         out.found(&SUB_SCHED_WITHOUT_PARENT, subject.clone(), message)
             .errno(Errno::ENODEV)
             .help("leave it 0 in the file and let the loader set it")

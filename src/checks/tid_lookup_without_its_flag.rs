@@ -1,9 +1,10 @@
 //! `tid-lookup-without-its-flag`.
 
+use super::ops_values::OpsValue;
 use super::{Context, Reached, kfunc_calls};
 use crate::finding::{Outcome, Subject};
 use crate::load::ExternFate;
-use crate::object::StructOps;
+use crate::object::OpsIdx;
 
 rule! {
     /// Looks a task up by its number, which the scheduler has not asked the kernel to keep.
@@ -24,13 +25,18 @@ rule! {
 
 const TID_TO_TASK: u64 = 1 << 8;
 
-/// A root scheduler without the flag.
-fn lacks_table(ops: &StructOps<'_>) -> bool {
-    ops.scalar("flags") & TID_TO_TASK == 0 && ops.scalar("sub_cgroup_id") <= 1
+/// Is it a root scheduler without the flag, by what is in the file: surely so, or unless user space changes that.
+fn lacks_table(cx: &Context<'_, '_>, ops: OpsIdx) -> Option<bool> {
+    let (flags, cgroup) = (cx.ops_flags(ops), cx.ops_value(ops, "sub_cgroup_id"));
+    if flags.has(TID_TO_TASK) || matches!(cgroup, OpsValue::Stands(2..)) {
+        return None;
+    }
+    Some(flags.lacks(TID_TO_TASK) && cgroup.known().is_some())
 }
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
-    for (index, _) in cx.schedulers().filter(|(_, ops)| lacks_table(ops)) {
+    for (index, _) in cx.schedulers() {
+        let Some(lacks) = lacks_table(cx, index) else { continue };
         let mut seen = Vec::new();
         for (_, program) in cx.load.callbacks(index) {
             if seen.contains(&program) {
@@ -47,7 +53,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             for (call, reached) in kfunc_calls::surest(cx, calls) {
                 let subject = Subject::program(cx.object, program);
                 let sure = cx.is_unavoidable(program, call.function, call.insn);
-                if reached == Reached::Possible || !sure || cx.edited {
+                if reached == Reached::Possible || !sure || !lacks {
                     out.undecided(&TID_LOOKUP_WITHOUT_ITS_FLAG, subject, "looks a task up by its number, which would get the scheduler ejected with its flags as they are in the file");
                     continue;
                 }

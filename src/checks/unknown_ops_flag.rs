@@ -24,7 +24,8 @@ const ALL_FLAGS: [u64; 4] = [0x1_000f, 0x1_007f, 0xff, 0x1ff];
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (index, ops) in cx.schedulers() {
-        let flags = ops.scalar("flags");
+        // Those that are set in the file stay set, under every loader.
+        let flags = cx.ops_flags(index).set;
         let subject = Subject::member(cx.object, index, "flags");
         let problem = match cx.kernel.map(Kernel::ops_flags) {
             Some(Lookup::Found(all)) if flags & !all == 0 => continue,

@@ -1,11 +1,11 @@
 //! `unsupported-arena-access`.
 
 use super::Context;
-use crate::btf::Kind;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::insn::{Class, Insn};
-use crate::kernel::{Kernel, Lookup};
+use crate::kernel::Lookup;
+use crate::kernel::exceptions::Fact;
 use crate::object::InsnIdx;
 use crate::reach::Base;
 
@@ -36,26 +36,16 @@ fn fetches_bits(insn: Insn) -> bool {
     insn.class() == Class::Stx && insn.code & 0xe0 == 0xc0 && matches!(insn.imm, 0x41 | 0x51 | 0xa1)
 }
 
-/// Sign extension from arenas came with 6.18, as this kfunc did; whoever has BPF programs has it.
-fn extension(kernel: &Kernel<'_>) -> Lookup<()> {
-    kernel.function("bpf_strcasecmp")
-}
-
-/// Whether the kernel is for x86-64, by how its registers are called.
-fn is_x86_64(kernel: &Kernel<'_>) -> bool {
-    kernel.find("pt_regs", Kind::Struct).is_some_and(|regs| kernel.member(regs, "r15").is_some())
-}
-
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let Some(kernel) = cx.kernel else { return };
-    let known = extension(kernel);
+    let known = kernel.knows(Fact::SignExtendingArenaLoads);
     for (program, function, _) in cx.loaded() {
         let mut candidates = cx.object.code_of(program).flat_map(|(function, code)| {
             let insns = code.code.insns().filter(|(_, insn)| extends_sign(*insn) || fetches_bits(*insn));
             insns.map(move |(at, insn)| (function, InsnIdx(at), insn))
         });
         let found = candidates.find(|&(function, at, insn)| {
-            let refused = if extends_sign(insn) { known != Lookup::Found(()) } else { is_x86_64(kernel) };
+            let refused = if extends_sign(insn) { known != Lookup::Found(()) } else { kernel.is(Fact::X86_64) };
             refused && cx.analysis.program(program).base(function, at) == Some(Base::Arena)
         });
         let Some((site, at, insn)) = found else { continue };

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::Failure;
 use crate::btf::{Btf, Kind};
+use crate::kernel::exceptions::Fact;
 use crate::kernel::{Home, Kernel, KernelArenaRule, Kfunc, KfuncGate, snapshot, target};
 
 #[derive(Debug, Subcommand)]
@@ -118,7 +119,7 @@ fn describe(kernel: &Kernel<'_>, cut: Option<&snapshot::Cut>) -> Info {
         kconfig: kernel.kconfig.is_some(),
         sched_ext: kernel.has_sched_ext(),
         cid_form: kernel.arena_rule() != KernelArenaRule::None,
-        sub_schedulers: kernel.has_sub_schedulers(),
+        sub_schedulers: kernel.is(Fact::SubSchedulers),
         arena_rule: kernel.arena_rule().as_str(),
         kfunc_gate: kernel.kfunc_gate().found().map(|gate| match gate {
             KfuncGate::RunTime => "run time",

@@ -1,13 +1,13 @@
 //! Which callback may call which kfunc of sched_ext.
 //!
 //! The id sets and their flags are data of the kernel image, not of its BTF. A kfunc kept its set from
-//! release to release but for those noted here; whether a kernel has it at all, and how it keeps to
-//! the sets, its BTF tells. Sources: `scx_kfunc_ids_*` in kernel/sched/ext*.c (6.12, 6.17, 6.18, 6.19,
+//! release to release; whether a kernel has it at all, its BTF tells, and how it keeps to the sets, the
+//! table of [`super::exceptions`]. Sources: `scx_kfunc_ids_*` in kernel/sched/ext*.c (6.12, 6.17, 6.18, 6.19,
 //! 7.1, 7.2, 7.3), the sets in the images of 6.16 and 7.0, `scx_kfunc_context_filter` (7.1 to 7.3) and
 //! `scx_kf_allowed` (6.12 to 7.0).
 
+use super::exceptions::{BUILTIN_IDLE_KFUNCS, Fact};
 use super::{Kernel, KfuncGate, Lookup, Reason, cpu_name};
-use crate::btf::Kind;
 use crate::object::Form;
 
 /// The sets of kfuncs, as bits.
@@ -167,31 +167,18 @@ pub fn is_known(kfunc: &str) -> bool {
 /// known.
 pub fn must_sleep(kernel: Option<&Kernel<'_>>, kfunc: &str) -> Option<bool> {
     if matches!(kfunc, "bpf_arena_alloc_pages" | "bpf_arena_free_pages" | "bpf_arena_reserve_pages") {
-        // 7.0 brought a variant for programs that may not sleep, which the verifier puts in their place (seen in guests:
-        // 6.18 refuses, 7.1 does not).
-        // It stands beside them in arena.c, so that a small configuration has both or neither.
-        let strict =
-            |kernel: &Kernel<'_>| kernel.function("bpf_arena_alloc_pages_non_sleepable") != Lookup::Found(());
-        return Some(kernel.is_some_and(strict));
+        return match kernel.map(|kernel| kernel.knows(Fact::ArenaPagesWithoutSleep)) {
+            None | Some(Lookup::Found(())) => Some(false),
+            Some(Lookup::Absent) => Some(true),
+            Some(Lookup::Unknown(_)) => None,
+        };
     }
     entry(kfunc).map(|sets| sets & SLEEPABLE != 0)
 }
 
 /// Does it ask the idle tracking of the kernel itself (`check_builtin_idle_enabled`).
 pub fn needs_builtin_idle(kfunc: &str) -> bool {
-    matches!(
-        kfunc,
-        "scx_bpf_select_cpu_dfl"
-            | "scx_bpf_select_cpu_and"
-            | "__scx_bpf_select_cpu_and"
-            | "scx_bpf_pick_idle_cpu"
-            | "scx_bpf_pick_idle_cpu_node"
-            | "scx_bpf_test_and_clear_cpu_idle"
-            | "scx_bpf_get_idle_cpumask"
-            | "scx_bpf_get_idle_cpumask_node"
-            | "scx_bpf_get_idle_smtmask"
-            | "scx_bpf_get_idle_smtmask_node"
-    )
+    BUILTIN_IDLE_KFUNCS.names.contains(&kfunc)
 }
 
 /// What comes of a call to a kfunc that the kernel has.
@@ -228,8 +215,7 @@ pub fn permission(kernel: &Kernel<'_>, kfunc: &str, caller: Caller<'_>) -> Permi
 fn filtered(kernel: &Kernel<'_>, sets: u16, caller: Caller<'_>) -> Permission {
     let has = |set: u16| sets & set != 0;
     let grant = |yes| if yes { Permission::Granted } else { Permission::Refused };
-    // The filter of 7.2 does not know the cid set; that of 7.3, which has ops.init_cids, does.
-    let cid_known = kernel.has_init_cids();
+    let cid_known = kernel.is(Fact::FilterKnowsCidKfuncs);
     match caller {
         Caller::Other => Permission::Refused,
         _ if has(CID) && !cid_known => Permission::Granted,
@@ -238,7 +224,7 @@ fn filtered(kernel: &Kernel<'_>, sets: u16, caller: Caller<'_>) -> Permission {
         Caller::OtherStructOps => Permission::Refused,
         Caller::Op { form: Form::Cid, .. } if has(CPU_ONLY) => Permission::CpuOnly,
         Caller::Op { .. } if has(ANY | IDLE | CID) => Permission::Granted,
-        Caller::Op { member, .. } => grant(has(permitted(member, cid_known))),
+        Caller::Op { member, .. } => grant(has(permitted(member, kernel.is(Fact::InitCids)))),
     }
 }
 
@@ -285,8 +271,7 @@ mod mask {
 fn masked(kernel: &Kernel<'_>, kfunc: &str, sets: u16, caller: Caller<'_>) -> Permission {
     let has = |set: u16| sets & set != 0;
     let grant = |yes| if yes { Permission::Granted } else { Permission::Refused };
-    // From 6.16 to 7.0 the select_cpu kfuncs stood in the idle set.
-    let later = kernel.find("scx_bpf_select_cpu_and", Kind::Func).is_some();
+    let later = kernel.is(Fact::SelectCpuKfuncsAreIdle);
     let idle = has(IDLE) || has(SELECT_CPU) && later;
     match caller {
         Caller::Other => return Permission::Refused,

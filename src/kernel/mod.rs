@@ -55,6 +55,17 @@ impl<T> Lookup<T> {
     }
 }
 
+impl Lookup<()> {
+    /// Whether it is there, for those who ask yes or no: absence is an answer too.
+    pub fn holds(self) -> Lookup<bool> {
+        match self {
+            Self::Found(()) => Lookup::Found(true),
+            Self::Absent => Lookup::Found(false),
+            Self::Unknown(reason) => Lookup::Unknown(reason),
+        }
+    }
+}
+
 /// Where a target comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
@@ -359,7 +370,7 @@ impl<'d> Kernel<'d> {
                     "the kernel's prototype of the function was cut from this snapshot".into(),
                 );
             }
-            if !self.modules.is_known() && MODULE_KFUNCS.iter().any(|start| name.starts_with(start)) {
+            if !self.modules.is_known() && exceptions::is_module_kfunc(name) {
                 return Lookup::Unknown(
                     "modules register such kfuncs, and modules' types are not known".into(),
                 );
@@ -418,32 +429,9 @@ impl<'d> Kernel<'d> {
         self.arena_rule
     }
 
-    fn read_arena_rule(&self) -> KernelArenaRule {
-        if self.find("bpf_struct_ops_sched_ext_ops_cid", Kind::Struct).is_none() {
-            return KernelArenaRule::None;
-        }
-        match self.map_flag("BPF_F_ARENA_MAP_ALWAYS") {
-            Some(bit) => KernelArenaRule::Always(bit),
-            None => KernelArenaRule::One,
-        }
-    }
-
     /// The value of a map flag. The flags stand in an anonymous enum, the same that holds `BPF_F_NO_PREALLOC`.
     pub fn map_flag(&self, name: &str) -> Option<u32> {
         self.any_enumerator(name).and_then(|value| u32::try_from(value).ok())
-    }
-
-    /// How it keeps kfuncs to the callbacks that may call them.
-    pub fn kfunc_gate(&self) -> Lookup<KfuncGate> {
-        if self.function("scx_kfunc_context_filter") == Lookup::Found(()) {
-            Lookup::Found(KfuncGate::Verifier)
-        } else if self.find("scx_kf_mask", Kind::Enum).is_some() {
-            Lookup::Found(KfuncGate::RunTime)
-        } else {
-            Lookup::Unknown(
-                "the kernel's BTF has neither scx_kfunc_context_filter nor enum scx_kf_mask".into(),
-            )
-        }
     }
 
     /// Ops flags that it takes (`SCX_OPS_ALL_FLAGS`).
@@ -486,22 +474,6 @@ impl<'d> Kernel<'d> {
             Some(PCPU_MIN_UNIT_SIZE.saturating_sub(header) / entry)
         };
         limit().map_or(Lookup::Unknown("the kernel's BTF has no scx_dsp_buf_ent".into()), Lookup::Found)
-    }
-
-    /// Sub-schedulers are compiled in (CONFIG_EXT_SUB_SCHED).
-    pub fn has_sub_schedulers(&self) -> bool {
-        self.find("sched_ext_ops__sub_attach", Kind::Func).is_some()
-    }
-
-    /// Schedulers have a callback that lays out cids (7.3).
-    pub fn has_init_cids(&self) -> bool {
-        let ops = self.find("sched_ext_ops", Kind::Struct);
-        ops.is_some_and(|id| self.member(id, "init_cids").is_some())
-    }
-
-    /// Arguments that are arena addresses are marked (`__arena` parameters; 7.3).
-    pub fn has_arena_arguments(&self) -> bool {
-        self.function("bpf_jit_supports_arena_args") == Lookup::Found(())
     }
 
     /// The member of a struct or union by name, at top level.
@@ -588,20 +560,6 @@ fn spelling(btf: &Btf<'_>, id: TypeId) -> String {
     }
     format!("?{suffix}")
 }
-
-/// Starts of names of kfuncs that modules register, as most configurations build them: connection tracking, xfrm, fou,
-/// HID and crypto (register_btf_kfunc_id_set in net/netfilter, net/xfrm, net/ipv4, drivers/hid, kernel/bpf/crypto.c).
-const MODULE_KFUNCS: [&str; 9] = [
-    "bpf_ct_",
-    "bpf_skb_ct_",
-    "bpf_xdp_ct_",
-    "bpf_xdp_get_xfrm_state",
-    "bpf_xdp_xfrm_state_release",
-    "bpf_skb_set_fou_encap",
-    "bpf_skb_get_fou_encap",
-    "hid_bpf_",
-    "bpf_testmod_",
-];
 
 /// A name that only this scheduler class uses: there a BTF is whole, whatever the configuration.
 fn is_own_surface(name: &str) -> bool {

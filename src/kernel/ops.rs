@@ -1,6 +1,7 @@
 //! The struct_ops types of a kernel, member by member.
 
-use super::{Kernel, Lookup, exceptions};
+use super::exceptions::{self, Fact};
+use super::{Kernel, Lookup};
 use crate::btf::{Kind, TypeId};
 
 /// A struct_ops type of a kernel.
@@ -100,9 +101,11 @@ impl OpsMember<'_> {
 
     /// The argument that may be NULL, if any; 0 is the first.
     pub fn nullable_argument(&self, kernel: &Kernel<'_>) -> Option<usize> {
-        // Before the stubs had names, `set_arg_maybe_null` named the two members (6.12).
-        let by_name = || matches!(self.name, "dispatch" | "yield").then_some(1);
-        if self.stub.is_some() { self.marked(kernel, "__nullable") } else { by_name() }
+        if self.stub.is_some() {
+            return self.marked(kernel, "__nullable");
+        }
+        let by_name = matches!(self.name, "dispatch" | "yield") && kernel.is(Fact::NullableByMember);
+        by_name.then_some(1)
     }
 
     /// The argument that is an arena address, if any; 0 is the first.

@@ -405,3 +405,30 @@ fn no_false_alarm_on_objects_that_worked() {
     }
     assert!(wrong.is_empty(), "{wrong:?}");
 }
+
+/// A value that is not in the file is the loader's to set: what follows from its absence is an error without a loader of scx,
+/// and open with one.
+#[test]
+fn what_the_loader_may_set_is_open() {
+    let mut count = 0;
+    for path in fixture_objects() {
+        let Some((rule, _)) =
+            name(&path).split_once("__near_scx.").map(|(rule, rest)| (rule.to_owned(), rest))
+        else {
+            continue;
+        };
+        let data = std::fs::read(&path).unwrap();
+        let object = Object::open(&data, &rule).unwrap();
+        let says = |loader| {
+            let outcome = checks::check(&object, &Options::default().loader(loader));
+            let found =
+                outcome.findings.iter().any(|found| found.rule.name == rule && found.level == Level::Error);
+            (found, outcome.undecided.iter().any(|open| open.rule.name == rule))
+        };
+        assert_eq!(says(Loader::Plain), (true, false), "{rule}, plain");
+        assert_eq!(says(Loader::Scx), (false, true), "{rule}, scx");
+        assert_eq!(says(Loader::Auto), (false, true), "{rule}, auto");
+        count += 1;
+    }
+    assert!(count >= 5, "{count} fixtures");
+}
