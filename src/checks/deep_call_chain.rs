@@ -14,7 +14,8 @@ rule! {
     ///
     /// ## Why it matters
     /// The verifier follows 8 frames up to kernel 7.1 and 16 from 7.2; a call to a global function starts the count again from 7.1. Without a
-    /// kernel this fires where every kernel refuses: more than 16 frames of static functions in a row.
+    /// kernel this fires where every kernel refuses: more than 16 frames of static functions in a row, or a recursion of them. A recursion
+    /// through global functions is refused from 7.1.
     /// ## Fix
     /// Flatten the chain, or let functions be inlined.
     /// ## Sources
@@ -39,32 +40,39 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             starts.iter().filter_map(|&start| frames(object, start, &mut depths, 0, through_globals)).max()
         };
         let mut found = deepest(counts_on == Lookup::Found(()));
-        if let Lookup::Unknown(reason) = counts_on {
+        if let Lookup::Unknown(reason) = &counts_on {
             let most = deepest(true);
             if most > Some(limit) && found <= Some(limit) {
-                out.undecided(&DEEP_CALL_CHAIN, Subject::program(object, program), reason);
+                out.undecided(&DEEP_CALL_CHAIN, Subject::program(object, program), reason.clone());
                 found = None;
             }
         }
-        let deepest = found;
-        let (message, text) = match deepest {
-            Some(frames) if frames > CYCLE => {
-                (format!("program '{}' calls a function recursively", function.name), None)
-            }
-            Some(frames) if frames > limit => (
-                format!("program '{}' calls {frames} frames deep, the verifier takes {limit}", function.name),
-                Some(format!("the call stack of {} frames is too deep", limit + 1)),
-            ),
-            _ => continue,
+        // Kernels that count anew below a global function look for recursion before, and through any function.
+        let forbids_recursion = cx.kernel.is_some() && counts_on == Lookup::Absent;
+        if forbids_recursion && deepest(true) > Some(CYCLE) {
+            found = Some(CYCLE + 1);
+        }
+        let Some(frames) = found.filter(|frames| *frames > limit) else { continue };
+        let recurses = frames > CYCLE;
+        let message = if recurses {
+            format!("program '{}' calls a function recursively", function.name)
+        } else {
+            format!("program '{}' calls {frames} frames deep, the verifier takes {limit}", function.name)
         };
-        let finding = out
-            .found(&DEEP_CALL_CHAIN, Subject::program(object, program), message)
-            .errno(Errno::E2BIG)
+        let (errno, text) = if recurses && forbids_recursion {
+            (Errno::EINVAL, "recursive call from".to_owned())
+        } else if deepest(false) > Some(limit) {
+            // Along static functions the verifier itself walks into the frame that is too many.
+            (Errno::E2BIG, format!("the call stack of {} frames is too deep", limit + 1))
+        } else {
+            // The chain through global ones is only counted.
+            (Errno::E2BIG, format!("the call stack of {limit} frames is too deep !"))
+        };
+        out.found(&DEEP_CALL_CHAIN, Subject::program(object, program), message)
+            .errno(errno)
+            .quote(text)
             .help("flatten the chain, or let functions be inlined")
             .at(Site::Function(program), "this program");
-        if let Some(text) = text {
-            finding.quote(text);
-        }
     }
 }
 

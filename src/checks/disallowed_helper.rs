@@ -12,7 +12,8 @@ rule! {
     ///
     /// ## Why it matters
     /// sched_ext offers the helpers of `bpf_base_func_proto` and task storage. Others, for instance `bpf_perf_event_output` or
-    /// `bpf_d_path`, are refused by the verifier where it comes to the call.
+    /// `bpf_d_path`, are refused by the verifier where it comes to the call, and so is `bpf_copy_from_user`, which may sleep, in a program
+    /// that may not (`SEC("struct_ops.s/...")` programs may).
     /// ## Fix
     /// Use a kfunc or a ring buffer, or move the call into a tracing program.
     /// ## Sources
@@ -27,6 +28,9 @@ const ALLOWED: [i32; 74] = [
     175, 176, 177, 180, 181, 182, 191, 194, 195, 197, 198, 199, 200, 201, 202, 203, 208, 209, 210, 211,
 ];
 
+/// Those that may sleep: `bpf_copy_from_user`, `bpf_copy_from_user_task`.
+const SLEEPING: [i32; 2] = [148, 191];
+
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let object = cx.object;
     for (program, function, entry) in object.programs() {
@@ -38,14 +42,28 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         let offered = |id| {
             ALLOWED.contains(&id) && cx.kernel.is_none_or(|kernel| exceptions::offers_helper(kernel, id))
         };
-        let refused = |insn: Insn| insn.helper().is_some_and(|id| (1..=211).contains(&id) && !offered(id));
+        let sleeps = |id| SLEEPING.contains(&id) && !entry.sleepable;
+        let refused =
+            |insn: Insn| insn.helper().is_some_and(|id| (1..=211).contains(&id) && (!offered(id) || sleeps(id)));
         match Walk::new(cx, program).first(refused) {
             Sight::Certain(site, insn) => {
                 let id = object[site].code.get(insn.0).map_or(0, |insn| insn.imm);
-                let message = format!("program '{}' calls helper #{id}, which sched_ext does not offer", function.name);
+                let why = if sleeps(id) && offered(id) {
+                    "which may sleep, and the program may not"
+                } else {
+                    "which sched_ext does not offer"
+                };
+                let message = format!("program '{}' calls helper #{id}, {why}", function.name);
+                let name = cx.kernel.and_then(|kernel| kernel.helper_name(id));
+                let helper = name.map_or_else(String::new, |name| format!(" {name}#{id}"));
                 out.found(&DISALLOWED_HELPER, subject, message)
                     .errno(Errno::EINVAL)
-                    .quote(format!("program of this type cannot use helper #{id}"))
+                    .quote(if sleeps(id) && offered(id) {
+                        // Older kernels do not name it.
+                        "in a non-sleepable prog".to_owned()
+                    } else {
+                        format!("program of this type cannot use helper{helper}")
+                    })
                     .help("use a kfunc or a ring buffer, or move the call into a tracing program")
                     .via(Site::Insn(site, insn), program, "this call");
             }

@@ -28,10 +28,11 @@ const BUILTIN_IDLE_PER_NODE: u64 = 1 << 6;
 /// The words with which the kernel ejects a scheduler of these flags that calls the kfunc.
 fn ejection(name: &str, tracked: bool, per_node: bool) -> Option<&'static str> {
     match name {
-        _ if needs_builtin_idle(name) && !tracked => Some("built-in idle tracking is disabled"),
+        // The node is looked at first.
         _ if name.ends_with("_node") && needs_builtin_idle(name) && !per_node => {
             Some("per-node idle tracking is disabled")
         }
+        _ if needs_builtin_idle(name) && !tracked => Some("built-in idle tracking is disabled"),
         "scx_bpf_pick_any_cpu_node" if !per_node => Some("per-node idle tracking is disabled"),
         "scx_bpf_get_idle_cpumask" | "scx_bpf_get_idle_smtmask" if per_node => {
             Some("SCX_OPS_BUILTIN_IDLE_PER_NODE enabled")

@@ -49,9 +49,19 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for found in member_arenas::of(cx) {
         for &arena in &found.arenas {
             let map = &object[arena];
-            if (1..4).contains(&map.max_entries) && problem(map, cx.arena_flag()).is_none() {
+            // Globals lie in pages of their own, which are taken before the kernel asks.
+            let globals = object.arena_globals.div_ceil(PAGE_SIZE);
+            let left = u64::from(map.max_entries).checked_sub(globals);
+            if map.max_entries > 0
+                && left.is_some_and(|left| left < 4)
+                && problem(map, cx.arena_flag()).is_none()
+            {
+                let taken = match globals {
+                    0 => String::new(),
+                    _ => format!(", {globals} of them taken by globals,"),
+                };
                 let message = format!(
-                    "arena '{}' of {} pages is too small for cid-form scheduler '{}': the kernel takes at least 4",
+                    "arena '{}' of {} pages{taken} is too small for cid-form scheduler '{}': the kernel takes at least 4",
                     map.name, map.max_entries, found.name
                 );
                 out.found(&INVALID_ARENA_DEFINITION, Subject::struct_ops(object, found.ops), message)

@@ -17,7 +17,7 @@ rule! {
     /// Correct the definition in `SEC(".maps")`.
     /// ## Sources
     /// libbpf `parse_btf_map_def`; kernel `array_map_alloc_check`, `htab_map_alloc_check`, `ringbuf_map_alloc`,
-    /// `queue_stack_map_alloc_check`, `bpf_local_storage_map_alloc_check`.
+    /// `queue_stack_map_alloc_check`, `map_create` (map_extra), `bpf_local_storage_map_alloc_check`.
     pub INVALID_MAP_DEFINITION: "invalid-map-definition", family: Map, level: Error, phase: Load, since: "0.1.0";
 }
 
@@ -51,6 +51,9 @@ fn problem(map: &Map<'_>) -> Option<(String, bool)> {
     let name = ty.name()?;
     let no_entries = map.max_entries == 0;
     let wrong = |what: &str, got: u32, expected: &str| Some((format!("{what} {got}, {name} needs {expected}"), false));
+    if map.map_extra != 0 && !matches!(ty, MapType::ARENA | MapType::BLOOM_FILTER | MapType::RHASH) {
+        return Some((format!("map_extra {:#x}, {name} takes none", map.map_extra), false));
+    }
     match ty {
         MapType::ARRAY | MapType::PERCPU_ARRAY | MapType::PROG_ARRAY | MapType::ARRAY_OF_MAPS => {
             if map.key_size != 4 {

@@ -32,7 +32,7 @@ const LOCAL_ON: u64 = 3 << 62;
 /// Registers of the DSQ and of the flags.
 fn registers(kfunc: &str) -> Option<(u8, u8)> {
     match kfunc {
-        "scx_bpf_dsq_insert" | "scx_bpf_dispatch" => Some((2, 4)),
+        "scx_bpf_dsq_insert" | "scx_bpf_dsq_insert___v2" | "scx_bpf_dispatch" => Some((2, 4)),
         "scx_bpf_dsq_insert_vtime" | "scx_bpf_dispatch_vtime" => Some((2, 5)),
         _ => None,
     }

@@ -11,7 +11,7 @@ rule! {
     ///
     /// ## Why it matters
     /// `timeout_ms` may be 30000 at most; `dispatch_max_batch` must fit a per-CPU buffer; `rescue_bandwidth_ppt` may be 250 at most or
-    /// 0xffffffff, `rescue_quantum_us` 1000 to 100000 (0 stands for the default); `priv` belongs to the kernel, and libbpf refuses any other
+    /// 0xffffffff, `rescue_quantum_us` 1000 to 100000 (0 stands for the default); a buffer of `exit_dump_len` bytes is allocated; `priv` belongs to the kernel, and libbpf refuses any other
     /// value than 0 when it loads the object.
     /// ## Fix
     /// Choose a value in range, or 0 for the default.
@@ -32,6 +32,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             ("timeout_ms", 30_001..) => Some(("at most 30000".to_owned(), Errno::E2BIG)),
             ("dispatch_max_batch", 0x8000_0000..) => Some((format!("at most {batch}"), Errno::E2BIG)),
             ("dispatch_max_batch", value) if value > batch => Some((format!("at most {batch}"), Errno::ENOMEM)),
+            // Larger than any allocation of the kernel's (`kvzalloc`, INT_MAX).
+            ("exit_dump_len", 0x8000_0000..) => Some(("at most 2147483647".to_owned(), Errno::ENOMEM)),
             ("rescue_bandwidth_ppt", 0xffff_ffff) => None,
             ("rescue_bandwidth_ppt", 251..) => Some(("at most 250, or 0xffffffff".to_owned(), Errno::E2BIG)),
             ("rescue_quantum_us", 100_001..) => Some(("at most 100000".to_owned(), Errno::E2BIG)),

@@ -3,6 +3,7 @@
 use super::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
+use crate::kernel::{Kernel, Lookup};
 
 rule! {
     /// SCX_OPS_BUILTIN_IDLE_PER_NODE is set and built-in idle tracking is off.
@@ -21,6 +22,11 @@ const KEEP_BUILTIN_IDLE: u64 = 1 << 0;
 const BUILTIN_IDLE_PER_NODE: u64 = 1 << 6;
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
+    // A kernel that does not know the flag says so.
+    let known = cx.kernel.map(Kernel::ops_flags);
+    if matches!(known, Some(Lookup::Found(all)) if all & BUILTIN_IDLE_PER_NODE == 0) {
+        return;
+    }
     for (index, ops) in cx.schedulers() {
         let flags = cx.ops_flags(index);
         let per_node = flags.has(BUILTIN_IDLE_PER_NODE) && !flags.has(KEEP_BUILTIN_IDLE);

@@ -28,8 +28,9 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (index, _) in cx.schedulers().filter(|(_, ops)| ops.form() == Form::Cpu) {
         if matches!(cx.ops_value(index, "sub_cgroup_id"), OpsValue::Stands(2..)) {
             let subject = Subject::member(cx.object, index, "sub_cgroup_id");
-            out.found(&SUB_SCHED_IN_CPU_FORM, subject, "a cpu-form scheduler cannot be a sub-scheduler")
-                .errno(Errno::EINVAL)
+            let message = "a cpu-form scheduler cannot be a sub-scheduler, and without a root scheduler none can be one";
+            out.found(&SUB_SCHED_IN_CPU_FORM, subject, message)
+                .errno(Errno::ENODEV)
                 .quote("sub-sched requires cid-form struct_ops")
                 .help("write a cid-form scheduler, or clear sub_cgroup_id")
                 .at(Site::StructOps(index), "in this ops variable");

@@ -434,6 +434,14 @@ impl<'d> Kernel<'d> {
         self.any_enumerator(name).and_then(|value| u32::try_from(value).ok())
     }
 
+    /// The name of a helper as the verifier prints it, out of `enum bpf_func_id`.
+    pub fn helper_name(&self, helper: i32) -> Option<String> {
+        let id = self.find("bpf_func_id", Kind::Enum)?;
+        let values = self.btf.get(id)?.enumerators()?;
+        let value = values.values().find(|value| i64::from(helper) == value.value as i64)?;
+        Some(format!("bpf_{}", self.btf.str(value.name).strip_prefix("BPF_FUNC_")?))
+    }
+
     /// Ops flags that it takes (`SCX_OPS_ALL_FLAGS`).
     pub fn ops_flags(&self) -> Lookup<u64> {
         self.enumerator("scx_ops_flags", "SCX_OPS_ALL_FLAGS")
