@@ -31,7 +31,6 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             let message = "a cpu-form scheduler cannot be a sub-scheduler, and without a root scheduler none can be one";
             out.found(&SUB_SCHED_IN_CPU_FORM, subject, message)
                 .errno(Errno::ENODEV)
-                .quote("sub-sched requires cid-form struct_ops")
                 .help("write a cid-form scheduler, or clear sub_cgroup_id")
                 .at(Site::StructOps(index), "in this ops variable");
         }
