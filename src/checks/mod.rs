@@ -371,6 +371,7 @@ registry! {
     direct_task_write: DIRECT_TASK_WRITE,
     too_many_maps: TOO_MANY_MAPS,
     too_many_kfuncs: TOO_MANY_KFUNCS,
+    nullable_result_dereference: NULLABLE_RESULT_DEREFERENCE,
     missing_kfunc: MISSING_KFUNC,
     mismatched_kfunc: MISMATCHED_KFUNC,
     unguarded_weak_kfunc: UNGUARDED_WEAK_KFUNC,

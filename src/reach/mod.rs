@@ -58,6 +58,11 @@ pub enum Base {
     },
 }
 
+/// May a kfunc return NULL in place of an object, so that the verifier wants a test (`KF_RET_NULL`, as far as known here).
+pub fn may_return_null(kfunc: &str) -> bool {
+    model::kfunc_returns(crate::btf::essential_name(kfunc)) == Some(model::Returns::ObjectOrNull)
+}
+
 /// What is known of an extern before the program runs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum ExternFact {

@@ -122,7 +122,12 @@ pub(super) fn kfunc_returns(name: &str) -> Option<Returns> {
         | "bpf_obj_new_impl"
         | "bpf_percpu_obj_new_impl"
         | "bpf_obj_new"
-        | "bpf_percpu_obj_new" => Some(Returns::ObjectOrNull),
+        | "bpf_percpu_obj_new"
+        | "scx_bpf_cid_curr"
+        | "scx_bpf_cpu_curr"
+        | "scx_bpf_dsq_peek"
+        | "scx_bpf_locked_rq"
+        | "scx_bpf_tid_to_task" => Some(Returns::ObjectOrNull),
         // The verifier walks on both with and without a next element.
         "bpf_iter_num_next" | "bpf_iter_bits_next" => Some(Returns::Memory),
         "bpf_iter_task_next"
