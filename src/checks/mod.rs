@@ -383,6 +383,7 @@ registry! {
     deprecated_kfunc: DEPRECATED_KFUNC,
     tid_lookup_without_its_flag: TID_LOOKUP_WITHOUT_ITS_FLAG,
     misused_enq_flags: MISUSED_ENQ_FLAGS,
+    unprotected_rcu_kfunc: UNPROTECTED_RCU_KFUNC,
     missing_ksym: MISSING_KSYM,
     mismatched_ksym: MISMATCHED_KSYM,
     unknown_kconfig: UNKNOWN_KCONFIG,

@@ -1,0 +1,88 @@
+//! `unprotected-rcu-kfunc`.
+
+use super::{Context, Reached, kfunc_calls};
+use crate::errno::Errno;
+use crate::finding::{Outcome, Subject};
+use crate::kernel::{Kernel, Lookup};
+use crate::load::ExternFate;
+use crate::object::FuncIdx;
+
+rule! {
+    /// A sleepable program calls a kfunc that needs an RCU read lock, and takes none.
+    ///
+    /// ## Why it matters
+    /// `scx_bpf_cpu_curr`, `scx_bpf_cid_curr`, `scx_bpf_dsq_peek`, `scx_bpf_tid_to_task` and, from 6.18, the iterator over a DSQ give out
+    /// tasks that RCU protects. Callbacks that may not sleep hold an RCU read lock throughout; sleepable ones and `SEC("syscall")` programs
+    /// must take it, and the verifier refuses the call where they did not. A program that takes a lock somewhere is not looked at.
+    /// ## Example
+    /// ```c
+    /// SEC("syscall") int show(void *ctx) { struct task_struct *p = scx_bpf_cpu_curr(0); ... }
+    /// ```
+    /// ## Fix
+    /// `bpf_rcu_read_lock()` before the call, `bpf_rcu_read_unlock()` behind the last use of the task.
+    /// ## Sources
+    /// kernel `check_kfunc_call` (KF_RCU_PROTECTED), `check_kfunc_args`; guests of 6.18, 7.1, 7.2 and 7.3.
+    pub UNPROTECTED_RCU_KFUNC: "unprotected-rcu-kfunc", family: Kfunc, level: Error, phase: Load, since: "0.1.0";
+}
+
+/// `KF_RCU_PROTECTED` since they exist.
+const PROTECTED: [&str; 4] = ["scx_bpf_cid_curr", "scx_bpf_cpu_curr", "scx_bpf_dsq_peek", "scx_bpf_tid_to_task"];
+/// So marked from 6.18; kernels before say something else at the next call of the iterator.
+const ITERATOR: &str = "bpf_iter_scx_dsq_new";
+
+/// Kfuncs after which RCU protects what they give out (`in_rcu_cs`), and what comes near it.
+const LOCKS: [&str; 5] = [
+    "bpf_rcu_read_lock",
+    "bpf_preempt_disable",
+    "bpf_local_irq_save",
+    "bpf_res_spin_lock",
+    "bpf_res_spin_lock_irqsave",
+];
+/// `bpf_spin_lock`.
+const SPIN_LOCK: i32 = 93;
+
+fn is_protected(kernel: Option<&Kernel<'_>>, kfunc: &str) -> bool {
+    PROTECTED.contains(&kfunc)
+        || kfunc == ITERATOR
+            && kernel.is_some_and(|kernel| matches!(kernel.kfunc("scx_bpf_cpu_curr"), Lookup::Found(_)))
+}
+
+/// Whether the program's code takes any lock.
+fn locks(cx: &Context<'_, '_>, program: FuncIdx) -> bool {
+    let mut code = cx.object.code_of(program).flat_map(|(_, function)| function.code.insns());
+    kfunc_calls::of(cx, program).iter().any(|call| LOCKS.contains(&call.name))
+        || code.any(|(_, insn)| insn.helper() == Some(SPIN_LOCK))
+}
+
+pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
+    for (program, function, _) in cx.loaded().filter(|(_, _, entry)| entry.sleepable) {
+        let calls = kfunc_calls::of(cx, program).into_iter().filter(|call| is_protected(cx.kernel, call.name));
+        // Callbacks of timers and work queues do not sleep, or are looked at on their own.
+        let calls = calls.filter(|call| !kfunc_calls::is_in_callback(cx.object, call));
+        let resolved: Vec<_> = calls
+            .filter(|call| match cx.kernel {
+                Some(_) => matches!(call.fate, ExternFate::Kfunc(_)),
+                None => !call.external.weak,
+            })
+            .collect();
+        if resolved.is_empty() || locks(cx, program) {
+            continue;
+        }
+        for (call, reached) in kfunc_calls::surest(cx, resolved) {
+            let subject = Subject::program(cx.object, program);
+            let name = call.name;
+            if reached == Reached::Possible {
+                let reason =
+                    format!("calls '{name}' without an RCU read lock, behind a branch that the verifier may prune");
+                out.undecided(&UNPROTECTED_RCU_KFUNC, subject, reason);
+                continue;
+            }
+            let message = format!("program '{}' may sleep and calls '{name}' without an RCU read lock", function.name);
+            out.found(&UNPROTECTED_RCU_KFUNC, subject, message)
+                .errno(Errno::EACCES)
+                .quote(format!("kernel func {name} requires RCU critical section protection"))
+                .help("call bpf_rcu_read_lock() before, and bpf_rcu_read_unlock() behind the last use of the task")
+                .via(call.site(), program, "this call");
+        }
+    }
+}
