@@ -36,6 +36,15 @@ struct Pass<'a, 'd> {
 /// Marks what may be walked, by place of the function and slot; `None` if that takes too long or if control may
 /// go anywhere.
 pub(super) fn walk(machine: &Machine<'_, '_>, scope: &Scope<'_>) -> Option<Vec<Vec<bool>>> {
+    passed(machine, scope).map(|pass| pass.reached)
+}
+
+/// What the program returns on every path that may be walked, if that is one number.
+pub(super) fn returned(machine: &Machine<'_, '_>, scope: &Scope<'_>) -> Option<u64> {
+    passed(machine, scope)?.results.first().copied().flatten()?.constant()
+}
+
+fn passed<'a, 'd>(machine: &'a Machine<'a, 'd>, scope: &'a Scope<'a>) -> Option<Pass<'a, 'd>> {
     if scope.codes.iter().map(|code| code.leader_count).sum::<usize>() > MAX_LEADERS {
         return None;
     }
@@ -56,7 +65,7 @@ pub(super) fn walk(machine: &Machine<'_, '_>, scope: &Scope<'_>) -> Option<Vec<V
     while let Some(Reverse((place, at))) = pass.queue.pop() {
         pass.run(place, at)?;
     }
-    Some(pass.reached)
+    Some(pass)
 }
 
 impl Pass<'_, '_> {

@@ -246,6 +246,14 @@ impl<'a, 'd> Analysis<'a, 'd> {
         })
     }
 
+    /// The number that a program returns on every path that the verifier may walk; `None` where it may return others, or that is
+    /// not known.
+    pub fn returned(&self, program: FuncIdx) -> Option<u64> {
+        let codes = self.object.code_of(program).map(|(function, _)| self.code(function)).collect();
+        let machine = Machine::new(self.object, self.knowledge, program);
+        may::returned(&machine, &Scope::new(self.object, codes))
+    }
+
     fn core_fact(&self, function: FuncIdx, at: InsnIdx) -> CoreFact {
         let fact = self.knowledge.core.get(&(function, at)).copied().unwrap_or(CoreFact::Unknown);
         let minds = self.object[function].code.get(at.0).is_none_or(Machine::minds_value);
