@@ -117,8 +117,8 @@ struct Lint {
     /// Write the report to a file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// The clang that compiles BPF C sources
-    #[arg(long, value_name = "PATH", env = "BPF_CLANG", hide_env_values = true)]
+    /// The clang that compiles BPF C sources [env: BPF_CLANG]
+    #[arg(long, value_name = "PATH")]
     clang: Option<PathBuf>,
     /// Flag for clang (repeatable)
     #[arg(long, value_name = "FLAG", allow_hyphen_values = true)]
@@ -311,6 +311,8 @@ enum Failure {
     SeveralStandardInputs,
     #[error("--output {0}: is an input too, the report would overwrite it")]
     OutputIsInput(String),
+    #[error("--output {0}: is an object, a program or a kernel, which would be overwritten; remove it first")]
+    OutputIsBinary(String),
     #[error("unknown rule '{0}'{1}; 'scx-lint rules' lists all")]
     UnknownRule(String, String),
     #[error("unknown level '{0}', expected allow, note, warn or deny")]
@@ -501,7 +503,12 @@ fn check_inputs(lint: &Lint) -> Result<(), Failure> {
     {
         return Err(Failure::OutputIsInput(input.to_string_lossy().into_owned()));
     }
-    Ok(())
+    match &lint.output {
+        Some(path) if crate::regular::is_binary(path) => {
+            Err(Failure::OutputIsBinary(path.display().to_string()))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn write_report(lint: &Lint, config: &Config, document: &Document, live: &ask::Live) -> Result<(), Failure> {

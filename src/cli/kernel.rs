@@ -226,6 +226,14 @@ fn write_snapshot(name: &str, output: &PathBuf) -> Result<u8, Failure> {
     };
     let meta = meta.describing(&target.btf).map_err(fail)?;
     let bytes = snapshot::write(&target.btf, target.kconfig.as_deref(), &meta).map_err(fail)?;
+    // An older snapshot may be written anew, a kernel not.
+    let is_snapshot = fs::File::open(output).is_ok_and(|mut file| {
+        let mut head = [0; 8];
+        std::io::Read::read_exact(&mut file, &mut head).is_ok() && head == *snapshot::MAGIC
+    });
+    if !is_snapshot && crate::regular::is_binary(output) {
+        return Err(Failure::OutputIsBinary(output.display().to_string()));
+    }
     let failed = |error| Failure::Output(output.display().to_string(), error);
     fs::write(output, &bytes).map_err(failed)?;
     writeln!(

@@ -150,6 +150,10 @@ fn kind(path: &Path) -> Option<Kind> {
     if path.as_os_str().as_bytes().ends_with(b".bpf.c") {
         return Some(Kind::Source);
     }
+    // Whatever is in it: an empty or unreadable one is told, not left out.
+    if path.as_os_str().as_bytes().ends_with(b".bpf.o") {
+        return Some(Kind::Object);
+    }
     let mut head = [0u8; 20];
     let mut file = File::open(path).ok()?;
     file.read_exact(&mut head).ok()?;

@@ -29,6 +29,8 @@ pub enum Error {
     Host(io::Error),
     #[error("kernel '{0}' is a directory, expected a kernel image, a vmlinux, BTF or a snapshot")]
     Directory(String),
+    #[error("kernel configuration '{name}': {error}")]
+    KconfigFile { name: String, error: io::Error },
     #[error("'{0}' holds no kernel configuration, expected lines such as CONFIG_SCHED_CLASS_EXT=y")]
     Kconfig(String),
     #[error("no kernel is named between the commas of '{0}'")]
@@ -62,9 +64,10 @@ pub fn load_lists<S: AsRef<str>>(lists: &[S]) -> Result<Vec<Target>, Error> {
         }
         for name in names.split(',') {
             match name {
-                "" => return Err(Error::Empty(names.to_owned())),
+                name if name.trim().is_empty() => return Err(Error::Empty(names.to_owned())),
                 "all" => asked.extend(builtin::RELEASES.iter().map(|release| release.name)),
-                name => asked.push(name),
+                // A blank behind a comma is no part of a name.
+                name => asked.push(if Path::new(name).exists() { name } else { name.trim() }),
             }
         }
     }
@@ -149,7 +152,7 @@ fn one(name: &str) -> Result<Target, Error> {
 /// The file cannot be read, or is no configuration.
 pub fn read_kconfig(path: &Path) -> Result<String, Error> {
     let name = || path.display().to_string();
-    let bytes = read(path, MAX_CONFIG).map_err(|error| Error::Io { name: name(), error })?;
+    let bytes = read(path, MAX_CONFIG).map_err(|error| Error::KconfigFile { name: name(), error })?;
     let text = image::config_file(&bytes).unwrap_or_default();
     if text.lines().any(|line| line.starts_with("CONFIG_")) { Ok(text) } else { Err(Error::Kconfig(name())) }
 }

@@ -176,6 +176,12 @@ pub fn run(
             Some((input.title.to_owned(), seen.clone()))
         })
         .collect();
+    // Nothing was asked: there is nothing to compare, and what an earlier run has saved stays.
+    let asked =
+        |seen: &Observation| seen.failure.as_ref().is_none_or(|failure| !code::is_unanswered(&failure.code));
+    if !live.observations.iter().any(asked) {
+        return Ok(live);
+    }
     if let Some(path) = &args.compare {
         let found =
             statistics::compare(path, &named, &args.threshold).map_err(|error| in_file(path, error))?;
@@ -206,6 +212,10 @@ pub fn check_files(args: &LiveArgs) -> io::Result<()> {
         statistics::read(path).map_err(|error| in_file(path, error))?;
     }
     if let Some(path) = &args.save {
+        if crate::regular::is_binary(path) {
+            let why = "is an object, a program or a kernel, which would be overwritten; remove it first";
+            return Err(in_file(path, io::Error::other(why)));
+        }
         // Neither emptied, which would be too early, nor left behind.
         let is_new = !path.exists();
         std::fs::OpenOptions::new()

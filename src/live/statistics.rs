@@ -71,12 +71,15 @@ pub fn save(path: &Path, seen: &[(String, Observation)]) -> io::Result<()> {
     fs::write(path, text)
 }
 
+/// Largest file of statistics that is read, bytes.
+const MAX_SAVED: u64 = 1 << 30;
+
 /// Reads a file from [`save`].
 ///
 /// # Errors
 /// The file cannot be read, or is none of ours.
 pub fn read(file: &Path) -> io::Result<Saved> {
-    let text = fs::read_to_string(file)?;
+    let text = crate::regular::read_text(file, MAX_SAVED)?;
     let saved: Saved = serde_json::from_str(&text)
         .map_err(|error| io::Error::other(format!("is no file from --save: {error}")))?;
     match saved.schema_version {

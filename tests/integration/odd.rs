@@ -373,3 +373,53 @@ fn many_threads_say_what_one_says() {
         assert!(report("7") == one, "the order depends on threads");
     }
 }
+
+/// What a folder holds under the name of an object is told of, whatever it is.
+#[test]
+fn an_empty_object_in_a_folder_is_told_of() {
+    let folder = two_objects("empty-object");
+    fs::remove_file(folder.join("bad.bpf.o")).unwrap();
+    assert_eq!(scx_lint(&folder, &["."]).status.code(), Some(0));
+    fs::write(folder.join("empty.bpf.o"), "").unwrap();
+    let output = scx_lint(&folder, &["."]);
+    assert_eq!(output.status.code(), Some(2), "{}", both(&output));
+    assert!(both(&output).contains("empty.bpf.o"), "{}", both(&output));
+}
+
+/// A slip of the shell's completion costs nobody an object or a kernel.
+#[test]
+fn binaries_are_not_overwritten() {
+    let folder = two_objects("overwritten");
+    let before = fs::read(folder.join("good.bpf.o")).unwrap();
+    fs::hard_link(folder.join("good.bpf.o"), folder.join("link")).unwrap();
+    for output in ["good.bpf.o", "link"] {
+        let said = scx_lint(&folder, &[OsStr::new("-o"), OsStr::new(output), OsStr::new(".")]);
+        assert_eq!(said.status.code(), Some(2), "{}", both(&said));
+        assert!(both(&said).contains("overwritten"), "{}", both(&said));
+    }
+    let btf = scx_lint::btf::build::Builder::new().finish();
+    fs::write(folder.join("kernel.btf"), &btf).unwrap();
+    let said = scx_lint(&folder, &["kernel", "snapshot", "kernel.btf", "-o", "kernel.btf"]);
+    assert_eq!(said.status.code(), Some(2), "{}", both(&said));
+    assert!(both(&said).contains("overwritten"), "{}", both(&said));
+    assert_eq!(fs::read(folder.join("kernel.btf")).unwrap(), btf);
+    assert_eq!(fs::read(folder.join("good.bpf.o")).unwrap(), before);
+    // A report and a snapshot are written anew.
+    for _ in 0..2 {
+        assert_eq!(scx_lint(&folder, &["-o", "report.txt", "good.bpf.o"]).status.code(), Some(0));
+        let said = scx_lint(&folder, &["kernel", "snapshot", "kernel.btf", "-o", "new.snapshot"]);
+        assert_eq!(said.status.code(), Some(0), "{}", both(&said));
+    }
+}
+
+#[test]
+fn blanks_and_empty_variables_mean_nothing() {
+    let folder = two_objects("blanks");
+    let said = scx_lint(&folder, &["--kernel", "7.2, 7.3", "good.bpf.o"]);
+    assert!(both(&said).contains("7.3"), "{}", both(&said));
+    assert_ne!(said.status.code(), Some(2), "{}", both(&said));
+    let said = command(&folder).env("BPF_CLANG", "").arg("good.bpf.o").output().unwrap();
+    assert_eq!(said.status.code(), Some(0), "{}", both(&said));
+    let said = scx_lint(&folder, &["--kconfig", "nowhere", "good.bpf.o"]);
+    assert!(both(&said).contains("kernel configuration 'nowhere'"), "{}", both(&said));
+}
