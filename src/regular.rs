@@ -1,7 +1,7 @@
 //! Reading files that the user names, without waiting for what never ends.
 
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 /// Reads a regular file of at most so many bytes. A FIFO would wait for a writer, and a device may have no end.
@@ -47,6 +47,7 @@ pub(crate) fn is_binary(path: &Path) -> bool {
         return false;
     }
     let mut head = Vec::new();
-    let read = fs::File::open(path).and_then(|file| file.take(8).read_to_end(&mut head));
+    let read =
+        fs::File::open(path).and_then(|file| io::Read::read_to_end(&mut io::Read::take(file, 8), &mut head));
     read.is_ok() && STARTS.iter().any(|start| head.starts_with(start))
 }
