@@ -94,10 +94,22 @@ pub fn check_image(image: &Path) -> Result<(), Failure> {
     if file.metadata().is_ok_and(|metadata| !metadata.is_file()) {
         return Err(bad("is no regular file, expected a kernel image".to_owned()));
     }
+    let len = file.metadata().map_or(u64::MAX, |metadata| metadata.len());
     file.take(0x210).read_to_end(&mut head).map_err(|error| bad(error.to_string()))?;
     // Documentation/arch/x86/boot.rst: the setup header's magic. An ELF vmlinux for x86-64 boots by its PVH note.
     let is_vmlinux = head.starts_with(b"\x7fELF\x02") && head.get(18..20) == Some(&[62, 0]);
-    if head.get(0x202..0x206) == Some(b"HdrS") || is_vmlinux {
+    if head.get(0x202..0x206) == Some(b"HdrS") {
+        // Sectors of the setup, less the first, and 16-byte paragraphs of the rest.
+        let (sectors, paragraphs) = (head.get(0x1f1), head.get(0x1f4..0x1f8).and_then(<[u8]>::first_chunk));
+        let setup = sectors.map_or(4, |&sectors| u64::from(if sectors == 0 { 4 } else { sectors }));
+        let rest = paragraphs.map_or(0, |raw| u64::from(u32::from_le_bytes(*raw)));
+        let needs = (setup + 1) * 512 + rest * 16;
+        return match rest {
+            1.. if len < needs => Err(bad(format!("is truncated: needs {needs} bytes, has {len}"))),
+            _ => Ok(()),
+        };
+    }
+    if is_vmlinux {
         return Ok(());
     }
     Err(bad(match machine_of(&head) {
@@ -611,6 +623,14 @@ mod tests {
         let mut head = vec![0; 0x210];
         head[0x202..0x206].copy_from_slice(b"HdrS");
         fs::write(&path, head).unwrap();
+        check_image(&path).unwrap();
+        let mut cut = vec![0; 0x1000];
+        cut[0x202..0x206].copy_from_slice(b"HdrS");
+        cut[0x1f4] = 0xff;
+        fs::write(&path, &cut).unwrap();
+        assert!(check_image(&path).unwrap_err().message.contains("is truncated: needs 6640 bytes, has 4096"));
+        cut.resize(6640, 0);
+        fs::write(&path, &cut).unwrap();
         check_image(&path).unwrap();
         let mut arm = vec![0; 0x210];
         arm[0x38..0x3c].copy_from_slice(b"ARM\x64");
