@@ -3,7 +3,7 @@
 use super::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
-use crate::kernel::{Lookup, cpu_name};
+use crate::kernel::{Lookup, exceptions};
 use crate::object::ProgramKind;
 
 rule! {
@@ -24,22 +24,6 @@ rule! {
     pub SLEEPABLE_OP: "sleepable-op", family: Program, level: Error, phase: Load, since: "0.1.0";
 }
 
-/// What some kernel from 6.12 to 7.3 lets sleep.
-const SOMEWHERE: [&str; 12] = [
-    "init",
-    "exit",
-    "init_task",
-    "cgroup_init",
-    "cgroup_exit",
-    "cgroup_prep_move",
-    "cpu_online",
-    "cpu_offline",
-    "sub_attach",
-    "sub_detach",
-    "cgroup_set_bandwidth",
-    "init_cids",
-];
-
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (program, function, entry) in cx.loaded() {
         if entry.kind != ProgramKind::STRUCT_OPS || !entry.sleepable {
@@ -51,7 +35,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                     Some(member) => member.may_sleep(kernel) == Lookup::Found(true),
                     None => continue,
                 },
-                _ => SOMEWHERE.contains(&cpu_name(member)),
+                _ => exceptions::may_sleep_somewhere(member),
             };
             if may {
                 continue;

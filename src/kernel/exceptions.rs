@@ -478,6 +478,12 @@ pub fn offers_helper(kernel: &Kernel<'_>, helper: i32) -> bool {
     !kernel.is(Fact::OwnHelperList) || !LATER_HELPER_IDS.contains(&helper)
 }
 
+/// May a callback sleep on some kernel from 6.12 to 7.3.
+pub fn may_sleep_somewhere(member: &str) -> bool {
+    let name = cpu_name(member);
+    name == "cgroup_set_bandwidth" || SLEEPABLE.names.contains(&name)
+}
+
 /// Sleepable programs may use maps of this type (`check_map_prog_compatibility`), in a kernel that has it.
 pub fn sleepable_map(kernel: &Kernel<'_>, map_type: MapType) -> Lookup<bool> {
     match map_type {
