@@ -432,8 +432,14 @@ fn lint(lint: &Lint) -> Result<u8, Failure> {
     let compiler = Compiler { clang: config.clang.path.clone(), flags: config.clang.flags.clone() };
     let options = |path: &str| choices.of(path);
     let plan = Plan { kernels: &kernels, compiler: &compiler, allows: &allows, options };
-    let (mut document, samples) =
-        examine(&lint.inputs, &plan, lint.live.is_wanted(), Progress::new(lint.quiet));
+    // A whole BTF is indexed while the inputs are opened.
+    let ((), (mut document, samples)) = rayon::join(
+        || kernels.par_iter().for_each(|kernel| kernel.btf().names().index_types()),
+        || {
+            kernels.par_iter().for_each(|kernel| kernel.btf().names().index_enumerators());
+            examine(&lint.inputs, &plan, lint.live.is_wanted(), Progress::new(lint.quiet))
+        },
+    );
     #[cfg(feature = "live")]
     let mut live = {
         let asked: Vec<Option<&Kernel<'_>>> = asked.iter().map(Option::as_ref).collect();

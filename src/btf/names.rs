@@ -180,7 +180,7 @@ impl<'a, 'd> Names<'a, 'd> {
         if let Some(found) = self.btf.base.and_then(|base| base.names().enumerator(name)) {
             return Some(found);
         }
-        let names = self.btf.tables.enumerators.get_or_init(|| EnumeratorNames::new(self.btf));
+        let names = self.enumerators();
         names.chains.entries(hash(name.as_bytes())).find_map(|entry| {
             let &(id, number) = names.entries.get(entry)?;
             let value = self.btf.get(id)?.enumerators()?.values().nth(number as usize)?;
@@ -188,8 +188,22 @@ impl<'a, 'd> Names<'a, 'd> {
         })
     }
 
+    /// Builds the index of types now, as the first question about one would: for whoever has time before it.
+    pub fn index_types(&self) {
+        self.types();
+    }
+
+    /// Builds the index of enumerators now.
+    pub fn index_enumerators(&self) {
+        self.enumerators();
+    }
+
     fn types(&self) -> &'a TypeNames {
         self.btf.tables.types.get_or_init(|| TypeNames::new(self.btf))
+    }
+
+    fn enumerators(&self) -> &'a EnumeratorNames {
+        self.btf.tables.enumerators.get_or_init(|| EnumeratorNames::new(self.btf))
     }
 
     fn named(&self, id: TypeId) -> &'d [u8] {

@@ -440,6 +440,10 @@ impl<'a, 'd> Checker<'a, 'd> {
         let load = Load::new(object, kernel, edited);
         let knowledge = load.knowledge(kernel);
         let analysis = Analysis::new(object, &knowledge).remembering(&self.memory);
+        #[cfg(feature = "cli")]
+        analysis.walk_all(
+            object.programs().map(|(program, ..)| program).filter(|&program| load.autoload(program)),
+        );
         run(&Context { object, kernel, load: &load, options, edited, analysis: &analysis, shared: self })
     }
 }

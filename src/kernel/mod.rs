@@ -175,7 +175,7 @@ pub struct Kernel<'d> {
     indexes: OnceLock<Result<Vec<btf::Index>, Reason>>,
     partial: Option<&'d Reason>,
     cut: Option<&'d snapshot::Cut>,
-    arena_rule: KernelArenaRule,
+    arena_rule: OnceLock<KernelArenaRule>,
 }
 
 /// Which BTF of a kernel has something: ids from the end of vmlinux on mean another type in each module.
@@ -206,7 +206,7 @@ impl<'d> Kernel<'d> {
     /// Its BTF is broken.
     pub fn new(target: &'d Target) -> Result<Self, btf::Error> {
         let btf = Btf::parse(&target.btf)?;
-        let mut kernel = Self {
+        Ok(Self {
             name: &target.name,
             source: target.source,
             release: target.release.as_deref(),
@@ -216,10 +216,8 @@ impl<'d> Kernel<'d> {
             indexes: OnceLock::new(),
             partial: target.partial.as_ref(),
             cut: target.cut.as_ref(),
-            arena_rule: KernelArenaRule::None,
-        };
-        kernel.arena_rule = kernel.read_arena_rule();
-        Ok(kernel)
+            arena_rule: OnceLock::new(),
+        })
     }
 
     /// Its types; without those of modules.
@@ -426,7 +424,7 @@ impl<'d> Kernel<'d> {
 
     /// What it asks of the arenas of a cid-form scheduler.
     pub fn arena_rule(&self) -> KernelArenaRule {
-        self.arena_rule
+        *self.arena_rule.get_or_init(|| self.read_arena_rule())
     }
 
     /// The value of a map flag. The flags stand in an anonymous enum, the same that holds `BPF_F_NO_PREALLOC`.

@@ -1,7 +1,7 @@
 //! The code of one function with what the loader puts into it, and its flow graph.
 
-use std::cell::OnceCell;
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 use super::{CoreFact, Knowledge};
 use crate::insn::{Class, Insn};
@@ -51,7 +51,7 @@ pub(super) struct Code {
     pub live: Vec<u16>,
     /// Slots of the functions before it.
     pub base: u32,
-    meetings: OnceCell<Vec<u32>>,
+    meetings: OnceLock<Vec<u32>>,
 }
 
 /// What lies between a branch and where its two ways meet again.
@@ -80,7 +80,7 @@ impl Code {
             leaders: vec![u32::MAX; insns.len()],
             insns,
             leader_count: 0,
-            meetings: OnceCell::new(),
+            meetings: OnceLock::new(),
             live: Vec::new(),
             base: object.functions[..function.0]
                 .iter()

@@ -21,9 +21,8 @@ mod must;
 mod state;
 mod value;
 
-use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::elf::ByteOrder;
 use crate::object::{ExternIdx, FuncIdx, InsnIdx, MapIdx, MapOrigin, Object};
@@ -200,17 +199,17 @@ pub struct Analysis<'a, 'd> {
     object: &'a Object<'d>,
     knowledge: &'a Knowledge,
     memory: Option<&'a Memory>,
-    core: OnceCell<CoreFacts>,
-    codes: Vec<OnceCell<Code>>,
-    programs: Vec<OnceCell<Arc<Reach>>>,
+    core: OnceLock<CoreFacts>,
+    codes: Vec<OnceLock<Code>>,
+    programs: Vec<OnceLock<Arc<Reach>>>,
 }
 
 impl<'a, 'd> Analysis<'a, 'd> {
     /// Nothing is computed yet.
     pub fn new(object: &'a Object<'d>, knowledge: &'a Knowledge) -> Self {
-        let codes = object.functions.iter().map(|_| OnceCell::new()).collect();
-        let programs = object.functions.iter().map(|_| OnceCell::new()).collect();
-        Self { object, knowledge, memory: None, core: OnceCell::new(), codes, programs }
+        let codes = object.functions.iter().map(|_| OnceLock::new()).collect();
+        let programs = object.functions.iter().map(|_| OnceLock::new()).collect();
+        Self { object, knowledge, memory: None, core: OnceLock::new(), codes, programs }
     }
 
     /// The same, with what other analyses of this very object have left in `memory`.
@@ -244,6 +243,17 @@ impl<'a, 'd> Analysis<'a, 'd> {
             }
             reach
         })
+    }
+
+    /// Looks at programs side by side, for those who will ask about each.
+    #[cfg(feature = "cli")]
+    pub fn walk_all(&self, programs: impl Iterator<Item = FuncIdx>) {
+        use rayon::prelude::*;
+        self.core();
+        let programs: Vec<FuncIdx> = programs.collect();
+        programs.into_par_iter().for_each(|program| {
+            self.program(program);
+        });
     }
 
     /// The number that a program returns on every path that the verifier may walk; `None` where it may return others, or that is
