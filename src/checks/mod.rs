@@ -373,6 +373,7 @@ registry! {
     too_many_kfuncs: TOO_MANY_KFUNCS,
     nullable_result_dereference: NULLABLE_RESULT_DEREFERENCE,
     failing_init: FAILING_INIT,
+    call_under_spin_lock: CALL_UNDER_SPIN_LOCK,
     missing_kfunc: MISSING_KFUNC,
     mismatched_kfunc: MISMATCHED_KFUNC,
     unguarded_weak_kfunc: UNGUARDED_WEAK_KFUNC,

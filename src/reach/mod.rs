@@ -322,7 +322,7 @@ impl<'a, 'd> Analysis<'a, 'd> {
         let codes: Vec<&Code> = functions.iter().map(|&function| self.code(function)).collect();
         let machine = Machine::new(self.object, self.knowledge, program);
         let scope = Scope::new(self.object, codes);
-        let (must, bases) = must::walk(&machine, &scope);
+        let must::Walked { reached: must, bases, under_lock } = must::walk(&machine, &scope);
         let all = must.iter().flatten().all(|certain| *certain);
         let may = if all { Some(must.clone()) } else { may::walk(&machine, &scope) };
         // What is certain may be walked, too.
@@ -346,6 +346,7 @@ impl<'a, 'd> Analysis<'a, 'd> {
             guards: scope.codes.iter().map(|code| (code.function, edges(code))).collect(),
             functions: scope.codes.iter().enumerate().map(merge).collect(),
             bases,
+            under_lock,
         };
         (reach, premises)
     }
@@ -388,6 +389,7 @@ pub struct Reach {
     functions: HashMap<FuncIdx, Vec<Reached>>,
     guards: HashMap<FuncIdx, Vec<(usize, usize, usize)>>,
     bases: must::Bases,
+    under_lock: Vec<(FuncIdx, InsnIdx)>,
     /// The program was looked at in full; else nothing is told to be never walked.
     exhaustive: bool,
 }
@@ -409,6 +411,12 @@ impl Reach {
     /// not known. A pointer that may be NULL there goes before one that may not.
     pub fn base(&self, function: FuncIdx, insn: InsnIdx) -> Option<Base> {
         self.bases.get(&(function, insn)).copied()
+    }
+
+    /// Calls, and returns of the program itself, on paths that the verifier is sure to walk and that hold a lock of
+    /// `bpf_spin_lock` then; in the order of the walk.
+    pub fn under_lock(&self) -> &[(FuncIdx, InsnIdx)] {
+        &self.under_lock
     }
 
     /// The nearest branch before an instruction that keeps it from being certain; `None` where it is certain, or

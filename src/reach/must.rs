@@ -26,8 +26,21 @@ const MAX_VISITS: u32 = 8;
 /// Times that one path is let through, if it crosses open branches in between.
 const MAX_ROUNDS: u32 = 64;
 
+/// `bpf_spin_lock` and `bpf_spin_unlock`.
+const LOCK: [Option<i32>; 2] = [Some(93), Some(94)];
+
 /// What base registers hold, by instruction.
 pub(super) type Bases = HashMap<(FuncIdx, InsnIdx), Base>;
+
+/// What is sure of a program.
+pub(super) struct Walked {
+    /// Instructions that are walked, by place of the function and slot.
+    pub reached: Vec<Vec<bool>>,
+    /// What is known of base registers.
+    pub bases: Bases,
+    /// Calls, and returns of the program, that come while a spin lock is held; in the order of the walk.
+    pub under_lock: Vec<(FuncIdx, InsnIdx)>,
+}
 
 /// A calling frame.
 struct Frame {
@@ -50,6 +63,8 @@ struct Path {
     /// Number of the last leader.
     block: usize,
     state: State,
+    /// It holds a lock that `bpf_spin_lock` took, for sure.
+    locked: bool,
     parent: Option<Rc<Frame>>,
 }
 
@@ -94,7 +109,7 @@ struct Visits {
 struct Pass<'a, 'd> {
     machine: &'a Machine<'a, 'd>,
     scope: &'a Scope<'a>,
-    reached: Vec<Vec<bool>>,
+    walked: Walked,
     pending: Vec<Path>,
     seen: HashSet<u64>,
     visits: HashMap<(u64, usize, usize), Visits>,
@@ -104,16 +119,26 @@ struct Pass<'a, 'd> {
     throws: bool,
     open: u64,
     steps: usize,
-    bases: Bases,
 }
 
-/// Marks what is sure to be walked, by place of the function and slot, and tells what is known of base registers there.
-pub(super) fn walk(machine: &Machine<'_, '_>, scope: &Scope<'_>) -> (Vec<Vec<bool>>, Bases) {
+/// Finds what is sure to be walked, and what is known there.
+pub(super) fn walk(machine: &Machine<'_, '_>, scope: &Scope<'_>) -> Walked {
     let mut pass = Pass {
         machine,
         scope,
-        reached: scope.codes.iter().map(|code| vec![false; code.insns.len()]).collect(),
-        pending: vec![Path { place: 0, at: 0, block: 0, state: machine.entry(), parent: None }],
+        walked: Walked {
+            reached: scope.codes.iter().map(|code| vec![false; code.insns.len()]).collect(),
+            bases: HashMap::new(),
+            under_lock: Vec::new(),
+        },
+        pending: vec![Path {
+            place: 0,
+            at: 0,
+            block: 0,
+            state: machine.entry(),
+            locked: false,
+            parent: None,
+        }],
         seen: HashSet::new(),
         visits: HashMap::new(),
         entered: vec![false; scope.codes.len()],
@@ -121,14 +146,13 @@ pub(super) fn walk(machine: &Machine<'_, '_>, scope: &Scope<'_>) -> (Vec<Vec<boo
         throws: machine.object.externs.iter().any(|external| external.name == "bpf_throw"),
         open: 0,
         steps: (8 * scope.len() + 20_000).min(MAX_STEPS),
-        bases: HashMap::new(),
     };
     while let Some(path) = pass.pending.pop() {
         if pass.follow(path).is_none() {
             break;
         }
     }
-    (pass.reached, pass.bases)
+    pass.walked
 }
 
 impl Pass<'_, '_> {
@@ -139,7 +163,7 @@ impl Pass<'_, '_> {
         path.state.keep(code.live[number as usize]);
         let context = path.parent.as_ref().map_or(0, |frame| frame.hash);
         let key = (context, path.place, path.at);
-        if !self.seen.insert(hash_of(&(&key, &path.state), 0)) {
+        if !self.seen.insert(hash_of(&(&key, &path.state, path.locked), 0)) {
             return false;
         }
         match self.visits.entry(key) {
@@ -177,12 +201,13 @@ impl Pass<'_, '_> {
             }
             let block = path.block;
             self.steps = self.steps.checked_sub(1)?;
-            self.reached[path.place][path.at] = true;
+            self.walked.reached[path.place][path.at] = true;
             let (insn, _) = code.insns[path.at];
             if insn.is_ld_imm64() && path.at + 1 < code.insns.len() {
-                self.reached[path.place][path.at + 1] = true;
+                self.walked.reached[path.place][path.at + 1] = true;
             }
             self.note_base(code, path.at, &path.state);
+            self.note_lock(code, &mut path);
             let mark = code.base.wrapping_add(path.at as u32).wrapping_add(1);
             let flow = self.machine.step(code, path.at, &mut path.state, &mut callbacks);
             for callback in callbacks.drain(..).filter(|callback| callback.reached == Reached::Certain) {
@@ -197,7 +222,8 @@ impl Pass<'_, '_> {
                         let mut state = path.state.clone();
                         Machine::refine(insn, true, &mut state);
                         let parent = path.parent.clone();
-                        self.pending.push(Path { place: path.place, at: taken, block: 0, state, parent });
+                        let (place, locked) = (path.place, path.locked);
+                        self.pending.push(Path { place, at: taken, block: 0, state, locked, parent });
                     }
                     let to = match ways {
                         (_, Reached::Certain) => falls,
@@ -207,6 +233,8 @@ impl Pass<'_, '_> {
                             Some(region) => {
                                 self.open += 1;
                                 path.state.weaken(region.writes, region.memory);
+                                // A call may be among what is skipped.
+                                path.locked &= !region.memory;
                                 if let Some(end) = region.end {
                                     path.at = end;
                                     continue;
@@ -272,7 +300,7 @@ impl Pass<'_, '_> {
             _ => return,
         };
         let nullable = |base: &Base| matches!(base, Base::Object { nullable: true, .. });
-        match self.bases.entry((code.function, InsnIdx(at))) {
+        match self.walked.bases.entry((code.function, InsnIdx(at))) {
             Entry::Vacant(entry) => {
                 entry.insert(base);
             }
@@ -281,6 +309,21 @@ impl Pass<'_, '_> {
             }
             Entry::Occupied(_) => {}
         }
+    }
+
+    /// Follows the lock, and keeps what comes while it is held.
+    fn note_lock(&mut self, code: &Code, path: &mut Path) {
+        let insn = code.insns[path.at].0;
+        let leaves = insn.is_exit() && path.place == 0 && path.parent.is_none();
+        if insn.helper() == LOCK[1] {
+            path.locked = false;
+        } else if path.locked && (insn.is_call() || leaves) {
+            let here = (code.function, InsnIdx(path.at));
+            if !self.walked.under_lock.contains(&here) {
+                self.walked.under_lock.push(here);
+            }
+        }
+        path.locked |= insn.helper() == LOCK[0];
     }
 
     /// Returns to the caller; tells whether there is one, and anything new in it.
@@ -298,11 +341,12 @@ impl Pass<'_, '_> {
             at: frame.at,
             state,
             block: frame.block,
+            locked: path.locked,
             parent: frame.parent.clone(),
         };
         // Paths through the function that come back alike are one.
         let context = path.parent.as_ref().map_or(0, |frame| frame.hash);
-        self.seen.insert(hash_of(&(1u8, context, path.place, path.at, &path.state), 0))
+        self.seen.insert(hash_of(&(1u8, context, path.place, path.at, &path.state, path.locked), 0))
     }
 
     /// What lies between a branch and where its ways meet; not told where an exception may end the program.
@@ -343,7 +387,7 @@ impl Pass<'_, '_> {
     fn root(&mut self, function: crate::object::FuncIdx, state: State) {
         let Some(&place) = self.scope.places.get(&function) else { return };
         if !std::mem::replace(&mut self.entered[place], true) {
-            self.pending.push(Path { place, at: 0, block: 0, state, parent: None });
+            self.pending.push(Path { place, at: 0, block: 0, state, locked: false, parent: None });
         }
     }
 }
