@@ -129,7 +129,7 @@ struct Lint {
     look: Look,
     #[command(flatten)]
     live: live::args::LiveArgs,
-    /// Print only what fails the run
+    /// Print only what fails the run: findings, no verdicts, table or counts (JSON stays whole)
     #[arg(short, long, conflicts_with = "verbose")]
     quiet: bool,
     /// Print what was taken for granted

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::checks::{self, ArenaRule, Loader};
 use crate::finding::Level;
+use crate::input::relative_to;
 use crate::kernel::builtin;
 use crate::suggest::nearest;
 use crate::suppress::{Allow, Pattern, Place};
@@ -337,36 +338,9 @@ fn pattern(text: Option<&str>) -> Result<Option<Pattern>, String> {
     Ok(glob(text)?.map(|glob| Pattern::new(move |name| glob.is_match(name))))
 }
 
-/// Include paths of flags, relative to a folder.
-fn relative_to(folder: &Path, flags: &[String]) -> Vec<String> {
-    const BEFORE_A_PATH: [&str; 6] = ["-I", "-isystem", "-iquote", "-idirafter", "-include", "-imacros"];
-    let mut out = Vec::new();
-    let mut path_follows = false;
-    for flag in flags {
-        let join = |path: &str| folder.join(path).display().to_string();
-        out.push(match flag.strip_prefix("-I") {
-            _ if path_follows => join(flag),
-            Some(path) if !path.is_empty() => format!("-I{}", join(path)),
-            _ => flag.clone(),
-        });
-        path_follows = BEFORE_A_PATH.contains(&flag.as_str());
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn include_paths_are_relative_to_the_file() {
-        let flags = ["-Iinc", "-I", "a b", "-isystem", "/usr/x", "-DX", "-include", "v.h", "-O2"];
-        let flags: Vec<String> = flags.map(str::to_owned).to_vec();
-        assert_eq!(
-            relative_to(Path::new("/p"), &flags),
-            ["-I/p/inc", "-I", "/p/a b", "-isystem", "/usr/x", "-DX", "-include", "/p/v.h", "-O2"]
-        );
-    }
 
     #[test]
     fn what_is_dumped_reads_back() {

@@ -13,6 +13,8 @@ pub enum Error {
     Magic { got: u16 },
     #[error("header: version {got}, expected 1")]
     Version { got: u8 },
+    #[error("truncated: its header tells of {needs} bytes, there are {len}")]
+    Truncated { needs: u64, len: u64 },
     #[error("header: length {got}, there are {len} bytes")]
     HeaderLength { got: u64, len: u64 },
     #[error("header: length {got}, expected 24 in the other byte order")]

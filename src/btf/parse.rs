@@ -27,6 +27,11 @@ pub(super) fn sections(data: &[u8], split: bool) -> Result<(Reader<'_>, &[u8]), 
     let (type_off, type_len) = (u64::from(all.word(8)), u64::from(all.word(12)));
     let (str_off, str_len) = (u64::from(all.word(16)), u64::from(all.word(20)));
     let len = body.len() as u64;
+    // The sections in their order, and the file ends before they do: cut off, as a download can be.
+    if str_off + str_len > len && type_off + type_len <= str_off && type_off % 4 == 0 {
+        let needs = header_len as u64 + str_off + str_len;
+        return Err(Error::Truncated { needs, len: data.len() as u64 });
+    }
     if str_off + str_len > len || type_off + type_len > str_off || type_off % 4 != 0 {
         return Err(Error::Layout { type_off, type_len, str_off, str_len, len });
     }

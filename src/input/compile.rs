@@ -41,11 +41,14 @@ pub(super) fn compile(
     let folder = tempfile::tempdir().map_err(|error| io_error(&error))?;
     let object = folder.path().join("source.bpf.o");
     let mut command = Command::new(&clang);
-    let database = find_database(source);
+    let flags = find_database(source).or_else(|| find_flags(source));
     command.args(ALWAYS);
-    match &database {
-        Some(entry) => {
-            command.current_dir(&entry.directory).args(&entry.flags);
+    if let Some(found) = &flags {
+        command.args(&found.flags);
+    }
+    match flags.as_ref().and_then(|found| found.directory.as_ref()) {
+        Some(directory) => {
+            command.current_dir(directory);
             // A path that also means the source from the entry's folder, and from anywhere else.
             command.arg("-c").arg(std::path::absolute(source).map_err(|error| io_error(&error))?);
         }
@@ -65,15 +68,47 @@ pub(super) fn compile(
     say(&output.stderr);
     let status = output.status;
     if !status.success() {
-        let how = if database.is_some() {
-            "with the flags of compile_commands.json"
-        } else {
-            "give include paths with --cflag -I... or the [clang] table of scx-lint.toml"
-        };
-        let message = format!("{} refuses the source ({status}); {how}", clang.display());
+        let said = uncoloured(&String::from_utf8_lossy(&output.stderr));
+        let first = said.lines().find(|line| line.contains("error:"));
+        let first = first.map_or_else(|| status.to_string(), |line| line.trim().to_owned());
+        let from = flags.map_or("", |found| found.origin);
+        let message = format!("{} refuses the source: {first}{}", clang.display(), remedy(&said, from));
         return Err(input_error("does-not-compile", &message));
     }
-    fs::read(&object).map_err(|error| io_error(&error))
+    fs::read(&object).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            let message = format!("{} succeeded and wrote no object; is it a clang?", clang.display());
+            input_error("no-compiler", &message)
+        }
+        _ => io_error(&error),
+    })
+}
+
+/// What to do about a source that clang refuses, by what it said. Other errors in a source are its author's.
+fn remedy(said: &str, origin: &str) -> String {
+    let from = match origin {
+        "" => String::new(),
+        file => format!(" (with the flags of {file})"),
+    };
+    let more = if said.contains("file not found") {
+        "; give include paths with --cflag -I... or the [clang] table of scx-lint.toml"
+    } else if said.contains("unknown target") || said.contains("unable to create target") {
+        "; name a clang that knows BPF with --clang or BPF_CLANG"
+    } else {
+        ""
+    };
+    from + more
+}
+
+/// Without the escape sequences that set colours and clear lines (`ESC [ ... letter`).
+fn uncoloured(text: &str) -> String {
+    let mut parts = text.split('\x1b');
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|c: char| c.is_ascii_alphabetic()).map_or(part.len(), |at| at + 1);
+        plain.push_str(&part[end..]);
+    }
+    plain
 }
 
 fn io_error(error: &std::io::Error) -> InputError {
@@ -120,10 +155,13 @@ struct Entry {
     arguments: Option<Vec<String>>,
 }
 
-/// What a database says of one source.
+/// What a project's files say of one source.
 #[derive(Debug, PartialEq, Eq)]
 struct Flags {
-    directory: PathBuf,
+    /// Name of the file that says so.
+    origin: &'static str,
+    /// Where clang is to be run; `None` for where we are.
+    directory: Option<PathBuf>,
     flags: Vec<String>,
 }
 
@@ -140,13 +178,43 @@ fn find_database(source: &Path) -> Option<Flags> {
                     .is_ok_and(|path| path == source)
             };
             if let Some(entry) = entries.into_iter().find(here) {
-                let directory = folder.join(&entry.directory);
+                let directory = Some(folder.join(&entry.directory));
                 let words = entry.arguments.or_else(|| shlex::split(&entry.command?)).unwrap_or_default();
-                return Some(Flags { directory, flags: flags(&words, &entry.file) });
+                let flags = flags(&words, &entry.file);
+                return Some(Flags { origin: "compile_commands.json", directory, flags });
             }
         }
     }
     None
+}
+
+/// The nearest `compile_flags.txt`, going up: a flag a line, for all sources below, with paths relative to the file (clang's tools read
+/// it where there is no compilation database).
+fn find_flags(source: &Path) -> Option<Flags> {
+    let source = fs::canonicalize(source).ok()?;
+    let read =
+        |folder: &Path| Some((folder.to_owned(), fs::read_to_string(folder.join("compile_flags.txt")).ok()?));
+    let (folder, text) = source.ancestors().skip(1).find_map(read)?;
+    let words: Vec<String> =
+        text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect();
+    Some(Flags { origin: "compile_flags.txt", directory: None, flags: relative_to(&folder, &words) })
+}
+
+/// Include paths of flags, relative to a folder.
+pub(crate) fn relative_to(folder: &Path, flags: &[String]) -> Vec<String> {
+    const BEFORE_A_PATH: [&str; 6] = ["-I", "-isystem", "-iquote", "-idirafter", "-include", "-imacros"];
+    let mut out = Vec::new();
+    let mut path_follows = false;
+    for flag in flags {
+        let join = |path: &str| folder.join(path).display().to_string();
+        out.push(match flag.strip_prefix("-I") {
+            _ if path_follows => join(flag),
+            Some(path) if !path.is_empty() => format!("-I{}", join(path)),
+            _ => flag.clone(),
+        });
+        path_follows = BEFORE_A_PATH.contains(&flag.as_str());
+    }
+    out
 }
 
 /// A command line without the compiler, the file, and what says where the output goes.
@@ -170,6 +238,22 @@ fn flags(words: &[String], file: &Path) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn include_paths_are_relative_to_the_file() {
+        let flags = ["-Iinc", "-I", "a b", "-isystem", "/usr/x", "-DX", "-include", "v.h", "-O2"];
+        let flags: Vec<String> = flags.map(str::to_owned).to_vec();
+        assert_eq!(
+            relative_to(Path::new("/p"), &flags),
+            ["-I/p/inc", "-I", "/p/a b", "-isystem", "/usr/x", "-DX", "-include", "/p/v.h", "-O2"]
+        );
+    }
+
+    #[test]
+    fn colours_are_taken_off() {
+        let coloured = "\x1b[1ma.c:1:8: \x1b[0m\x1b[0;1;31merror: \x1b[0m\x1b[1mexpected\x1b[0m\n\x1b";
+        assert_eq!(uncoloured(coloured), "a.c:1:8: error: expected\n");
+    }
 
     #[test]
     fn of_a_recorded_command_the_flags_stay() {

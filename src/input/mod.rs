@@ -13,6 +13,7 @@ use std::path::Path;
 use crate::report::{Embedded, InputError};
 
 pub use compile::Compiler;
+pub(crate) use compile::relative_to;
 pub use walk::{Target, expand};
 
 /// What an input holds: its bytes, and the objects in them.

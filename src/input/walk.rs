@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -37,6 +37,17 @@ impl Target {
         Self { path: path.into(), named: true, error: Some(input_error(code, message)) }
     }
 
+    /// A folder or file that could not be looked into, so that nobody takes it for empty. What has gone meanwhile is no matter.
+    fn unread(path: &Path, error: &io::Error) -> Option<Self> {
+        match error.kind() {
+            io::ErrorKind::NotFound => None,
+            kind => {
+                let code = if kind == io::ErrorKind::PermissionDenied { "permission-denied" } else { "io" };
+                Some(Self::wrong(path.as_os_str(), code, &format!("is not searched: {error}")))
+            }
+        }
+    }
+
     /// The path as reports show it: bytes that are no UTF-8 are replaced.
     pub fn shown(&self) -> String {
         self.path.to_string_lossy().into_owned()
@@ -68,11 +79,12 @@ fn pattern(pattern: &str) -> Vec<Target> {
         Err(error) => return vec![Target::wrong(pattern.as_ref(), "bad-pattern", &error.to_string())],
     };
     let mut targets = Vec::new();
-    for path in paths.flatten() {
-        if path.is_dir() {
-            continue;
+    for path in paths {
+        match path {
+            Ok(path) if path.is_dir() => {}
+            Ok(path) => targets.push(Target::found(path)),
+            Err(error) => targets.extend(Target::unread(error.path(), error.error())),
         }
-        targets.push(Target::found(path));
     }
     if targets.is_empty() {
         targets.push(Target::wrong(pattern.as_ref(), "no-inputs", "no file matches this pattern"));
@@ -80,15 +92,15 @@ fn pattern(pattern: &str) -> Vec<Target> {
     targets
 }
 
-/// The BPF objects, sources and host executables below a folder.
+/// The BPF objects, sources and host executables below a folder, and what could not be looked into.
 ///
 /// Ignored folders are not entered, so that a search of a source tree does not end in `target/`; a folder that was
 /// named is searched even if it is ignored. Ignored files count: objects are build products, and most projects ignore
 /// `*.o`. A source whose object is found too is not compiled again.
 fn search(folder: &Path) -> Vec<Target> {
-    let mut files = candidates(folder, true);
+    let (mut files, mut unread) = candidates(folder, true);
     if files.is_empty() {
-        files = candidates(folder, false);
+        (files, unread) = candidates(folder, false);
     }
     let built: HashSet<String> = files
         .iter()
@@ -101,14 +113,14 @@ fn search(folder: &Path) -> Vec<Target> {
     files.retain(|(path, kind)| {
         *kind != Kind::Source || !stem(path).is_some_and(|stem| built.contains(&stem))
     });
-    if files.is_empty() {
+    if files.is_empty() && unread.is_empty() {
         return vec![Target::wrong(
             folder.as_os_str(),
             "no-inputs",
             "no BPF object, BPF source (.bpf.c) or program that embeds one in this folder",
         )];
     }
-    files.into_iter().map(|(path, _)| Target::found(path)).collect()
+    files.into_iter().map(|(path, _)| Target::found(path)).chain(unread).collect()
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,38 +136,65 @@ fn stem(path: &Path) -> Option<String> {
     Some(path.file_name()?.to_string_lossy().split('.').next()?.to_owned())
 }
 
-fn candidates(folder: &Path, ignoring: bool) -> Vec<(PathBuf, Kind)> {
+fn candidates(folder: &Path, ignoring: bool) -> (Vec<(PathBuf, Kind)>, Vec<Target>) {
     let mut walk = WalkBuilder::new(folder);
     walk.standard_filters(ignoring).follow_links(false).require_git(false);
     walk.sort_by_file_name(std::ffi::OsStr::cmp);
     // Folders only: their files are listed whether ignored or not.
     walk.filter_entry(|entry| entry.file_type().is_some_and(|kind| kind.is_dir()));
     let mut found = Vec::new();
+    let mut unread = Vec::new();
     // Cargo links what it builds to a second place.
     let mut seen = HashSet::new();
+    // A folder that the walk cannot list comes as an entry before it comes as an error; what else goes wrong in a walk is about an
+    // ignore file, which then counts as far as it can be read.
     for entry in walk.build().flatten() {
-        let Ok(files) = fs::read_dir(entry.path()) else { continue };
+        let files = match fs::read_dir(entry.path()) {
+            Ok(files) => files,
+            Err(error) => {
+                unread.extend(Target::unread(entry.path(), &error));
+                continue;
+            }
+        };
         let mut files: Vec<_> =
             files.flatten().filter(|file| file.file_type().is_ok_and(|kind| kind.is_file())).collect();
         files.sort_by_key(fs::DirEntry::path);
         files.retain(|file| file.metadata().is_ok_and(|data| seen.insert((data.dev(), data.ino()))));
-        let files = files.into_iter().map(|file| file.path());
-        found.extend(files.filter_map(|path| kind(&path).map(|kind| (path, kind))));
+        for path in files.into_iter().map(|file| file.path()) {
+            match kind(&path) {
+                Ok(kind) => found.extend(kind.map(|kind| (path, kind))),
+                Err(error) if may_be_built(&path) => unread.extend(Target::unread(&path, &error)),
+                Err(_) => {}
+            }
+        }
     }
-    found
+    (found, unread)
 }
 
-/// What a file is, by its name for sources and by its bytes for the rest.
-fn kind(path: &Path) -> Option<Kind> {
+/// By its name or mode a file may be an object or a program. Of others that cannot be read, say a key, nothing is said.
+fn may_be_built(path: &Path) -> bool {
+    let name = path.as_os_str().as_bytes();
+    let is_executable = || fs::metadata(path).is_ok_and(|data| data.mode() & 0o111 != 0);
+    name.ends_with(b".o") || name.ends_with(b".so") || is_executable()
+}
+
+/// What a file is, by its name for sources and by its bytes for the rest; `None` for what is neither object, source nor program.
+///
+/// # Errors
+/// It cannot be opened.
+fn kind(path: &Path) -> io::Result<Option<Kind>> {
     if path.as_os_str().as_bytes().ends_with(b".bpf.c") {
-        return Some(Kind::Source);
+        return Ok(Some(Kind::Source));
     }
     // Whatever is in it: an empty or unreadable one is told, not left out.
     if path.as_os_str().as_bytes().ends_with(b".bpf.o") {
-        return Some(Kind::Object);
+        return Ok(Some(Kind::Object));
     }
+    Ok(kind_of(File::open(path)?, path))
+}
+
+fn kind_of(mut file: File, path: &Path) -> Option<Kind> {
     let mut head = [0u8; 20];
-    let mut file = File::open(path).ok()?;
     file.read_exact(&mut head).ok()?;
     if !head.starts_with(b"\x7fELF") {
         return None;

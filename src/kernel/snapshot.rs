@@ -46,9 +46,7 @@ pub enum Error {
     #[error("not a kernel snapshot")]
     NotASnapshot,
     /// Written by another version of the format.
-    #[error(
-        "kernel snapshot of version {got}, this scx-lint reads version {VERSION}; update scx-lint, or write the snapshot again with `scx-lint kernel snapshot`"
-    )]
+    #[error("kernel snapshot of version {got}, this scx-lint reads version {VERSION}; {}", other_version(*got))]
     Version {
         /// What the header says.
         got: u32,
@@ -79,6 +77,15 @@ pub enum Error {
     /// The types inside are not acceptable.
     #[error("kernel snapshot: {0}")]
     Btf(#[from] btf::Error),
+}
+
+/// What to do about a snapshot of another version than this one reads.
+fn other_version(got: u32) -> &'static str {
+    if got > VERSION {
+        "a newer scx-lint wrote it: update this one"
+    } else {
+        "an older scx-lint wrote it: take it again from the kernel, with 'scx-lint kernel snapshot'"
+    }
 }
 
 impl Error {

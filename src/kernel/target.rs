@@ -23,7 +23,7 @@ pub enum Error {
     Image { name: String, error: image::Error },
     #[error("kernel '{name}': {error}")]
     Snapshot { name: String, error: snapshot::Error },
-    #[error("kernel '{name}' is neither a file nor a built-in release; built in are {}", built_in())]
+    #[error("kernel '{name}' is neither a file nor a built-in release; {}", instead(name))]
     Unknown { name: String },
     #[error("kernel 'host': this machine has no BTF of its kernel: {0}")]
     Host(io::Error),
@@ -40,6 +40,30 @@ pub enum Error {
 /// The built-in releases, for messages.
 pub fn built_in() -> String {
     builtin::RELEASES.iter().map(|release| release.name).collect::<Vec<_>>().join(", ")
+}
+
+/// What to name instead of a kernel that there is not.
+fn instead(name: &str) -> String {
+    let mut words = String::new();
+    // `7.3-rc1`, `6.18.15-amd64`: what `uname -r` prints starts with the release.
+    if let Some(release) = series(name).and_then(builtin::find) {
+        words = format!("did you mean '{}', its series? ", release.name);
+    }
+    words.push_str(&format!(
+        "built in are {}; 'host' is this machine's kernel, and any other is named by its image (vmlinuz) or its BTF",
+        built_in()
+    ));
+    words
+}
+
+/// The release that a version starts with: `6.18` of `6.18.15-amd64`. `None` for what is no version.
+fn series(name: &str) -> Option<&str> {
+    let digits = name.strip_prefix('v').unwrap_or(name);
+    let end = digits.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(digits.len());
+    let mut dots = digits[..end].match_indices('.').map(|(at, _)| at);
+    let (first, second) = (dots.next()?, dots.next().unwrap_or(end));
+    let whole = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    (whole(&digits[..first]) && whole(&digits[first + 1..second])).then(|| &digits[..second])
 }
 
 /// Loads what one `--kernel` option names: several targets for `all` and for comma lists.
@@ -137,7 +161,10 @@ fn one(name: &str) -> Result<Target, Error> {
         Err(error) if error.kind() == io::ErrorKind::NotFound && !name.contains(['/', '.']) => {
             return Err(Error::Unknown { name: name.to_owned() });
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound && is_version(name) => {
+        // A version, whatever a distribution put behind it, is no path.
+        Err(error)
+            if error.kind() == io::ErrorKind::NotFound && !name.contains('/') && series(name).is_some() =>
+        {
             return Err(Error::Unknown { name: name.to_owned() });
         }
         Err(error) => return Err(Error::Io { name: name.to_owned(), error }),
@@ -174,11 +201,6 @@ pub fn from_file<'d>(name: &str, bytes: impl Into<Cow<'d, [u8]>>) -> Result<Targ
         modules: Modules::unknown(),
         cut: found.cut,
     })
-}
-
-/// `6.13`, `7.3.4` and the like: a release, not a path.
-fn is_version(name: &str) -> bool {
-    name.trim_start_matches('v').bytes().all(|b| b.is_ascii_digit() || b == b'.')
 }
 
 fn release_target(release: &builtin::Release) -> Result<Target, Error> {
@@ -220,6 +242,26 @@ fn host() -> Result<Target, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_version_that_is_not_built_in_is_told_from_a_path() {
+        for (name, words) in [
+            ("7.3-rc1", "did you mean '7.3'"),
+            ("6.18.15-amd64", "did you mean '6.18'"),
+            ("v6.12.1-1-MANJARO", "did you mean '6.12'"),
+            ("7.3.4+deb13-cloud-amd64", "did you mean '7.3'"),
+            ("5.15.0-91-generic", "release; built in are 6.12, "),
+            ("6.14", "release; built in are 6.12, "),
+            ("hots", "'host' is this machine's kernel"),
+        ] {
+            let error = load(name).unwrap_err();
+            assert!(matches!(error, Error::Unknown { .. }), "{error:?}");
+            assert!(error.to_string().contains(words), "{error}");
+        }
+        for name in ["boot/7.3-rc1", "vmlinuz-7.3", "linux.btf", "./7.4"] {
+            assert!(matches!(load(name).unwrap_err(), Error::Io { .. }), "{name}");
+        }
+    }
 
     #[test]
     fn targets_of_one_name_are_told_apart() {

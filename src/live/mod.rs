@@ -6,7 +6,7 @@
 //!                                              └─ Observation, as JSON, all the way back ─> agree, text
 //! ```
 //!
-//! Without the feature `live` only the options exist.
+//! Without the feature `live` only the options exist, and what reads a log of the verifier, which needs no kernel.
 
 pub mod args;
 
@@ -24,7 +24,6 @@ pub mod initramfs;
 mod kconfig;
 #[cfg(feature = "live")]
 mod kmsg;
-#[cfg(feature = "live")]
 pub mod observation;
 #[cfg(feature = "live")]
 mod run;
@@ -40,7 +39,6 @@ pub mod supervise;
 mod sys;
 #[cfg(feature = "live")]
 mod text;
-#[cfg(feature = "live")]
 pub mod verifier;
 #[cfg(feature = "live")]
 pub mod vm;

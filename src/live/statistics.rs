@@ -83,6 +83,10 @@ pub fn read(file: &Path) -> io::Result<Saved> {
     let saved: Saved = serde_json::from_str(&text)
         .map_err(|error| io::Error::other(format!("is no file from --save: {error}")))?;
     match saved.schema_version {
+        // --save writes no such file; a report of --format json without runs looks like one.
+        1 if saved.live.is_empty() => Err(io::Error::other(
+            "has no run on a real kernel, so there is nothing to compare with; write the file with --save",
+        )),
         1 => Ok(saved),
         other => Err(io::Error::other(format!("schema_version is {other}, expected 1"))),
     }
@@ -213,5 +217,15 @@ mod tests {
         );
         fs::write(&file, "{}").unwrap();
         assert!(super::compare(&file, &[], &[]).is_err());
+    }
+
+    #[test]
+    fn a_report_of_a_lint_is_nothing_to_compare_with() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("report.json");
+        let report = crate::lint(b"", &crate::Options::default());
+        fs::write(&file, serde_json::to_string(&report).unwrap()).unwrap();
+        let error = read(&file).unwrap_err().to_string();
+        assert!(error.starts_with("has no run on a real kernel") && error.contains("--save"), "{error}");
     }
 }

@@ -30,8 +30,9 @@ pub fn full(
             && a.phases == b.phases
             && a.phases.is_empty()
     };
-    for same in live.observations.chunk_by(is_same) {
-        let seen = &same[0];
+    let shown = shown(live, document);
+    for same in shown.chunk_by(|a, b| is_same(a, b)) {
+        let seen = same[0];
         let path = &document.objects[seen.object].title();
         match same.len() {
             1 => writeln!(out, "\n{path} on {}", place(seen))?,
@@ -72,10 +73,10 @@ pub fn full(
             print_programs(seen, out)?;
         }
     }
-    if let Some(comparison) = &live.comparison {
+    if let Some(comparison) = compared(live, document) {
         print_comparison(comparison, out)?;
     }
-    if live.kernels.len() > 1 {
+    if live.kernels.len() > 1 && !document.failing_only {
         print_matrix(live, document, out)?;
     }
     Ok(())
@@ -86,17 +87,28 @@ pub fn full(
 /// # Errors
 /// The writer's.
 pub fn concise(live: &Live, document: &Document, out: &mut impl Write) -> io::Result<()> {
-    for seen in &live.observations {
+    for seen in shown(live, document) {
         let path = &document.objects[seen.object].title();
         writeln!(out, "{path}: live[{}]: {}", place(seen), sentence(seen))?;
         for difference in &seen.differs {
             writeln!(out, "{path}: differs[{}]: {difference}", place(seen))?;
         }
     }
-    if let Some(comparison) = &live.comparison {
+    if let Some(comparison) = compared(live, document) {
         print_comparison(comparison, out)?;
     }
     Ok(())
+}
+
+/// The observations that a report shows: all, or those that fail the run.
+fn shown<'a>(live: &'a Live, document: &Document) -> Vec<&'a Observation> {
+    live.observations.iter().filter(|seen| !document.failing_only || !seen.is_ok()).collect()
+}
+
+/// The comparison, unless only what fails the run is shown and it does not.
+fn compared<'a>(live: &'a Live, document: &Document) -> Option<&'a Comparison> {
+    let fails = |found: &&Comparison| found.changes.iter().any(|change| change.fails);
+    live.comparison.as_ref().filter(|found| !document.failing_only || fails(found))
 }
 
 /// `7.3.4 (guest of vmlinuz-7.3.4, tcg)`.

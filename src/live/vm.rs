@@ -19,6 +19,7 @@ use super::supervise::interrupted;
 use super::sys;
 use super::wire::{self, Frame, Orders};
 use super::{guest, kconfig};
+use crate::kernel::builtin;
 
 /// Console lines that are kept for a report.
 const CONSOLE_LINES: usize = 40;
@@ -90,7 +91,19 @@ pub fn check_image(image: &Path) -> Result<(), Failure> {
     use std::io::Read;
     let bad = |words: String| Failure::new(code::IMAGE, format!("{}: {words}", image.display()));
     let mut head = Vec::new();
-    let file = fs::File::open(image).map_err(|error| bad(error.to_string()))?;
+    let file = fs::File::open(image).map_err(|error| {
+        // What --kernel takes, and what --attach is for.
+        let name = image.to_str().unwrap_or_default();
+        let instead = match name {
+            "host" => "; a guest boots a kernel image; --attach asks this machine's kernel",
+            "all" => "; a guest boots a kernel image, name each",
+            _ if builtin::find(name).is_some() => {
+                "; a guest boots a kernel image (a vmlinuz), and of this release only the types are built in"
+            }
+            _ => "",
+        };
+        bad(format!("{error}{instead}"))
+    })?;
     if file.metadata().is_ok_and(|metadata| !metadata.is_file()) {
         return Err(bad("is no regular file, expected a kernel image".to_owned()));
     }
@@ -618,6 +631,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("image");
         assert_eq!(check_image(&path).unwrap_err().code, code::IMAGE);
+        for (name, words) in [
+            ("7.3", "of this release only the types are built in"),
+            ("host", "--attach"),
+            ("all", "name each"),
+        ] {
+            let failure = check_image(Path::new(name)).unwrap_err();
+            assert!(failure.message.contains(words), "{}", failure.message);
+        }
         fs::write(&path, b"text").unwrap();
         assert!(check_image(&path).unwrap_err().message.contains("is no x86 kernel image"));
         let mut head = vec![0; 0x210];

@@ -31,6 +31,9 @@ pub fn concise(document: &Document, out: &mut impl Write) -> io::Result<()> {
         let on = on(document, &document.still_open(undecided));
         writeln!(out, "{path}: undecided[{}]: {kind} '{name}': {}{on}", undecided.rule, undecided.reason)?;
     }
+    if document.failing_only {
+        return Ok(());
+    }
     for line in unmatched(document) {
         writeln!(out, "{line}")?;
     }

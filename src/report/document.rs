@@ -43,6 +43,9 @@ pub struct Document {
     /// The findings were held against a baseline.
     #[serde(skip)]
     pub baseline: bool,
+    /// Only what fails the run is to be shown: no verdicts, no table, no counts. See [`Self::keep_failing`].
+    #[serde(skip)]
+    pub failing_only: bool,
     /// Counts.
     pub summary: Summary,
 }
@@ -370,6 +373,7 @@ impl Default for Document {
             suppressed: Vec::new(),
             unmatched_allows: Vec::new(),
             baseline: false,
+            failing_only: false,
             summary: Summary::default(),
         }
     }
@@ -515,8 +519,10 @@ impl Document {
         self.findings.iter().filter(|finding| finding.level == level && !finding.known).count()
     }
 
-    /// Drops what does not fail the run: notes, and warnings and open questions as asked.
+    /// Drops what does not fail the run: notes, allows that allow nothing, and warnings and open questions as asked.
     pub fn keep_failing(&mut self, drop_warnings: bool, drop_undecided: bool) {
+        self.failing_only = true;
+        self.unmatched_allows.clear();
         self.findings
             .retain(|f| !f.known && (f.level == "error" || (f.level == "warning" && !drop_warnings)));
         if drop_undecided {

@@ -181,6 +181,9 @@ pub fn full(document: &Document, style: &Style, sources: &Sources, out: &mut imp
             undecided.rule, undecided.reason
         )?;
     }
+    if document.failing_only {
+        return Ok(());
+    }
     let moot = document.undecided.iter().filter(|open| document.is_moot(open)).count();
     if moot > 0 {
         writeln!(

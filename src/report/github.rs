@@ -108,6 +108,9 @@ pub fn github(document: &Document, repository: &Repository, out: &mut impl Write
         }
         writeln!(out, "::endgroup::")?;
     }
+    if document.failing_only {
+        return Ok(());
+    }
     writeln!(out, "{}", plain(&counts(document)))
 }
 

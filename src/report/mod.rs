@@ -119,12 +119,17 @@ fn counts(document: &Document) -> String {
         0 => String::new(),
         count => format!(", {count} unusable"),
     };
-    let live = match document.runs.iter().filter(|run| run.outcome != LiveOutcome::Passed).count() {
-        _ if document.runs.is_empty() => String::new(),
-        0 => format!("; {} on real kernels, all passed", plural(document.runs.len(), "run")),
-        failed => {
-            format!("; {} on real kernels, {failed} did not pass", plural(document.runs.len(), "run"))
-        }
+    let how = |wanted: LiveOutcome| document.runs.iter().filter(|run| run.outcome == wanted).count();
+    let (failed, unasked) = (how(LiveOutcome::Failed), how(LiveOutcome::Unasked));
+    // A run that could not be made is none: nothing is known of it.
+    let mut live = match document.runs.len() - unasked {
+        0 if unasked == 0 => String::new(),
+        0 => "; no run on real kernels".to_owned(),
+        asked if failed == 0 => format!("; {} on real kernels, all passed", plural(asked, "run")),
+        asked => format!("; {} on real kernels, {failed} did not pass", plural(asked, "run")),
     };
+    if unasked > 0 {
+        live.push_str(&format!(", {unasked} could not be made"));
+    }
     format!("{}{known} in {}{unusable}{live}", parts.join(", "), plural(summary.objects, "input"))
 }

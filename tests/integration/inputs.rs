@@ -221,6 +221,91 @@ fn folders_are_searched_with_an_eye_on_gitignore() {
     assert_eq!(objects(&nothing)[0].3.as_deref(), Some("no-inputs"));
 }
 
+/// What a stranger tries first after the objects.
+#[test]
+fn a_fixtures_source_compiles_from_anywhere() {
+    let Some(clang) = tool("clang-19") else { return };
+    for (folder, path) in [
+        (root(), "fixtures/src/good__realistic_cid.bpf.c"),
+        (&*root().join("fixtures/src"), "good__realistic_cid.bpf.c"),
+        (Path::new("/"), root().join("fixtures/src/missing-arena__no_arena.bpf.c").to_str().unwrap()),
+    ] {
+        let output = scx_lint(folder, &["--clang", clang.to_str().unwrap(), path]);
+        let expected = if path.contains("good") { 0 } else { 1 };
+        assert_eq!(
+            output.status.code(),
+            Some(expected),
+            "{path}: {}",
+            String::from_utf8_lossy(&output.stdout)
+        );
+        assert!(output.stderr.is_empty(), "{path}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+/// What may hold a scheduler and cannot be looked into is told of: nobody takes it for clean.
+#[test]
+fn what_a_search_cannot_read_is_told_of() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    use std::os::unix::process::CommandExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let mode = |path: &str, mode: u32| {
+        fs::set_permissions(folder.join(path), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    for path in ["open", "closed", "listed", "listed/deep"] {
+        fs::create_dir(folder.join(path)).unwrap();
+    }
+    for path in ["open/a.bpf.o", "closed/b.bpf.o", "open/c.bpf.o", "open/program", "open/key"] {
+        fs::copy(fixture("good__realistic_cpu"), folder.join(path)).unwrap();
+    }
+    let program = folder.join("scx-lint");
+    fs::copy(env!("CARGO_BIN_EXE_scx-lint"), &program).unwrap();
+    for (path, bits) in [
+        ("", 0o755),
+        ("closed", 0o700),
+        ("open/c.bpf.o", 0o600),
+        ("open/program", 0o711),
+        ("open/key", 0o600),
+    ] {
+        mode(path, bits);
+    }
+    // For root nothing is closed: somebody else looks. Whoever is not root may not look into what has no bit for them.
+    let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
+    if !is_root {
+        ["closed", "open/c.bpf.o", "open/program", "open/key"].iter().for_each(|path| mode(path, 0));
+        mode("open/program", 0o111);
+    }
+    let report = |input: &str| {
+        let mut command = Command::new(&program);
+        command.current_dir(folder).args(["--no-config", "--format", "json", input]);
+        if is_root {
+            command.uid(65534).gid(65534);
+        }
+        let output = command.output().unwrap();
+        let found = objects(&serde_json::from_slice(&output.stdout).unwrap());
+        let seen = found.into_iter().map(|(path, .., error)| (path, error.unwrap_or_default()));
+        (output.status.code(), seen.collect::<Vec<_>>())
+    };
+    let seen = |rows: &[(&str, &str)]| -> Vec<(String, String)> {
+        rows.iter().map(|(path, code)| ((*path).to_owned(), (*code).to_owned())).collect()
+    };
+    let denied = "permission-denied";
+    let all = [
+        ("./open/a.bpf.o", ""),
+        ("./open/c.bpf.o", denied),
+        ("./closed", denied),
+        ("./open/program", denied),
+    ];
+    assert_eq!(report("."), (Some(2), seen(&all)));
+    assert_eq!(report("closed"), (Some(2), seen(&[("closed", denied)])));
+    assert_eq!(report("listed").1, seen(&[("listed", "no-inputs")]));
+    let (code, found) = report("*/*.bpf.o");
+    assert!(code == Some(2) && found.contains(&("closed".to_owned(), denied.to_owned())), "{found:?}");
+    if !is_root {
+        mode("closed", 0o700);
+    }
+}
+
 #[test]
 fn sources_are_compiled_and_their_errors_shown() {
     let Some(clang) = tool("clang-19") else { return };
@@ -234,7 +319,15 @@ fn sources_are_compiled_and_their_errors_shown() {
     assert_eq!(output.status.code(), Some(2));
     let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert!(err.contains("sub/sched.bpf.c:2:10: fatal error: 'fixture.h' file not found"), "{err}");
-    assert!(out.contains("refuses the source") && out.contains("--cflag"), "{out}");
+    // Every format has the compiler's first error, and what to do about that one.
+    assert!(out.contains("refuses the source: sub/sched.bpf.c:2:10: fatal error: 'fixture.h' file"), "{out}");
+    assert!(out.contains("--cflag"), "{out}");
+    fs::write(folder.join("slip.bpf.c"), "int f( {\n").unwrap();
+    let out = String::from_utf8(scx_lint(&folder, &["--clang", clang, "slip.bpf.c"]).stdout).unwrap();
+    assert!(out.contains(": slip.bpf.c:1:8: error: expected parameter declarator\n"), "{out}");
+    // What is no compiler may succeed and give nothing.
+    let out = String::from_utf8(scx_lint(&folder, &["--clang", "/bin/true", "slip.bpf.c"]).stdout).unwrap();
+    assert!(out.contains("/bin/true succeeded and wrote no object; is it a clang?"), "{out}");
     let flags = [format!("-I{}", include.display()), "-Wno-int-conversion".to_owned()];
     let with_flags =
         ["--clang", clang, "--cflag", &flags[0], "--cflag", &flags[1], "-A", "no-hotplug-callbacks"];
@@ -250,6 +343,22 @@ fn sources_are_compiled_and_their_errors_shown() {
     let found = report(&folder, &["--clang", clang, "sub/sched.bpf.c", "sub"]);
     assert_eq!(found["findings"][0]["rule"], "missing-arena", "{found}");
     assert_eq!(found["objects"].as_array().unwrap().len(), 1, "what was named is not found again");
+    // A file of flags for all sources below it, where no database has the source.
+    fs::remove_file(folder.join("compile_commands.json")).unwrap();
+    fs::write(folder.join("compile_flags.txt"), format!("{}\n\n -Wno-int-conversion\r\n", flags[0])).unwrap();
+    let found = report(&folder, &["--clang", clang, "sub/sched.bpf.c"]);
+    assert_eq!(found["findings"][0]["locations"][0]["file"], "./sub/sched.bpf.c", "{found}");
+    fs::create_dir_all(folder.join("inc")).unwrap();
+    fs::write(folder.join("inc/empty.h"), "").unwrap();
+    fs::write(folder.join("compile_flags.txt"), "-Iinc\n").unwrap();
+    fs::write(folder.join("sub/other.bpf.c"), "#include <empty.h>\nint f( {").unwrap();
+    let out =
+        String::from_utf8(scx_lint(&folder.join("sub"), &["--clang", clang, "other.bpf.c"]).stdout).unwrap();
+    assert!(
+        out.contains("other.bpf.c:2:8: error: ") && out.contains("(with the flags of compile_flags.txt)"),
+        "{out}"
+    );
+    fs::write(folder.join("compile_flags.txt"), flags.join("\n")).unwrap();
     // Without a clang in sight the message says what to do.
     let output = Command::new(env!("CARGO_BIN_EXE_scx-lint"))
         .current_dir(&folder)

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use scx_lint::Options;
-use scx_lint::kernel::{Kernel, target};
+use scx_lint::kernel::{Kernel, snapshot, target};
 use scx_lint::report;
 use serde_json::Value;
 
@@ -317,6 +317,12 @@ fn mistakes_on_the_command_line_say_what_was_meant() {
     let folder = two_objects("mistakes-typed");
     fs::write(folder.join("binary"), [0xff, 0xfe, 0]).unwrap();
     fs::write(folder.join("other.json"), "{\"a\": 1}").unwrap();
+    let btf = scx_lint::btf::build::Builder::new().finish();
+    fs::write(folder.join("cut.btf"), &btf[..btf.len() - 1]).unwrap();
+    for (name, version) in [("older", snapshot::VERSION - 1), ("newer", snapshot::VERSION + 1)] {
+        let head = [&snapshot::MAGIC[..], &version.to_le_bytes(), &[0; 64]].concat();
+        fs::write(folder.join(format!("{name}.snapshot")), head).unwrap();
+    }
     fs::write(folder.join("crlf.toml"), "[levels]\r\nmissing-arena = \"allow\"\r\n").unwrap();
     for (arguments, words) in [
         (&["-", "-"][..], "'-' is named more than once"),
@@ -336,6 +342,12 @@ fn mistakes_on_the_command_line_say_what_was_meant() {
         (&["bad.bpf.o", "--format", "sraif"], "a similar value exists: 'sarif'"),
         (&["bad.bpf.o", "--kernl", "7.3"], "a similar argument exists: '--kernel'"),
         (&["bad.bpf.o", "--kernel", "7.33"], "built in are 6.12"),
+        (&["bad.bpf.o", "--kernel", "7.3-rc1"], "did you mean '7.3'"),
+        (&["bad.bpf.o", "--kernel", "6.18.15-amd64"], "did you mean '6.18', its series? built in are 6.12, "),
+        (&["bad.bpf.o", "--kernel", "5.15.0-91-generic"], "'host' is this machine's kernel"),
+        (&["bad.bpf.o", "--kernel", "cut.btf"], "kernel 'cut.btf': truncated: its header tells of "),
+        (&["bad.bpf.o", "--kernel", "older.snapshot"], "an older scx-lint wrote it: take it again"),
+        (&["bad.bpf.o", "--kernel", "newer.snapshot"], "a newer scx-lint wrote it: update this one"),
         (&["bad.bpf.o", "--kernel", "7.3,"], "between the commas"),
         (&["bad.bpf.o", "--kernel", "good.bpf.o"], "good.bpf.o"),
         (&["bad.bpf.o", "--kconfig", "binary"], "binary"),
@@ -410,6 +422,39 @@ fn binaries_are_not_overwritten() {
         let said = scx_lint(&folder, &["kernel", "snapshot", "kernel.btf", "-o", "new.snapshot"]);
         assert_eq!(said.status.code(), Some(0), "{}", both(&said));
     }
+}
+
+/// As ruff's: the diagnostics and nothing else. What is fine is silent.
+#[test]
+fn quiet_prints_what_fails_the_run_and_nothing_else() {
+    let folder = two_objects("quiet");
+    fs::copy(fixture("good__realistic_cpu"), folder.join("good.bpf.o")).unwrap();
+    let said = |arguments: &[&str]| {
+        let output = scx_lint(&folder, &[&["-q"], arguments].concat());
+        assert!(output.stderr.is_empty(), "{}", both(&output));
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    for format in ["full", "concise", "github"] {
+        for kernels in [&[][..], &["--kernel", "7.2,7.3"]] {
+            let choice = [&["--format", format], kernels].concat();
+            assert_eq!(
+                said(&[&choice[..], &["good.bpf.o"]].concat()),
+                (Some(0), String::new()),
+                "{choice:?}"
+            );
+            let (status, text) = said(&[&choice[..], &["good.bpf.o", "bad.bpf.o"]].concat());
+            assert_eq!(status, Some(1));
+            assert!(text.contains("missing-arena") && text.contains("bad.bpf.o"), "{text}");
+            for extra in ["good.bpf.o", " in 2 inputs", "does not attach", "scheduler   "] {
+                assert!(!text.contains(extra), "{choice:?}: {extra}: {text}");
+            }
+            let (status, text) = said(&[&choice[..], &["absent.bpf.o"]].concat());
+            assert!(status == Some(2) && text.contains("no such file"), "{text}");
+        }
+    }
+    // JSON is for programs, which count on all of it.
+    let (status, text) = said(&["--format", "json", "good.bpf.o"]);
+    assert!(status == Some(0) && text.contains("\"summary\""), "{text}");
 }
 
 #[test]
