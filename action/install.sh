@@ -15,6 +15,8 @@ folder=$RUNNER_TEMP/scx-lint
 mkdir -p "$folder"
 own=$(sed -n 's/^version = "\(.*\)"/\1/p' "$GITHUB_ACTION_PATH/Cargo.toml" | head -1)
 version=${INPUT_VERSION:-}
+# v0.1.0, as tags are, is 0.1.0.
+version=${version#v}
 # A tag of the action, v0.1 or v0.1.0, stands for the release of its sources.
 if [ -z "$version" ] && [[ $ref =~ ^v[0-9] ]]; then version=$own; fi
 
@@ -25,7 +27,8 @@ fetch() {
     curl --fail --silent --show-error --location --retry 3 --output "$folder/$name.tar.gz.sha256" "$from/$name.tar.gz.sha256" || return 1
     # A damaged or foreign archive ends the job here; building in its place would hide it.
     (cd "$folder" && sha256sum --quiet --check "$name.tar.gz.sha256") || exit 1
-    tar -xzf "$folder/$name.tar.gz" -C "$folder"
+    # Nothing in a function ends the script whose failure is asked for.
+    tar -xzf "$folder/$name.tar.gz" -C "$folder" || exit 1
     bin=$folder/$name
 }
 

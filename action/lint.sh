@@ -26,18 +26,26 @@ for image in "${images[@]}"; do
 done
 
 status=0
-scx-lint "${arguments[@]}" --format "$INPUT_FORMAT" -- "${objects[@]}" || status=$?
+scx-lint "${arguments[@]}" --format "${INPUT_FORMAT:-github}" -- "${objects[@]}" || status=$?
 echo "status=$status" >>"$GITHUB_OUTPUT"
 
-# The other reports need no guest: their verdict is that of the files.
-for ((i = 0; i < ${#images[@]}; i++)); do
-    unset 'arguments[-1]' 'arguments[-1]'
+# The other reports ask no kernel again: their verdict is that of the files. What is about asking is no option of theirs.
+files=()
+for ((i = 0; i < ${#arguments[@]}; i++)); do
+    case ${arguments[i]} in
+    --attach) ;;
+    --vm | --hold | --workload | --timeout | --save | --compare | --threshold | --vm-memory | --vm-cpus | --vm-accel) ((++i)) ;;
+    --vm=* | --hold=* | --workload=* | --timeout=* | --save=* | --compare=* | --threshold=* | --vm-memory=* | --vm-cpus=* | --vm-accel=*) ;;
+    *) files+=("${arguments[i]}") ;;
+    esac
 done
 if [ "$INPUT_SUMMARY" = true ]; then
-    scx-lint "${arguments[@]}" --format markdown -- "${objects[@]}" >>"$GITHUB_STEP_SUMMARY" || [ $? -le 2 ]
+    scx-lint "${files[@]}" --format markdown -- "${objects[@]}" >>"$GITHUB_STEP_SUMMARY" || [ $? -le 2 ]
 fi
 if [ "$INPUT_SARIF" = true ]; then
     sarif=$RUNNER_TEMP/scx-lint.sarif
-    scx-lint "${arguments[@]}" --format sarif --output "$sarif" -- "${objects[@]}" || [ $? -le 2 ]
+    # That of an earlier use in this job is not this one's.
+    rm -f "$sarif"
+    scx-lint "${files[@]}" --format sarif --output "$sarif" -- "${objects[@]}" || [ $? -le 2 ]
     [ ! -s "$sarif" ] || echo "sarif=$sarif" >>"$GITHUB_OUTPUT"
 fi

@@ -58,7 +58,7 @@ pub fn gitlab(document: &Document, repository: &Repository, out: &mut impl Write
     let seen = || document.runs.iter().flat_map(|run| &run.findings);
     let live = seen().zip(fingerprints_of(document, seen()));
     for (finding, fingerprint) in document.findings.iter().zip(fingerprints(document)).chain(live) {
-        let place = repository.places(document, finding).swap_remove(0);
+        let place = repository.places_inside(document, finding).swap_remove(0);
         let mut description = format!("{}: {}", document.objects[finding.object].title(), finding.message);
         let kernels = kernels_of(document, finding);
         if !kernels.is_empty() {

@@ -79,7 +79,8 @@ impl Place {
 }
 
 impl Repository {
-    /// The places of a finding that have a C line, most telling first; the object's own path where none has.
+    /// The places of a finding that have a C line, those inside the repository first and of these the most telling; the object's
+    /// own path where none has.
     pub fn places(&self, document: &Document, finding: &FindingDoc) -> Vec<Place> {
         let object = &document.objects[finding.object].path;
         let mut places: Vec<Place> = finding
@@ -99,8 +100,20 @@ impl Repository {
                 })
             })
             .collect();
+        // A header of the system is nothing that the repository's readers can change.
+        places.sort_by_key(|place| !place.inside);
         if places.is_empty() {
             places.push(self.object(object));
+        }
+        places
+    }
+
+    /// The same for services that show nothing outside of the repository: the object leads where no C line is inside, if it is.
+    pub fn places_inside(&self, document: &Document, finding: &FindingDoc) -> Vec<Place> {
+        let mut places = self.places(document, finding);
+        let own = self.object(&document.objects[finding.object].path);
+        if own.inside && !places[0].inside {
+            places.insert(0, own);
         }
         places
     }

@@ -184,7 +184,7 @@ fn result(
     rule_index: usize,
     print: &str,
 ) -> Finding {
-    let places = repository.places(document, finding);
+    let places = repository.places_inside(document, finding);
     let object = &document.objects[finding.object];
     let mut first = location(&places[0], None);
     first["logicalLocations"] = json!([{

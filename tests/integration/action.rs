@@ -242,6 +242,64 @@ fn the_action_runs_from_its_first_step_to_its_verdict() {
     }
 }
 
+/// A kernel is asked once, for the log; what is about asking it would be a mistake in the other two calls.
+#[test]
+fn the_actions_other_reports_ask_no_kernel() {
+    let Some(mut runner) = Runner::new("action-live", "v0.1.0") else { return };
+    runner.put("bad.bpf.o", "missing-arena__no_arena");
+    runner.install(
+        "scx-lint",
+        &format!("echo \"$*\" >>\"$RUNNER_TEMP/calls\"\ncase \"$*\" in *--vm*) exit 1;; esac\n{OWN}"),
+    );
+    runner.input("objects", "bad.bpf.o");
+    runner.input("vm", "vmlinuz-7.2 vmlinuz-7.3");
+    runner.input(
+        "args",
+        "--hold 1s -A no-hotplug-callbacks --vm-memory=512 --save seen.json --arena-rule one --attach",
+    );
+    runner.input("format", "");
+    runner.input("category", "nightly");
+    // What another use in the same job has left.
+    fs::write(runner.folder.join("temp/scx-lint.sarif"), "not of this use").unwrap();
+    let outcome = runner.run();
+    assert_eq!(outcome.status, 1, "{outcome:?}");
+    let calls = fs::read_to_string(runner.folder.join("temp/calls")).unwrap();
+    let calls: Vec<&str> = calls.lines().filter(|call| !call.starts_with("--version")).collect();
+    let [log, markdown, sarif] = calls[..] else { panic!("{calls:?}") };
+    assert!(
+        log.ends_with("--attach --vm vmlinuz-7.2 --vm vmlinuz-7.3 --format github -- bad.bpf.o"),
+        "{log}"
+    );
+    let same = "-A no-hotplug-callbacks --arena-rule one --format ";
+    assert_eq!(markdown, format!("{same}markdown -- bad.bpf.o"));
+    assert!(sarif.starts_with(&format!("{same}sarif --output ")), "{sarif}");
+    assert!(outcome.summary.contains("missing-arena"), "{outcome:?}");
+    let [(_, with)] = &outcome.uses[..] else { panic!("{outcome:?}") };
+    assert_eq!(with["category"], "nightly");
+    assert!(fs::read_to_string(&with["sarif_file"]).unwrap().contains("missing-arena"));
+    // Where no report comes of it, that of another use is not uploaded.
+    runner.input("args", "--no-such-option");
+    let outcome = runner.run();
+    assert_eq!((outcome.uses.len(), outcome.status), (0, 1), "{outcome:?}");
+    // Every option of live mode is known to the script.
+    let help = run(Command::new(env!("CARGO_BIN_EXE_scx-lint")).arg("--help")).stdout;
+    let help = String::from_utf8(help).unwrap();
+    let (_, section) = help.split_once("Live mode:\n").unwrap();
+    let options = section.lines().filter_map(|line| line.trim().strip_prefix("--")?.split(' ').next());
+    let script = fs::read_to_string(root().join("action/lint.sh")).unwrap();
+    let mut count = 0;
+    for option in options {
+        let (own, more) = (format!("--{option} "), format!("--{option}="));
+        let known = script.contains(&own) || script.contains(&format!("--{option})"));
+        assert!(
+            known && (option == "attach" || script.contains(&more)),
+            "action/lint.sh does not know --{option}"
+        );
+        count += 1;
+    }
+    assert!(count >= 10, "{section}");
+}
+
 #[test]
 fn the_action_installs_a_release_or_builds_its_own_sources() {
     let Some(_) = tool("curl") else { return };
@@ -280,6 +338,9 @@ fn the_action_installs_a_release_or_builds_its_own_sources() {
         "{outcome:?}"
     );
     runner.publish("9.9.9");
+    assert_eq!(runner.run().outputs["status"], "1");
+    // As its tag is written.
+    runner.input("version", "v9.9.9");
     assert_eq!(runner.run().outputs["status"], "1");
     // Of a branch there is no release, and guests need live mode.
     let Some(mut branch) = Runner::new("action-branch", "main") else { return };

@@ -21,6 +21,7 @@ mod schema;
 mod services;
 mod small_kernels;
 mod tools;
+mod verifier;
 
 use std::path::{Path, PathBuf};
 

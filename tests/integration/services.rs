@@ -1,6 +1,7 @@
 //! The reports for services, each held against a tool that reads it.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -103,6 +104,91 @@ fn sarif_fits_the_official_schema() {
     // The schema does refuse.
     log["runs"][0]["results"][0]["level"] = "fatal".into();
     assert!(!validator.is_valid(&log));
+}
+
+/// What GitHub's "SARIF support for code scanning" says of uploads: what is above a limit is cut off or refused.
+#[test]
+fn sarif_keeps_to_what_code_scanning_takes() {
+    let paths: Vec<String> = fixture_objects().iter().map(|path| path.to_str().unwrap().to_owned()).collect();
+    let mut arguments = vec!["--kernel", "all", "--format", "sarif"];
+    arguments.extend(paths.iter().map(String::as_str));
+    let output = scx_lint(&root().join("fixtures/src"), &arguments);
+    let log: Value = serde_json::from_slice(&output.stdout).unwrap();
+    // Ten megabytes, compressed.
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    packed.write_all(&output.stdout).unwrap();
+    assert!(packed.finish().unwrap().len() < 5 << 20);
+    let [run] = &log["runs"].as_array().unwrap()[..] else { panic!("one run") };
+    // A category, as `category: scx-lint` of the action gives it: what is before the last slash.
+    assert_eq!(run["automationDetails"]["id"], "scx-lint/");
+    assert!(run["tool"].get("extensions").is_none());
+    let rules = run["tool"]["driver"]["rules"].as_array().unwrap();
+    let within = |value: &Value, most: usize| value.as_str().unwrap().chars().count() <= most;
+    let mut names = BTreeSet::new();
+    for rule in rules {
+        assert!(names.insert(rule["id"].as_str().unwrap()), "{}", rule["id"]);
+        assert!(within(&rule["id"], 255) && within(&rule["name"], 255));
+        assert!(
+            within(&rule["shortDescription"]["text"], 1024) && within(&rule["fullDescription"]["text"], 1024)
+        );
+        assert!(!rule["help"]["text"].as_str().unwrap().is_empty());
+        assert!(rule["properties"]["tags"].as_array().unwrap().len() <= 10);
+        let levels = ["error", "warning", "recommendation"];
+        assert!(levels.contains(&rule["properties"]["problem.severity"].as_str().unwrap()));
+    }
+    let results = run["results"].as_array().unwrap();
+    assert!(results.len() > 100 && results.len() <= 5000, "{}", results.len());
+    let mut prints = BTreeSet::new();
+    for result in results {
+        assert!(names.contains(result["ruleId"].as_str().unwrap()));
+        assert!(["error", "warning", "note"].contains(&result["level"].as_str().unwrap()));
+        assert!(!result["message"]["text"].as_str().unwrap().is_empty());
+        assert_eq!(result["locations"].as_array().unwrap().len(), 1);
+        assert!(result["relatedLocations"].as_array().is_none_or(|related| related.len() <= 100));
+        let place = &result["locations"][0]["physicalLocation"];
+        let uri = place["artifactLocation"]["uri"].as_str().unwrap();
+        assert!(!uri.starts_with(['/', '.']) && !uri.contains(':') && !uri.contains("/../"), "{uri}");
+        assert!(place["region"]["startLine"].as_u64().unwrap() >= 1);
+        // What it knows an alert by; two of one rule that share it would become one.
+        let print = result["partialFingerprints"]["primaryLocationLineHash"].as_str().unwrap();
+        assert!(prints.insert((result["ruleId"].as_str().unwrap(), uri, print)), "{uri}: {print}");
+    }
+}
+
+/// A line in a header of the system is nobody's in this repository: the object stands for it.
+#[test]
+fn alerts_are_inside_the_repository() {
+    let folder = scratch("outside");
+    std::fs::create_dir(folder.join(".git")).unwrap();
+    std::fs::copy(
+        root().join("fixtures/obj/clang-19/multiple-arenas__two_members.bpf.o"),
+        folder.join("s.bpf.o"),
+    )
+    .unwrap();
+    let remap = |to: &str| {
+        let arguments = ["--remap-path", &format!("./={to}"), "-A", "no-hotplug-callbacks", "s.bpf.o"];
+        let run = |format: &str| -> Value {
+            let output = scx_lint(&folder, &[&["--format", format][..], &arguments].concat());
+            serde_json::from_slice(&output.stdout).unwrap()
+        };
+        let (log, issues) = (run("sarif"), run("gitlab"));
+        let results = log["runs"][0]["results"].as_array().unwrap().clone();
+        let of = |location: &Value| {
+            location["physicalLocation"]["artifactLocation"]["uri"].as_str().unwrap().to_owned()
+        };
+        let found = results.iter().find(|result| result["ruleId"] == "multiple-arenas").unwrap();
+        let related: Vec<String> = found["relatedLocations"].as_array().unwrap().iter().map(of).collect();
+        let issue =
+            issues.as_array().unwrap().iter().find(|issue| issue["check_name"] == "multiple-arenas").unwrap();
+        let path = issue["location"]["path"].as_str().unwrap().to_owned();
+        (of(&found["locations"][0]), related, path)
+    };
+    let source = "multiple-arenas__two_members.bpf.c";
+    let (uri, related, path) = remap("/usr/include/");
+    assert_eq!((&*uri, &*path), ("s.bpf.o", "s.bpf.o"));
+    assert!(related.iter().all(|uri| *uri == format!("file:///usr/include/{source}")), "{related:?}");
+    let (uri, _, path) = remap("src/");
+    assert_eq!((&*uri, &*path), (&*format!("src/{source}"), &*format!("src/{source}")));
 }
 
 #[test]
