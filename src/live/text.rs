@@ -451,3 +451,37 @@ fn short(value: &str) -> String {
         None => value.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// With -q what passed is silent, in both formats.
+    #[test]
+    fn only_what_fails_is_shown_where_that_is_asked_for() {
+        let phase = |ok| PhaseSeen { phase: "load".to_owned(), ok, ..PhaseSeen::default() };
+        let seen = |ok| Observation { phases: vec![phase(ok)], ..Observation::default() };
+        let live = |outcomes: &[bool]| Live {
+            observations: outcomes.iter().map(|&ok| seen(ok)).collect(),
+            kernels: vec!["a".to_owned(), "b".to_owned()],
+            comparison: Some(Comparison::default()),
+        };
+        let printed = |outcomes: &[bool], quiet: bool| {
+            let mut document = crate::lint(b"", &crate::Options::default());
+            if quiet {
+                document.keep_failing(true, true);
+            }
+            let style = Style { color: false, unicode: true, width: 80 };
+            let mut texts = [Vec::new(), Vec::new()];
+            full(&live(outcomes), &document, &style, &Sources::default(), false, &mut texts[0]).unwrap();
+            concise(&live(outcomes), &document, &mut texts[1]).unwrap();
+            texts.map(|text| String::from_utf8(text).unwrap())
+        };
+        assert_eq!(printed(&[true, true], true), ["", ""]);
+        for (text, loud) in printed(&[true, false], true).iter().zip(printed(&[true, false], false)) {
+            let place = "a kernel that never came up (this machine)";
+            assert_eq!((text.matches(place).count(), loud.matches(place).count()), (1, 2), "{text}{loud}");
+            assert!(loud.contains("compared:") && !text.contains("compared:"), "{text}");
+        }
+    }
+}

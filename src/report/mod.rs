@@ -133,3 +133,23 @@ fn counts(document: &Document) -> String {
     }
     format!("{}{known} in {}{unusable}{live}", parts.join(", "), plural(summary.objects, "input"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_could_not_be_made_is_none() {
+        let counted = |outcomes: &[LiveOutcome]| {
+            let run = |&outcome| LiveRun::new(0, "7.3.4".to_owned(), outcome, String::new());
+            let document = Document { runs: outcomes.iter().map(run).collect(), ..Document::default() };
+            counts(&document).split_once(" in 0 inputs").unwrap().1.to_owned()
+        };
+        use LiveOutcome::{Failed, Passed, Unasked};
+        assert_eq!(counted(&[]), "");
+        assert_eq!(counted(&[Passed]), "; 1 run on real kernels, all passed");
+        assert_eq!(counted(&[Passed, Failed, Passed]), "; 3 runs on real kernels, 1 did not pass");
+        assert_eq!(counted(&[Unasked, Unasked]), "; no run on real kernels, 2 could not be made");
+        assert_eq!(counted(&[Passed, Unasked]), "; 1 run on real kernels, all passed, 1 could not be made");
+    }
+}

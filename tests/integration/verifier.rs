@@ -88,3 +88,39 @@ fn recorded_logs_give_message_function_and_line() {
     assert_eq!(newest.culprit().unwrap().value, "scalar(id=3)", "of the callee's frame");
     assert!(newest.detail.iter().any(|line| line == "Suggestion:"), "{:?}", newest.detail);
 }
+
+/// The format is no interface: whatever comes is read, and what is kept comes out of the log. What `fuzz` looks for at length.
+#[test]
+fn mangled_logs_are_read_too() {
+    let data = fs::read(root().join("fixtures/obj/clang-19/live__scalar_in_subprogram.bpf.o")).unwrap();
+    let object = Object::open(&data, "fuzz.bpf.o").unwrap();
+    let logs: Vec<Vec<u8>> = fs::read_dir(root().join("tests/data/verifier"))
+        .unwrap()
+        .map(|entry| fs::read(entry.unwrap().path()).unwrap())
+        .collect();
+    let mut random = fastrand::Rng::with_seed(0x10f);
+    for _ in 0..20_000 {
+        let mut log = random.choice(&logs).unwrap().clone();
+        for _ in 0..random.usize(1..20) {
+            let at = random.usize(..log.len());
+            match random.u8(..4) {
+                0 => log[at] = random.u8(..),
+                1 => log[at] = *random.choice(b":;@ ()[]=_0\n").unwrap(),
+                2 => drop(log.drain(at..log.len().min(at + random.usize(1..40)))),
+                _ => log.extend_from_within(at..),
+            }
+            log.truncate(16 << 10);
+            if log.is_empty() {
+                break;
+            }
+        }
+        let text = String::from_utf8_lossy(&log);
+        let mut found = verifier::parse("demo_running", &text);
+        let lines: usize = found.detail.iter().chain(&found.instructions).map(String::len).sum();
+        let states: usize = found.registers.iter().map(|state| state.name.len() + state.value.len()).sum();
+        assert!(lines + states <= 2 * text.len());
+        verifier::locate(&mut found, &object);
+        assert_ne!(found.line, Some(0));
+        assert_eq!(found.function.is_some(), found.function_insn.is_some());
+    }
+}
