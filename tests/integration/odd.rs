@@ -10,6 +10,7 @@ use std::process::{Command, Output, Stdio};
 
 use scx_lint::Options;
 use scx_lint::kernel::{Kernel, snapshot, target};
+use scx_lint::live::verifier;
 use scx_lint::report;
 use serde_json::Value;
 
@@ -299,6 +300,9 @@ fn what_fuzzing_found_stays_mended() {
                 assert!(object.error.iter().all(|error| !error.message.contains('\n')), "{}", path.display());
             }
         }
+        let text = String::from_utf8_lossy(&data);
+        let (program, log) = text.split_once('\n').unwrap_or(("", &text));
+        assert_ne!(verifier::parse(program, log).line, Some(0), "{}", path.display());
         if let Ok(target) = target::from_file("fuzz", &data)
             && let Ok(kernel) = Kernel::new(&target)
         {
