@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::Context;
+use super::callees::Callees;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::kernel::exceptions::Fact;
@@ -13,8 +14,8 @@ rule! {
     /// Functions call each other more than 16 frames deep, or recursively.
     ///
     /// ## Why it matters
-    /// The verifier follows 8 frames up to kernel 7.1 and 16 from 7.2; a call to a global function starts the count again from 7.1. Without a
-    /// kernel this fires where every kernel refuses: more than 16 frames of static functions in a row, or a recursion of them. A recursion
+    /// The verifier follows 8 frames up to kernel 7.1 and 16 from 7.2; a call to a global function starts the count again from 7.1. A callback that a
+    /// helper such as `bpf_loop` calls is a frame like any other. Without a kernel this fires where every kernel refuses: more than 16 frames of static functions in a row, or a recursion of them. A recursion
     /// through global functions is refused from 7.1.
     /// ## Fix
     /// Flatten the chain, or let functions be inlined.
@@ -27,6 +28,7 @@ const LIMIT: usize = 16;
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let object = cx.object;
+    let callees = cx.callees();
     let limit = match cx.kernel.map(Kernel::max_call_frames) {
         Some(Lookup::Found(frames)) => frames as usize,
         _ => LIMIT,
@@ -37,7 +39,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         let counts_on = cx.kernel.map_or(Lookup::Absent, |kernel| kernel.knows(Fact::FramesCountThroughGlobals));
         let deepest = |through_globals: bool| {
             let mut depths = HashMap::new();
-            starts.iter().filter_map(|&start| frames(object, start, &mut depths, 0, through_globals)).max()
+            starts.iter().filter_map(|&start| frames(object, callees, start, &mut depths, 0, through_globals)).max()
         };
         let mut found = deepest(counts_on == Lookup::Found(()));
         if let Lookup::Unknown(reason) = &counts_on {
@@ -86,6 +88,7 @@ fn is_global(object: &Object<'_>, function: FuncIdx) -> bool {
 /// Frames of the deepest chain of functions from here, this one included; global ones below count or not.
 fn frames(
     object: &Object<'_>,
+    callees: &Callees,
     function: FuncIdx,
     known: &mut HashMap<FuncIdx, Option<usize>>,
     depth: usize,
@@ -100,11 +103,9 @@ fn frames(
         return Some(depth);
     }
     known.insert(function, None);
-    let calls = object[function].calls.iter().filter_map(|&(insn, target)| {
-        let is_call = object[function].code.get(insn.0).is_some_and(crate::insn::Insn::is_call);
-        target.filter(|&target| is_call && (through_globals || !is_global(object, target)))
-    });
-    let below = calls.filter_map(|target| frames(object, target, known, depth + 1, through_globals)).max();
+    let calls = callees.of(function).iter().map(|(_, target)| *target);
+    let calls = calls.filter(|&target| through_globals || !is_global(object, target));
+    let below = calls.filter_map(|target| frames(object, callees, target, known, depth + 1, through_globals)).max();
     let frames = 1 + below.unwrap_or(0);
     known.insert(function, Some(frames));
     Some(frames)

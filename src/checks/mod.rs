@@ -270,6 +270,11 @@ impl<'a, 'd> Context<'a, 'd> {
         *self.shared.faults[function.0].get_or_init(|| Flow::new(self.object[function].code).fault())
     }
 
+    /// The functions below each function, as the verifier counts frames and stack.
+    fn callees(&self) -> &'a callees::Callees {
+        self.shared.callees.get_or_init(|| callees::Callees::new(self.object))
+    }
+
     /// Where a program serves as a callback of a scheduler that is created: ops variable, its form, member.
     fn callbacks_of(&self, program: FuncIdx) -> Vec<(OpsIdx, &'a StructOps<'d>, &'d str)> {
         let mut places = Vec::new();
@@ -298,6 +303,7 @@ macro_rules! registry {
     };
 }
 
+mod callees;
 mod callers;
 mod context_use;
 mod core_uses;
@@ -352,6 +358,7 @@ registry! {
     per_node_idle_without_builtin_idle: PER_NODE_IDLE_WITHOUT_BUILTIN_IDLE,
     sub_sched_in_cpu_form: SUB_SCHED_IN_CPU_FORM,
     sub_sched_without_parent: SUB_SCHED_WITHOUT_PARENT,
+    hard_coded_hotplug_seq: HARD_CODED_HOTPLUG_SEQ,
     no_hotplug_callbacks: NO_HOTPLUG_CALLBACKS,
     deprecated_op: DEPRECATED_OP,
     deprecated_ops_flag: DEPRECATED_OPS_FLAG,
@@ -369,6 +376,7 @@ registry! {
     invalid_context_access: INVALID_CONTEXT_ACCESS,
     nullable_argument_dereference: NULLABLE_ARGUMENT_DEREFERENCE,
     direct_task_write: DIRECT_TASK_WRITE,
+    kernel_object_write: KERNEL_OBJECT_WRITE,
     too_many_maps: TOO_MANY_MAPS,
     too_many_kfuncs: TOO_MANY_KFUNCS,
     nullable_result_dereference: NULLABLE_RESULT_DEREFERENCE,
@@ -424,6 +432,7 @@ pub struct Checker<'a, 'd> {
     /// By function.
     accesses: Vec<OnceLock<Vec<context_use::Access>>>,
     faults: Vec<OnceLock<Option<Fault>>>,
+    callees: OnceLock<callees::Callees>,
 }
 
 impl<'a, 'd> Checker<'a, 'd> {
@@ -431,7 +440,7 @@ impl<'a, 'd> Checker<'a, 'd> {
     pub fn new(object: &'a Object<'d>) -> Self {
         let accesses = object.functions.iter().map(|_| OnceLock::new()).collect();
         let faults = object.functions.iter().map(|_| OnceLock::new()).collect();
-        Self { object, memory: Memory::default(), accesses, faults }
+        Self { object, memory: Memory::default(), accesses, faults, callees: OnceLock::new() }
     }
 
     /// Runs every check, for one kernel or none.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::Context;
+use super::callees::Callees;
 use super::walk::{Sight, Walk};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
@@ -15,7 +16,7 @@ rule! {
     ///
     /// ## Why it matters
     /// The verifier takes 512 bytes for one function, and, where the kernel gives programs no stack of their own, for a whole chain of calls, each
-    /// frame rounded up to 16. From 7.1 `dispatch` has a private stack, as `sub_caps_updated` has in 7.3: their chains are not counted, unless some
+    /// frame rounded up to 16; a callback that a helper such as `bpf_loop` calls is a frame of that chain. From 7.1 `dispatch` has a private stack, as `sub_caps_updated` has in 7.3: their chains are not counted, unless some
     /// function of the program makes a tail call. A function that makes one may have no more than 255 bytes of stack above it.
     /// ## Fix
     /// Move large variables into a map; let fewer frames hold large variables.
@@ -32,6 +33,7 @@ const TAIL_CALL: i32 = 12;
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let object = cx.object;
+    let callees = cx.callees();
     let mut bounds = HashMap::new();
     for (program, function, _) in cx.loaded() {
         let subject = Subject::program(object, program);
@@ -62,7 +64,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         if tails.iter().any(|&tail| tail != program) {
             let walk = Walk::new(cx, program);
             let mut counts = |function, insn| walk.is_certain(function, insn);
-            let above = above_tail_call(object, program, &tails, &mut counts, &mut HashMap::new(), 0);
+            let above = above_tail_call(object, callees, program, &tails, &mut counts, &mut HashMap::new(), 0);
             if let Some((above, tail)) = above.filter(|(above, _)| *above >= TAIL_CALL_LIMIT) {
                 let name = &object[tail].name;
                 let message = format!(
@@ -81,13 +83,13 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             }
         }
         // What no path can reach needs no look at the paths.
-        let possible = bound(object, program, &mut bounds, 0);
+        let possible = bound(object, callees, program, &mut bounds, 0);
         if possible <= LIMIT {
             continue;
         }
         let walk = Walk::new(cx, program);
         let mut known = HashMap::new();
-        let certain = chain(object, program, &mut |function, insn| walk.is_certain(function, insn), &mut known, 0);
+        let certain = chain(object, callees, program, &mut |function, insn| walk.is_certain(function, insn), &mut known, 0);
         if certain > LIMIT {
             let message =
                 format!("a chain of calls in program '{}' uses {certain} bytes of stack, at most {LIMIT}", function.name);
@@ -155,8 +157,8 @@ fn addressed(code: Code<'_>) -> u64 {
     if most <= LIMIT { most } else { 0 }
 }
 
-/// The most stack that a chain of direct calls from a function can use.
-fn bound(object: &Object<'_>, function: FuncIdx, known: &mut HashMap<FuncIdx, u64>, depth: usize) -> u64 {
+/// The most stack that a chain of calls from a function can use.
+fn bound(object: &Object<'_>, callees: &Callees, function: FuncIdx, known: &mut HashMap<FuncIdx, u64>, depth: usize) -> u64 {
     if let Some(&bound) = known.get(&function) {
         return bound;
     }
@@ -166,10 +168,8 @@ fn bound(object: &Object<'_>, function: FuncIdx, known: &mut HashMap<FuncIdx, u6
     }
     let code = object[function].code;
     let own = code.insns().map(|(_, insn)| stack_use(insn)).max().unwrap_or(0).max(addressed(code));
-    let calls = object[function].calls.iter().filter_map(|&(insn, target)| {
-        target.filter(|_| code.get(insn.0).is_some_and(Insn::is_call))
-    });
-    let below = calls.map(|target| bound(object, target, known, depth + 1)).max().unwrap_or(0);
+    let calls = callees.of(function).iter();
+    let below = calls.map(|&(_, target)| bound(object, callees, target, known, depth + 1)).max().unwrap_or(0);
     let bound = own.max(1).next_multiple_of(16) + below;
     known.insert(function, bound);
     bound
@@ -184,10 +184,11 @@ fn frame(object: &Object<'_>, function: FuncIdx, counts: &mut dyn FnMut(FuncIdx,
     own.max(1).next_multiple_of(16)
 }
 
-/// The most stack above a function that makes tail calls, on a chain of direct calls from a function over the
+/// The most stack above a function that makes tail calls, on a chain of calls from a function over the
 /// instructions that count, and which function that is.
 fn above_tail_call(
     object: &Object<'_>,
+    callees: &Callees,
     function: FuncIdx,
     tails: &[FuncIdx],
     counts: &mut dyn FnMut(FuncIdx, InsnIdx) -> bool,
@@ -202,11 +203,10 @@ fn above_tail_call(
         return None;
     }
     let mut most: Option<(u64, FuncIdx)> = None;
-    for &(insn, target) in &object[function].calls {
-        let Some(target) = target else { continue };
-        if object[function].code.get(insn.0).is_some_and(Insn::is_call) && counts(function, insn) {
+    for &(insn, target) in callees.of(function) {
+        if counts(function, insn) {
             let here = tails.contains(&target).then_some((0, target));
-            let below = above_tail_call(object, target, tails, counts, known, depth + 1);
+            let below = above_tail_call(object, callees, target, tails, counts, known, depth + 1);
             most = most.max(here).max(below);
         }
     }
@@ -215,9 +215,10 @@ fn above_tail_call(
     above
 }
 
-/// Stack of the deepest chain of direct calls from a function, over the instructions that count.
+/// Stack of the deepest chain of calls from a function, over the instructions that count.
 fn chain(
     object: &Object<'_>,
+    callees: &Callees,
     function: FuncIdx,
     counts: &mut dyn FnMut(FuncIdx, InsnIdx) -> bool,
     known: &mut HashMap<FuncIdx, u64>,
@@ -233,11 +234,10 @@ fn chain(
     let own = frame(object, function, counts);
     let mut seen = Vec::new();
     let mut below = 0;
-    for &(insn, target) in &object[function].calls {
-        let Some(target) = target.filter(|target| !seen.contains(target)) else { continue };
-        if object[function].code.get(insn.0).is_some_and(Insn::is_call) && counts(function, insn) {
+    for &(insn, target) in callees.of(function) {
+        if !seen.contains(&target) && counts(function, insn) {
             seen.push(target);
-            below = below.max(chain(object, target, counts, known, depth + 1));
+            below = below.max(chain(object, callees, target, counts, known, depth + 1));
         }
     }
     let chain = own + below;
