@@ -3,7 +3,7 @@
 use super::{Context, kfunc_calls};
 use crate::btf::Kind;
 use crate::finding::{Outcome, Subject};
-use crate::kernel::kfuncs;
+use crate::kernel::{Lookup, kfuncs};
 use crate::object::{ExternIdx, ExternKind, Object};
 
 rule! {
@@ -31,7 +31,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             continue;
         }
         let exists = match cx.kernel {
-            Some(kernel) => kernel.find(name, Kind::Func).is_some(),
+            Some(kernel) => matches!(kernel.find_anywhere(name, Kind::Func), Lookup::Found(_)),
             None => kfuncs::is_known(name),
         };
         if !exists {

@@ -222,6 +222,8 @@ fn write_snapshot(name: &str, output: &PathBuf) -> Result<u8, Failure> {
             crate::kernel::Source::Host => "the kernel of a running machine".to_owned(),
             _ => format!("file {}", target.name),
         },
+        // A name that vmlinux lacks may be one of theirs: in the snapshot it is unknown, not absent.
+        partial: target.modules.left_out(),
         ..snapshot::Meta::default()
     };
     let meta = meta.describing(&target.btf).map_err(fail)?;

@@ -81,6 +81,20 @@ impl Modules {
     }
 }
 
+impl Modules {
+    /// Why a snapshot of this kernel stands for less than the kernel: it holds none of the modules. `None` where no module
+    /// with BTF is known to be loaded.
+    pub fn left_out(&self) -> Option<String> {
+        match self.get()? {
+            Ok([]) => None,
+            Ok(modules) => {
+                Some(format!("the snapshot leaves out modules that were loaded: {}", modules.len()))
+            }
+            Err(reason) => Some(format!("the modules are not in the snapshot: {reason}")),
+        }
+    }
+}
+
 impl Folder {
     fn read(&self) -> io::Result<Vec<Module>> {
         let mut modules = Vec::new();
@@ -156,5 +170,8 @@ mod tests {
         let none = Modules::loaded(Vec::new());
         assert!(none.is_known());
         assert_eq!(none.get(), Some(Ok(&[][..])));
+        assert_eq!((Modules::unknown().left_out(), none.left_out()), (None, None));
+        let one = Modules::loaded(vec![("one".into(), Vec::new())]).left_out().unwrap();
+        assert!(one.ends_with("loaded: 1"), "{one}");
     }
 }

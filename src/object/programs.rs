@@ -157,7 +157,7 @@ impl<'d> Opening<'d> {
 
     /// Adds calls inside one section, which need no relocation: their distance is already right.
     fn plain_calls(&mut self, index: usize) {
-        let Some(text) = self.object.text else { return };
+        let text = self.object.text;
         let function = &self.object.functions[index];
         let relocated: Vec<InsnIdx> = function
             .calls
@@ -171,7 +171,7 @@ impl<'d> Opening<'d> {
             .filter(|(at, insn)| insn.is_subprog_call() && !relocated.contains(&InsnIdx(*at)))
             .map(|(at, insn)| {
                 let slot = (function.start + at) as i64 + i64::from(insn.imm) + 1;
-                let target = usize::try_from(slot).ok().and_then(|slot| self.object.function_at(text, slot));
+                let target = usize::try_from(slot).ok().and_then(|slot| self.object.function_at(text?, slot));
                 (InsnIdx(at), target)
             })
             .collect();

@@ -4,6 +4,8 @@ use scx_lint::btf::build::{Builder, Field};
 use scx_lint::btf::{Btf, Kind, TypeId};
 use scx_lint::checks::{self, Options};
 use scx_lint::finding::{Level, Outcome};
+use scx_lint::kernel::snapshot::{self, Meta};
+use scx_lint::kernel::target;
 use scx_lint::kernel::{Home, Kernel, Lookup, Modules, Source, Target};
 use scx_lint::load::{CoreFate, ExternFate, Load};
 use scx_lint::object::Object;
@@ -172,6 +174,34 @@ fn the_module_that_was_loaded_first_counts() {
     let target = running(base.finish(), &[("a", fits)]);
     let found = Kernel::new(&target).unwrap().kfunc("scx_bpf_no_such_kfunc").found().unwrap();
     assert_eq!((found.home, found.func, found.proto), (Home::Vmlinux, func, proto));
+}
+
+#[test]
+fn a_kfunc_of_a_module_that_no_extern_can_name() {
+    let stem = "flavored-kfunc-never-resolves__v2";
+    let flavored = |btf: &mut Builder| {
+        let proto = btf.proto(INT, &[("p", TASK)]);
+        btf.func("scx_bpf_dsq_insert___v2", proto);
+    };
+    let fires = |modules: &[Described<'_>]| {
+        judge(stem, &running(vmlinux(true), modules)).0.contains(&"flavored-kfunc-never-resolves")
+    };
+    assert!(!fires(&[]));
+    assert!(fires(&[("some_module", &flavored)]));
+}
+
+#[test]
+fn what_a_snapshot_leaves_out_with_the_modules_is_unknown() {
+    let stem = "missing-ksym__int";
+    let snapshot = |modules: &Modules| {
+        let meta = Meta { partial: modules.left_out(), ..Meta::default() };
+        let bytes = snapshot::write(&vmlinux(true), None, &meta).unwrap();
+        judge(stem, &target::from_file("taken.snapshot", bytes).unwrap())
+    };
+    assert_eq!(snapshot(&Modules::loaded(Vec::new())), (vec!["missing-ksym"], vec![]));
+    let (found, open) = snapshot(&Modules::loaded(vec![("some_module".to_owned(), Vec::new())]));
+    assert_eq!(found, Vec::<&str>::new());
+    assert_eq!(open, [("missing-ksym", "the snapshot leaves out modules that were loaded: 1".to_owned())]);
 }
 
 #[test]
