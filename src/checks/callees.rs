@@ -34,7 +34,11 @@ impl Callees {
                 let insn = function.code.get(at.0);
                 insn.is_some_and(|insn| insn.is_call() || insn.is_ld_imm64() && !otherwise.contains(target))
             };
-            function.calls.iter().filter_map(|&(at, target)| Some((at, target.filter(|target| counts(at, target))?))).collect()
+            function
+                .calls
+                .iter()
+                .filter_map(|&(at, target)| Some((at, target.filter(|target| counts(at, target))?)))
+                .collect()
         };
         Self(object.functions.iter().map(of).collect())
     }
@@ -57,7 +61,9 @@ fn is_called_back(code: Code<'_>, load: usize) -> bool {
         match insn.class() {
             Class::Jmp | Class::Jmp32 => {
                 let helper = insn.helper();
-                return CALLING_BACK.iter().any(|&(id, register)| helper == Some(id) && holding[usize::from(register)]);
+                return CALLING_BACK
+                    .iter()
+                    .any(|&(id, register)| helper == Some(id) && holding[usize::from(register)]);
             }
             // Where it lies on the stack is not followed.
             Class::Stx if holding[src] => return false,

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 
 use crate::insn::{Class, Code, Insn};
+use crate::object::Function;
 
 /// What is known of a register or stack slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,8 +189,15 @@ impl State {
 }
 
 /// All loads and stores of an entry program whose base is surely the context or an argument, in code order.
-pub(super) fn accesses(code: Code<'_>) -> Vec<Access> {
-    let callbacks = code.insns().any(|(_, insn)| insn.is_pseudo_func());
+pub(super) fn of(function: &Function<'_>) -> Vec<Access> {
+    // In the file the load of an address of a function is told from others by its relocation alone.
+    let callbacks =
+        function.calls.iter().any(|(at, _)| function.code.get(at.0).is_some_and(Insn::is_ld_imm64));
+    accesses(function.code, callbacks)
+}
+
+/// The same of code that gives functions to helpers, or does not.
+fn accesses(code: Code<'_>, callbacks: bool) -> Vec<Access> {
     let mut states: HashMap<usize, State> = HashMap::from([(0, State::entry())]);
     let mut work = vec![0];
     // Facts only get fewer at a place, so this ends; the bound is against hostile code alone.
@@ -258,7 +266,7 @@ mod tests {
     }
 
     fn bases(code: &[[u8; 8]]) -> Vec<(usize, Holds)> {
-        let found = accesses(Code::new(code.as_flattened(), ByteOrder::Little));
+        let found = accesses(Code::new(code.as_flattened(), ByteOrder::Little), false);
         found.into_iter().map(|access| (access.at, access.base)).collect()
     }
 
@@ -297,7 +305,7 @@ mod tests {
             [a, b, c, d, imm, 0, 0, 0]
         };
         let tested = |code: &[[u8; 8]]| {
-            let found = accesses(Code::new(code.as_flattened(), ByteOrder::Little));
+            let found = accesses(Code::new(code.as_flattened(), ByteOrder::Little), false);
             found
                 .into_iter()
                 .filter(|access| access.base != Holds::Context)
@@ -322,7 +330,11 @@ mod tests {
         for telling in [jump(0x55, 6, 7, 0), insn(0x1d, 2, 6, 0), insn(0x85, 0, 1, 0)] {
             assert_eq!(tested(&[argument, telling, use_it, exit]), [(2, Tested::ANY)]);
         }
-        assert_eq!(tested(&[argument, insn(0x85, 0, 0, 0), use_it, exit]), [(2, Tested::NOT)]);
+        let called = [argument, insn(0x85, 0, 0, 0), use_it, exit];
+        assert_eq!(tested(&called), [(2, Tested::NOT)]);
+        // Nor is it known what a callback finds out.
+        let found = accesses(Code::new(called.as_flattened(), ByteOrder::Little), true);
+        assert!(found.iter().any(|access| access.at == 2 && access.tested == Tested::ANY), "{found:?}");
     }
 
     #[test]

@@ -137,7 +137,7 @@ fn problem(map: &Map<'_>) -> Option<Problem> {
                 return wrong("key size", map.key_size, "4");
             }
             let frame = if map.flags & STACK_BUILD_ID == 0 { 8 } else { 32 };
-            if map.value_size == 0 || map.value_size % frame != 0 {
+            if map.value_size == 0 || !map.value_size.is_multiple_of(frame) {
                 return wrong("value size", map.value_size, &format!("a multiple of {frame}"));
             }
         }

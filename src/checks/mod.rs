@@ -262,7 +262,7 @@ impl<'a, 'd> Context<'a, 'd> {
 
     /// Loads and stores of an entry program whose base is surely the context or an argument, in code order.
     fn accesses(&self, program: FuncIdx) -> &'a [context_use::Access] {
-        self.shared.accesses[program.0].get_or_init(|| context_use::accesses(self.object[program].code))
+        self.shared.accesses[program.0].get_or_init(|| context_use::of(&self.object[program]))
     }
 
     /// The first thing that the verifier's look at the flow of a function refuses.
