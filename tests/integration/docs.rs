@@ -211,5 +211,5 @@ fn the_package_is_complete_and_small() {
     }
     let size: u64 =
         list.lines().filter_map(|line| fs::metadata(root().join(line)).ok()).map(|data| data.len()).sum();
-    assert!(size < 9 << 20, "{size} bytes before compression; crates.io takes 10 MB");
+    assert!(size < 10 << 20, "{size} bytes before compression; crates.io takes 10 MB of what is compressed");
 }
