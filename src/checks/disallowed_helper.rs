@@ -29,7 +29,7 @@ const ALLOWED: [i32; 74] = [
 ];
 
 /// Those that may sleep: `bpf_copy_from_user`, `bpf_copy_from_user_task`.
-const SLEEPING: [i32; 2] = [148, 191];
+pub(super) const SLEEPING: [i32; 2] = [148, 191];
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let object = cx.object;

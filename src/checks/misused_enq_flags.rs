@@ -3,37 +3,58 @@
 use super::{Context, Reached, kfunc_calls};
 use crate::finding::{Outcome, Subject};
 use crate::insn::{Class, Code};
+use crate::kernel::cpu_name;
 use crate::load::ExternFate;
 use crate::object::{FuncIdx, InsnIdx};
 
 rule! {
-    /// Inserts a task with flags that the kernel does not take for that DSQ.
+    /// Inserts or moves a task in a way that the kernel does not take for that DSQ.
     ///
     /// ## Why it matters
     /// The upper eight bits of the flags are the kernel's own. `SCX_ENQ_IMMED` (7.1) and `SCX_ENQ_RESCUE` (7.3) are for the local DSQ of a CPU.
-    /// Anything else gets the scheduler ejected. Looked at are calls with constants for arguments.
+    /// The DSQs that the kernel makes itself, `SCX_DSQ_GLOBAL` and the local ones, keep no order by vtime, and nothing can be moved from them:
+    /// the kernel takes tasks from `SCX_DSQ_GLOBAL` on its own. Anything else gets the scheduler ejected. Looked at are calls with constants
+    /// for arguments.
     /// ## Example
     /// ```c
     /// scx_bpf_dsq_insert(p, SHARED_DSQ, SCX_SLICE_DFL, SCX_ENQ_IMMED);
     /// ```
     /// ## Fix
-    /// Insert into `SCX_DSQ_LOCAL` or `SCX_DSQ_LOCAL_ON | cpu`, or drop the flag.
+    /// Insert into `SCX_DSQ_LOCAL` or `SCX_DSQ_LOCAL_ON | cpu`, or drop the flag; for an order by vtime create a DSQ.
     /// ## Sources
-    /// kernel `scx_dsq_insert_preamble`, `scx_vet_enq_flags` (7.1).
+    /// kernel `scx_dsq_insert_preamble`, `scx_vet_enq_flags` (7.1), `dispatch_enqueue`, `find_user_dsq`; guests of 6.18, 7.1 and 7.3.
     pub MISUSED_ENQ_FLAGS: "misused-enq-flags", family: Kfunc, level: Error, phase: Run, since: "0.1.0";
 }
 
 /// `__SCX_ENQ_INTERNAL_MASK`, the same in every kernel from 6.12 to 7.3.
 const INTERNAL: u64 = 0xff << 56;
+/// `SCX_DSQ_GLOBAL`.
+const GLOBAL: u64 = 1 << 63 | 1;
 /// `SCX_DSQ_LOCAL`, and the bits that make up `SCX_DSQ_LOCAL_ON`.
 const LOCAL: u64 = 1 << 63 | 2;
 const LOCAL_ON: u64 = 3 << 62;
 
-/// Registers of the DSQ and of the flags.
-fn registers(kfunc: &str) -> Option<(u8, u8)> {
+/// `SCX_DSQ_FLAG_BUILTIN`.
+const BUILTIN: u64 = 1 << 63;
+
+/// What a kfunc does with a task.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Puts it at the end.
+    Insert,
+    /// Puts it where its vtime belongs.
+    InsertByVtime,
+    /// Takes it from a DSQ to the local one of the CPU.
+    Consume,
+}
+
+/// What the kfunc does, and the registers of the DSQ and of the flags.
+fn meaning(kfunc: &str) -> Option<(Way, u8, Option<u8>)> {
     match kfunc {
-        "scx_bpf_dsq_insert" | "scx_bpf_dsq_insert___v2" | "scx_bpf_dispatch" => Some((2, 4)),
-        "scx_bpf_dsq_insert_vtime" | "scx_bpf_dispatch_vtime" => Some((2, 5)),
+        "scx_bpf_dsq_insert" | "scx_bpf_dsq_insert___v2" | "scx_bpf_dispatch" => Some((Way::Insert, 2, Some(4))),
+        "scx_bpf_dsq_insert_vtime" | "scx_bpf_dispatch_vtime" => Some((Way::InsertByVtime, 2, Some(5))),
+        "scx_bpf_dsq_move_to_local" | "scx_bpf_consume" => Some((Way::Consume, 1, None)),
+        "scx_bpf_dsq_move_to_local___v2" => Some((Way::Consume, 1, Some(2))),
         _ => None,
     }
 }
@@ -85,32 +106,63 @@ fn line_start(code: Code<'_>, slot: usize) -> Option<usize> {
     Some(start)
 }
 
-/// The words with which the kernel ejects a scheduler for these arguments.
-fn ejection(cx: &Context<'_, '_>, dsq: Option<u64>, flags: u64) -> Option<String> {
-    if flags & INTERNAL != 0 {
-        return Some(format!("invalid enq_flags {flags:#x}"));
+/// The words with which the kernel ejects a scheduler for these arguments, and what to do instead. `at_once`: a task inserted
+/// into the local DSQ is put there on its own CPU; one that comes from another CPU is moved without a look at the order.
+fn ejection(
+    cx: &Context<'_, '_>,
+    way: Way,
+    dsq: Option<u64>,
+    flags: Option<u64>,
+    at_once: bool,
+) -> Option<(String, &'static str)> {
+    let flagged = |text| (text, "insert into SCX_DSQ_LOCAL or SCX_DSQ_LOCAL_ON | cpu, or drop the flag");
+    let internal = flags.filter(|flags| flags & INTERNAL != 0);
+    if way == Way::Consume {
+        let dsq = dsq.filter(|dsq| dsq & BUILTIN != 0);
+        // The kernels that have this flag look at the flags first; of those before it is not known.
+        return match internal {
+            Some(flags) if cx.kernel?.any_enumerator("SCX_ENQ_RESCUE").is_some() => {
+                Some(flagged(format!("invalid enq_flags {flags:#x}")))
+            }
+            _ => Some((format!("invalid DSQ ID {:#018x}", dsq?), "move from a DSQ that scx_bpf_create_dsq() made")),
+        };
     }
-    let dsq = dsq.filter(|dsq| *dsq != LOCAL && dsq & LOCAL_ON != LOCAL_ON)?;
-    let kernel = cx.kernel?;
-    let is_set = |name| kernel.any_enumerator(name).is_some_and(|bit| flags & bit != 0);
-    let name = ["SCX_ENQ_IMMED", "SCX_ENQ_RESCUE"].into_iter().find(|name| is_set(name))?;
-    Some(format!("{name} on a non-local DSQ {dsq:#x}"))
+    if let Some(flags) = internal {
+        return Some(flagged(format!("invalid enq_flags {flags:#x}")));
+    }
+    let dsq = dsq?;
+    let is_local = dsq == LOCAL || dsq & LOCAL_ON == LOCAL_ON;
+    if let (Some(flags), Some(kernel), false) = (flags, cx.kernel, is_local) {
+        let is_set = |name| kernel.any_enumerator(name).is_some_and(|bit| flags & bit != 0);
+        if let Some(name) = ["SCX_ENQ_IMMED", "SCX_ENQ_RESCUE"].into_iter().find(|name| is_set(name)) {
+            return Some(flagged(format!("{name} on a non-local DSQ {dsq:#x}")));
+        }
+    }
+    let known = dsq == GLOBAL || dsq == LOCAL && at_once;
+    (way == Way::InsertByVtime && known).then(|| {
+        ("cannot use vtime ordering for built-in DSQs".to_owned(), "insert into a DSQ that scx_bpf_create_dsq() made")
+    })
 }
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (program, function, _) in cx.loaded() {
-        if cx.callbacks_of(program).is_empty() {
+        let places = cx.callbacks_of(program);
+        if places.is_empty() {
             continue;
         }
+        let at_once = places.iter().all(|(.., member)| matches!(cpu_name(member), "enqueue" | "select_cpu"));
         for call in kfunc_calls::of(cx, program) {
-            let Some((dsq, flags)) = registers(call.name) else { continue };
+            let Some((way, dsq, flags)) = meaning(call.name) else { continue };
             // Without a kernel only a strong extern is sure to be called where the object loads.
             let called = match cx.kernel {
                 Some(_) => matches!(call.fate, ExternFate::Kfunc(_)),
                 None => !call.external.weak,
             };
-            let Some(flags) = constant(cx, call.function, call.insn, flags).filter(|_| called) else { continue };
-            let Some(text) = ejection(cx, constant(cx, call.function, call.insn, dsq), flags) else { continue };
+            if !called {
+                continue;
+            }
+            let constant = |register| constant(cx, call.function, call.insn, register);
+            let Some((text, help)) = ejection(cx, way, constant(dsq), flags.and_then(constant), at_once) else { continue };
             let reached = cx.reached(program, call.function, call.insn);
             if reached == Reached::Never {
                 continue;
@@ -124,7 +176,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             let message = format!("program '{}' calls '{}': {text}", function.name, call.name);
             out.found(&MISUSED_ENQ_FLAGS, subject, message)
                 .quote(text)
-                .help("insert into SCX_DSQ_LOCAL or SCX_DSQ_LOCAL_ON | cpu, or drop the flag")
+                .help(help)
                 .via(call.site(), program, "this call");
             break;
         }

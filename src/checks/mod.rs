@@ -382,6 +382,8 @@ registry! {
     nullable_result_dereference: NULLABLE_RESULT_DEREFERENCE,
     failing_init: FAILING_INIT,
     call_under_spin_lock: CALL_UNDER_SPIN_LOCK,
+    unreleased_reference: UNRELEASED_REFERENCE,
+    sleep_under_lock: SLEEP_UNDER_LOCK,
     missing_kfunc: MISSING_KFUNC,
     mismatched_kfunc: MISMATCHED_KFUNC,
     unguarded_weak_kfunc: UNGUARDED_WEAK_KFUNC,

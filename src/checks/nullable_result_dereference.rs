@@ -9,11 +9,12 @@ use crate::object::{ExternIdx, FuncIdx, InsnIdx, Target};
 use crate::reach::Base;
 
 rule! {
-    /// A program dereferences what a kfunc returned without testing it for NULL.
+    /// A program dereferences what a kfunc or helper returned without testing it for NULL.
     ///
     /// ## Why it matters
-    /// Kfuncs such as `scx_bpf_cpu_curr`, `scx_bpf_tid_to_task` or `bpf_task_from_pid` may return NULL. The verifier wants a test before the first
-    /// access, on every path to it.
+    /// Kfuncs such as `scx_bpf_cpu_curr`, `scx_bpf_tid_to_task` or `bpf_task_from_pid` may return NULL, and so may `bpf_map_lookup_elem`,
+    /// `bpf_task_storage_get` and `bpf_ringbuf_reserve`. The verifier wants a test before the first access, on every path to it. It waives the test for
+    /// lookups in arrays with a constant key, from 6.14 on, so of lookups in arrays nothing is said.
     /// ## Example
     /// ```c
     /// sink = scx_bpf_cpu_curr(0)->pid;
@@ -21,19 +22,20 @@ rule! {
     /// ## Fix
     /// `p = scx_bpf_cpu_curr(0); if (p) { ... }`
     /// ## Sources
-    /// kernel `check_kfunc_call` (`KF_RET_NULL`), `check_mem_access`; guests of 6.18, 7.1 and 7.3.
+    /// kernel `check_kfunc_call` (`KF_RET_NULL`), `check_helper_call` (`PTR_MAYBE_NULL`), `check_mem_access`; guests of 6.18, 7.1 and 7.3.
     pub NULLABLE_RESULT_DEREFERENCE: "nullable-result-dereference", family: Program, level: Error, phase: Load, since: "0.1.0";
 }
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let object = cx.object;
     for (program, function, _) in cx.loaded() {
-        // Most programs call no such kfunc, and to follow them takes time.
-        let may = object.refs_of(program).any(|(_, reference)| match reference.target {
+        // To follow programs that call nothing of the kind takes time.
+        let kfunc = |(_, reference): (_, crate::object::Ref)| match reference.target {
             Target::Extern(index) => crate::reach::may_return_null(object[index].name) && is_there(cx, index),
             _ => false,
-        });
-        if !may {
+        };
+        let helper = |(_, insn): (_, Insn)| insn.helper().is_some_and(|id| helper_name(id).is_some());
+        if !object.refs_of(program).any(kfunc) && !object.code_of(program).any(|(_, code)| code.code.insns().any(helper)) {
             continue;
         }
         let Some((site, at, register, kfunc)) = untested(cx, program) else { continue };
@@ -51,8 +53,21 @@ fn is_there(cx: &Context<'_, '_>, kfunc: ExternIdx) -> bool {
     cx.kernel.is_none() || matches!(cx.load.external(kfunc), ExternFate::Kfunc(_))
 }
 
+/// Helpers that may return NULL in place of memory, those that [`crate::reach::Base::Untested`] is told of.
+fn helper_name(id: i32) -> Option<&'static str> {
+    Some(match id {
+        1 => "bpf_map_lookup_elem",
+        131 => "bpf_ringbuf_reserve",
+        156 => "bpf_task_storage_get",
+        195 => "bpf_map_lookup_percpu_elem",
+        203 => "bpf_dynptr_data",
+        210 => "bpf_cgrp_storage_get",
+        _ => return None,
+    })
+}
+
 /// The first access through the result of a call, on a path that the verifier is sure to walk and on which nothing has told yet
-/// that it is not NULL; with the register that holds it and the kfunc.
+/// that it is not NULL; with the register that holds it and what was called.
 fn untested<'a>(cx: &Context<'a, '_>, program: FuncIdx) -> Option<(FuncIdx, InsnIdx, u8, &'a str)> {
     let reach = cx.analysis.program(program);
     let object = cx.object;
@@ -63,6 +78,9 @@ fn untested<'a>(cx: &Context<'a, '_>, program: FuncIdx) -> Option<(FuncIdx, Insn
             _ => None,
         })
     };
+    let helper = |(function, insn): (FuncIdx, InsnIdx)| {
+        object[function].code.get(insn.0).and_then(|call: Insn| call.helper()).and_then(helper_name)
+    };
     for (function, code) in object.code_of(program) {
         for (at, insn) in code.code.insns() {
             let register = match insn.class() {
@@ -70,10 +88,13 @@ fn untested<'a>(cx: &Context<'a, '_>, program: FuncIdx) -> Option<(FuncIdx, Insn
                 Class::St | Class::Stx => insn.dst,
                 _ => continue,
             };
-            if let Some(Base::Object { made, offset: 0, nullable: true }) = reach.base(function, InsnIdx(at))
-                && let Some(kfunc) = kfunc(made)
-            {
-                return Some((function, InsnIdx(at), register, kfunc));
+            let callee = match reach.base(function, InsnIdx(at)) {
+                Some(Base::Object { made, offset: 0, nullable: true }) => kfunc(made),
+                Some(Base::Untested { made }) => helper(made),
+                _ => None,
+            };
+            if let Some(callee) = callee {
+                return Some((function, InsnIdx(at), register, callee));
             }
         }
     }

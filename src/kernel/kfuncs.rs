@@ -199,6 +199,14 @@ pub fn permission(kernel: &Kernel<'_>, kfunc: &str, caller: Caller<'_>) -> Permi
             "scx_bpf_dump() must only be called from ops.dump() and friends".to_owned(),
         );
     }
+    // What a task is of, only callbacks that are about a task of a locked run queue may ask; from 7.1 the task itself is what is
+    // looked at, and no callback of the kernel's tells of it here.
+    if kfunc == "scx_bpf_task_cgroup"
+        && matches!(caller, Caller::Op { member, .. } if cpu_name(member) == "init_task")
+        && matches!(kernel.kfunc_gate(), Lookup::Found(KfuncGate::Verifier))
+    {
+        return Permission::Ejected("called on a task not being operated on".to_owned());
+    }
     let is_cap = matches!(kfunc, "scx_bpf_sub_grant" | "scx_bpf_sub_revoke" | "scx_bpf_sub_caps");
     if is_cap && matches!(caller, Caller::Op { form: Form::Cpu, .. }) {
         return Permission::Ejected("sub-cap kfuncs require a cid-form scheduler".to_owned());

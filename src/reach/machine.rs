@@ -609,7 +609,7 @@ fn width(code: u8) -> u8 {
 }
 
 /// The name without a `___flavour`.
-fn essential_name(name: &str) -> &str {
+pub(super) fn essential_name(name: &str) -> &str {
     name.find("___").map_or(name, |at| &name[..at])
 }
 

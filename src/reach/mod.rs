@@ -14,6 +14,7 @@
 //! if it were not there, except behind code that libbpf poisoned, which is never certain.
 
 mod code;
+mod held;
 mod machine;
 mod may;
 mod model;
@@ -55,11 +56,36 @@ pub enum Base {
         /// It may be NULL, and no branch has ruled that out.
         nullable: bool,
     },
+    /// Into a map value or other memory that a helper gave out, and it may be NULL: no branch has ruled that out.
+    Untested {
+        /// The call that returned it.
+        made: (FuncIdx, InsnIdx),
+    },
+}
+
+/// Something that a program takes and, on a path that the verifier is sure to walk, does not give back before it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Leak {
+    /// The call that took it: a reference, or a lock.
+    pub made: (FuncIdx, InsnIdx),
+    /// Where the program ends.
+    pub exit: (FuncIdx, InsnIdx),
 }
 
 /// May a kfunc return NULL in place of an object, so that the verifier wants a test (`KF_RET_NULL`, as far as known here).
 pub fn may_return_null(kfunc: &str) -> bool {
     model::kfunc_returns(crate::btf::essential_name(kfunc)) == Some(model::Returns::ObjectOrNull)
+}
+
+/// Must what a kfunc takes be given back: a reference to what it returns (`KF_ACQUIRE`, as far as known here), or a lock.
+pub fn takes(kfunc: &str) -> bool {
+    let name = machine::essential_name(kfunc);
+    model::kfunc_acquires(name) || model::locks(name)
+}
+
+/// Must what a helper returns be given back.
+pub fn helper_takes(id: i32) -> bool {
+    model::helper_acquires(id)
 }
 
 /// What is known of an extern before the program runs.
@@ -322,7 +348,7 @@ impl<'a, 'd> Analysis<'a, 'd> {
         let codes: Vec<&Code> = functions.iter().map(|&function| self.code(function)).collect();
         let machine = Machine::new(self.object, self.knowledge, program);
         let scope = Scope::new(self.object, codes);
-        let must::Walked { reached: must, bases, under_lock } = must::walk(&machine, &scope);
+        let (must, findings) = must::walk(&machine, &scope);
         let all = must.iter().flatten().all(|certain| *certain);
         let may = if all { Some(must.clone()) } else { may::walk(&machine, &scope) };
         // What is certain may be walked, too.
@@ -345,8 +371,7 @@ impl<'a, 'd> Analysis<'a, 'd> {
             exhaustive: may.is_some(),
             guards: scope.codes.iter().map(|code| (code.function, edges(code))).collect(),
             functions: scope.codes.iter().enumerate().map(merge).collect(),
-            bases,
-            under_lock,
+            findings,
         };
         (reach, premises)
     }
@@ -388,8 +413,7 @@ impl<'c> Scope<'c> {
 pub struct Reach {
     functions: HashMap<FuncIdx, Vec<Reached>>,
     guards: HashMap<FuncIdx, Vec<(usize, usize, usize)>>,
-    bases: must::Bases,
-    under_lock: Vec<(FuncIdx, InsnIdx)>,
+    findings: must::Findings,
     /// The program was looked at in full; else nothing is told to be never walked.
     exhaustive: bool,
 }
@@ -410,13 +434,24 @@ impl Reach {
     /// What the base register of a load or store holds on some path that the verifier is sure to walk; `None` where that is
     /// not known. A pointer that may be NULL there goes before one that may not.
     pub fn base(&self, function: FuncIdx, insn: InsnIdx) -> Option<Base> {
-        self.bases.get(&(function, insn)).copied()
+        self.findings.bases.get(&(function, insn)).copied()
+    }
+
+    /// What the program takes and does not give back on some path that the verifier is sure to walk, one for each call that takes.
+    pub fn leaks(&self) -> &[Leak] {
+        &self.findings.leaks
+    }
+
+    /// Where the lock was taken that is held at a call on some path that the verifier is sure to walk: of RCU, or against
+    /// preemption. `None` where that is not known.
+    pub fn lock(&self, function: FuncIdx, insn: InsnIdx) -> Option<(FuncIdx, InsnIdx)> {
+        self.findings.locked.get(&(function, insn)).copied()
     }
 
     /// Calls, and returns of the program itself, on paths that the verifier is sure to walk and that hold a lock of
     /// `bpf_spin_lock` then; in the order of the walk.
     pub fn under_lock(&self) -> &[(FuncIdx, InsnIdx)] {
-        &self.under_lock
+        &self.findings.under_lock
     }
 
     /// The nearest branch before an instruction that keeps it from being certain; `None` where it is certain, or

@@ -140,3 +140,64 @@ pub(super) fn kfunc_returns(name: &str) -> Option<Returns> {
         _ => None,
     }
 }
+
+/// Kfuncs whose result must be released (`KF_ACQUIRE`), by name without flavour; the same in every kernel that has them.
+pub(super) fn kfunc_acquires(name: &str) -> bool {
+    matches!(
+        name,
+        "bpf_task_acquire"
+            | "bpf_task_from_pid"
+            | "bpf_task_from_vpid"
+            | "bpf_task_get_cgroup1"
+            | "bpf_cgroup_acquire"
+            | "bpf_cgroup_ancestor"
+            | "bpf_cgroup_from_id"
+            | "bpf_cpumask_create"
+            | "bpf_cpumask_acquire"
+            | "bpf_obj_new_impl"
+            | "bpf_percpu_obj_new_impl"
+            | "scx_bpf_get_idle_cpumask"
+            | "scx_bpf_get_idle_cpumask_node"
+            | "scx_bpf_get_idle_smtmask"
+            | "scx_bpf_get_idle_smtmask_node"
+            | "scx_bpf_get_online_cpumask"
+            | "scx_bpf_get_possible_cpumask"
+            | "scx_bpf_task_cgroup"
+    )
+}
+
+/// Helpers whose result must be released (`is_acquire_function`): ringbuf_reserve, kptr_xchg.
+pub(super) fn helper_acquires(id: i32) -> bool {
+    matches!(id, 131 | 194)
+}
+
+/// Kfuncs that are known not to release what they are given.
+pub(super) fn kfunc_releases_nothing(name: &str) -> bool {
+    let put = ["scx_bpf_put_cpumask", "scx_bpf_put_idle_cpumask", "bpf_cpumask_release"];
+    let family = ["scx_bpf_", "bpf_cpumask_", "bpf_rcu_read_", "bpf_preempt_", "bpf_iter_"];
+    !put.contains(&name) && !name.ends_with("_dtor") && family.iter().any(|start| name.starts_with(start))
+        || matches!(
+            name,
+            "bpf_task_acquire"
+                | "bpf_task_get_cgroup1"
+                | "bpf_task_under_cgroup"
+                | "bpf_cgroup_acquire"
+                | "bpf_cgroup_ancestor"
+        )
+}
+
+/// Helpers that are known not to release what they are given: no argument of theirs is marked `OBJ_RELEASE`. Those that are:
+/// sk_release, ringbuf_submit, ringbuf_discard, kptr_xchg, ringbuf_submit_dynptr, ringbuf_discard_dynptr.
+pub(super) fn helper_releases_nothing(id: i32) -> bool {
+    (1..=211).contains(&id) && !matches!(id, 86 | 132 | 133 | 194 | 199 | 200)
+}
+
+/// Takes a lock that must be given back, and under which nothing may sleep.
+pub(super) fn locks(name: &str) -> bool {
+    matches!(name, "bpf_rcu_read_lock" | "bpf_preempt_disable")
+}
+
+/// Gives such a lock back.
+pub(super) fn unlocks(name: &str) -> bool {
+    matches!(name, "bpf_rcu_read_unlock" | "bpf_preempt_enable")
+}

@@ -5,12 +5,13 @@ use std::collections::hash_map::{Entry, HashMap};
 use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
-use super::code::{Code, Region};
-use super::machine::{Flow, Machine};
+use super::code::{Code, Note, Region};
+use super::held::{Callee, Held};
+use super::machine::{self, Flow, Machine};
 use super::state::State;
 use super::value::{Null, Origin, Place, Scalar, Value};
-use super::{Base, Reached, Scope};
-use crate::insn::Class;
+use super::{Base, Leak, Reached, Scope};
+use crate::insn::{Class, Insn};
 use crate::object::{FuncIdx, InsnIdx};
 
 /// Paths that wait at once; the verifier itself refuses more (`BPF_COMPLEXITY_LIMIT_JMP_SEQ`).
@@ -29,15 +30,15 @@ const MAX_ROUNDS: u32 = 64;
 /// `bpf_spin_lock` and `bpf_spin_unlock`.
 const LOCK: [Option<i32>; 2] = [Some(93), Some(94)];
 
-/// What base registers hold, by instruction.
-pub(super) type Bases = HashMap<(FuncIdx, InsnIdx), Base>;
-
-/// What is sure of a program.
-pub(super) struct Walked {
-    /// Instructions that are walked, by place of the function and slot.
-    pub reached: Vec<Vec<bool>>,
-    /// What is known of base registers.
-    pub bases: Bases,
+/// What is found out on the way, of paths that the verifier is sure to walk.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Findings {
+    /// What base registers hold, by load or store.
+    pub bases: HashMap<(FuncIdx, InsnIdx), Base>,
+    /// What is not given back.
+    pub leaks: Vec<Leak>,
+    /// Calls that are made while a lock is held, with where it was taken.
+    pub locked: HashMap<(FuncIdx, InsnIdx), (FuncIdx, InsnIdx)>,
     /// Calls, and returns of the program, that come while a spin lock is held; in the order of the walk.
     pub under_lock: Vec<(FuncIdx, InsnIdx)>,
 }
@@ -63,9 +64,10 @@ struct Path {
     /// Number of the last leader.
     block: usize,
     state: State,
-    /// It holds a lock that `bpf_spin_lock` took, for sure.
-    locked: bool,
+    held: Held,
     parent: Option<Rc<Frame>>,
+    /// It is in a function that something calls back.
+    callback: bool,
 }
 
 /// FNV-1a over words; a collision loses a path, nothing more.
@@ -100,6 +102,13 @@ fn hash_of(value: &impl Hash, seed: u64) -> u64 {
     hasher.finish()
 }
 
+impl Path {
+    /// A path that starts at a function of which only its own stack and arguments are known.
+    fn new(place: usize, state: State, callback: bool) -> Self {
+        Self { place, at: 0, block: 0, state, held: Held::default(), parent: None, callback }
+    }
+}
+
 struct Visits {
     /// Number of open branches that the path had crossed at the last visit.
     open: u64,
@@ -109,7 +118,7 @@ struct Visits {
 struct Pass<'a, 'd> {
     machine: &'a Machine<'a, 'd>,
     scope: &'a Scope<'a>,
-    walked: Walked,
+    reached: Vec<Vec<bool>>,
     pending: Vec<Path>,
     seen: HashSet<u64>,
     visits: HashMap<(u64, usize, usize), Visits>,
@@ -119,26 +128,16 @@ struct Pass<'a, 'd> {
     throws: bool,
     open: u64,
     steps: usize,
+    findings: Findings,
 }
 
-/// Finds what is sure to be walked, and what is known there.
-pub(super) fn walk(machine: &Machine<'_, '_>, scope: &Scope<'_>) -> Walked {
+/// Marks what is sure to be walked, by place of the function and slot, and tells what was found out on the way.
+pub(super) fn walk(machine: &Machine<'_, '_>, scope: &Scope<'_>) -> (Vec<Vec<bool>>, Findings) {
     let mut pass = Pass {
         machine,
         scope,
-        walked: Walked {
-            reached: scope.codes.iter().map(|code| vec![false; code.insns.len()]).collect(),
-            bases: HashMap::new(),
-            under_lock: Vec::new(),
-        },
-        pending: vec![Path {
-            place: 0,
-            at: 0,
-            block: 0,
-            state: machine.entry(),
-            locked: false,
-            parent: None,
-        }],
+        reached: scope.codes.iter().map(|code| vec![false; code.insns.len()]).collect(),
+        pending: vec![Path::new(0, machine.entry(), false)],
         seen: HashSet::new(),
         visits: HashMap::new(),
         entered: vec![false; scope.codes.len()],
@@ -146,13 +145,38 @@ pub(super) fn walk(machine: &Machine<'_, '_>, scope: &Scope<'_>) -> Walked {
         throws: machine.object.externs.iter().any(|external| external.name == "bpf_throw"),
         open: 0,
         steps: (8 * scope.len() + 20_000).min(MAX_STEPS),
+        findings: Findings::default(),
     };
     while let Some(path) = pass.pending.pop() {
         if pass.follow(path).is_none() {
             break;
         }
     }
-    pass.walked
+    (pass.reached, pass.findings)
+}
+
+/// Whom an instruction calls that is no function of the program.
+fn callee<'m>(machine: &'m Machine<'_, '_>, code: &Code, at: usize) -> Option<Callee<'m>> {
+    let (insn, note) = code.insns[at];
+    if !insn.is_call() {
+        return None;
+    }
+    Some(match note {
+        Note::Function(_) => return None,
+        Note::Extern(index) => Callee::Kfunc(machine::essential_name(machine.object[index].name)),
+        _ => insn.helper().map_or(Callee::Other, Callee::Helper),
+    })
+}
+
+/// What is known on one way of a branch.
+fn refine(insn: Insn, taken: bool, state: &mut State, held: &mut Held) {
+    let registers = [Some(insn.dst), (insn.code & 8 != 0).then_some(insn.src)];
+    let before = registers.map(|register| register.map(|register| (register, state.get(register))));
+    Machine::refine(insn, taken, state);
+    let is_null_test = matches!(insn.code, 0x15 | 0x55) && insn.imm == 0;
+    for (register, value) in before.into_iter().flatten() {
+        held.branch(value, state.get(register), is_null_test);
+    }
 }
 
 impl Pass<'_, '_> {
@@ -163,7 +187,7 @@ impl Pass<'_, '_> {
         path.state.keep(code.live[number as usize]);
         let context = path.parent.as_ref().map_or(0, |frame| frame.hash);
         let key = (context, path.place, path.at);
-        if !self.seen.insert(hash_of(&(&key, &path.state, path.locked), 0)) {
+        if !self.seen.insert(hash_of(&(&key, &path.state, &path.held), 0)) {
             return false;
         }
         match self.visits.entry(key) {
@@ -201,29 +225,44 @@ impl Pass<'_, '_> {
             }
             let block = path.block;
             self.steps = self.steps.checked_sub(1)?;
-            self.walked.reached[path.place][path.at] = true;
+            self.reached[path.place][path.at] = true;
             let (insn, _) = code.insns[path.at];
             if insn.is_ld_imm64() && path.at + 1 < code.insns.len() {
-                self.walked.reached[path.place][path.at + 1] = true;
+                self.reached[path.place][path.at + 1] = true;
             }
             self.note_base(code, path.at, &path.state);
-            self.note_lock(code, &mut path);
+            self.note_spin_lock(code, &mut path);
             let mark = code.base.wrapping_add(path.at as u32).wrapping_add(1);
+            let callee = callee(self.machine, code, path.at);
+            if let Some(callee) = callee {
+                self.note_lock(code, path.at, path.held.lock());
+                path.held.pass(callee, &path.state);
+            }
             let flow = self.machine.step(code, path.at, &mut path.state, &mut callbacks);
+            if !callbacks.is_empty() {
+                path.held.blur(true);
+            }
             for callback in callbacks.drain(..).filter(|callback| callback.reached == Reached::Certain) {
-                self.root(callback.function, callback.state);
+                self.root(callback.function, callback.state, true);
             }
             match flow {
-                Flow::Next(next) => path.at = next,
+                Flow::Next(next) => {
+                    if let Some(callee) = callee {
+                        path.held.take(callee, mark);
+                    }
+                    path.at = next;
+                }
                 Flow::Branch(taken, falls, ways) => {
                     let both = ways == (Reached::Certain, Reached::Certain);
                     self.open += u64::from(both);
                     if both && self.pending.len() < MAX_PENDING {
-                        let mut state = path.state.clone();
-                        Machine::refine(insn, true, &mut state);
+                        let (mut state, mut held) = (path.state.clone(), path.held.clone());
+                        refine(insn, true, &mut state, &mut held);
                         let parent = path.parent.clone();
-                        let (place, locked) = (path.place, path.locked);
-                        self.pending.push(Path { place, at: taken, block: 0, state, locked, parent });
+                        let callback = path.callback;
+                        let path =
+                            Path { place: path.place, at: taken, block: 0, state, held, parent, callback };
+                        self.pending.push(path);
                     }
                     let to = match ways {
                         (_, Reached::Certain) => falls,
@@ -233,8 +272,9 @@ impl Pass<'_, '_> {
                             Some(region) => {
                                 self.open += 1;
                                 path.state.weaken(region.writes, region.memory);
+                                path.held.blur(region.memory);
                                 // A call may be among what is skipped.
-                                path.locked &= !region.memory;
+                                path.held.spin &= !region.memory;
                                 if let Some(end) = region.end {
                                     path.at = end;
                                     continue;
@@ -248,14 +288,15 @@ impl Pass<'_, '_> {
                             None => return Some(()),
                         },
                     };
-                    Machine::refine(insn, to == taken && to != falls, &mut path.state);
+                    refine(insn, to == taken && to != falls, &mut path.state, &mut path.held);
                     path.at = to;
                 }
                 Flow::Call(function, next) => {
                     let Some(&callee) = self.scope.places.get(&function) else { return Some(()) };
                     if self.scope.global[callee] {
                         let base = self.scope.codes[callee].base;
-                        self.root(function, self.machine.global_entry(function, base));
+                        self.root(function, self.machine.global_entry(function, base), false);
+                        path.held.pass(Callee::Other, &path.state);
                         path.state.forget_passed_stack(true);
                         path.state.clobber();
                         path.state.assign(0, Value::Scalar(Scalar::unknown(8, Origin::new(mark))), mark);
@@ -265,6 +306,10 @@ impl Pass<'_, '_> {
                     }
                 }
                 Flow::Exit => {
+                    // Callbacks may be walked many times, and their ends are looked at in other ways.
+                    if path.parent.is_none() && !path.callback && !self.throws {
+                        self.note_leaks(code, path.at, &path.held, path.state.get(0));
+                    }
                     if !self.leave(&mut path) {
                         return Some(());
                     }
@@ -285,22 +330,20 @@ impl Pass<'_, '_> {
         let base = match state.get(register) {
             Value::Pointer { place: Place::Arena, .. } => Base::Arena,
             Value::Pointer { place: Place::Kernel, offset: Some(offset), null, origin }
-                if matches!(null, Null::No | Null::Maybe) && origin.root != 0 =>
+                if matches!(null, Null::No | Null::Maybe) =>
             {
-                // Slots are counted over the whole object; arguments of global functions have numbers of their own.
-                let slot = origin.root as usize - 1;
-                let holds = |code: &&&Code| {
-                    let start = code.base as usize;
-                    (start..start + code.insns.len()).contains(&slot)
-                };
-                let Some(maker) = self.scope.codes.iter().find(holds) else { return };
-                let made = (maker.function, InsnIdx(slot - maker.base as usize));
+                let Some(made) = self.maker(origin.root) else { return };
                 Base::Object { made, offset, nullable: null == Null::Maybe }
+            }
+            Value::Pointer { place: Place::Value(_), null: Null::Maybe, origin, .. } => {
+                let Some(made) = self.maker(origin.root) else { return };
+                Base::Untested { made }
             }
             _ => return,
         };
-        let nullable = |base: &Base| matches!(base, Base::Object { nullable: true, .. });
-        match self.walked.bases.entry((code.function, InsnIdx(at))) {
+        let nullable =
+            |base: &Base| matches!(base, Base::Object { nullable: true, .. } | Base::Untested { .. });
+        match self.findings.bases.entry((code.function, InsnIdx(at))) {
             Entry::Vacant(entry) => {
                 entry.insert(base);
             }
@@ -311,19 +354,48 @@ impl Pass<'_, '_> {
         }
     }
 
-    /// Follows the lock, and keeps what comes while it is held.
-    fn note_lock(&mut self, code: &Code, path: &mut Path) {
+    /// The instruction of a mark. Slots are counted over the whole object; arguments of global functions have numbers of
+    /// their own.
+    fn maker(&self, mark: u32) -> Option<(FuncIdx, InsnIdx)> {
+        let slot = (mark as usize).checked_sub(1)?;
+        let holds = |code: &&&Code| {
+            let start = code.base as usize;
+            (start..start + code.insns.len()).contains(&slot)
+        };
+        let maker = self.scope.codes.iter().find(holds)?;
+        Some((maker.function, InsnIdx(slot - maker.base as usize)))
+    }
+
+    /// Follows the spin lock, and keeps what comes while it is held.
+    fn note_spin_lock(&mut self, code: &Code, path: &mut Path) {
         let insn = code.insns[path.at].0;
         let leaves = insn.is_exit() && path.place == 0 && path.parent.is_none();
         if insn.helper() == LOCK[1] {
-            path.locked = false;
-        } else if path.locked && (insn.is_call() || leaves) {
+            path.held.spin = false;
+        } else if path.held.spin && (insn.is_call() || leaves) {
             let here = (code.function, InsnIdx(path.at));
-            if !self.walked.under_lock.contains(&here) {
-                self.walked.under_lock.push(here);
+            if !self.findings.under_lock.contains(&here) {
+                self.findings.under_lock.push(here);
             }
         }
-        path.locked |= insn.helper() == LOCK[0];
+        path.held.spin |= insn.helper() == LOCK[0];
+    }
+
+    /// Keeps that a call is made while a lock is held.
+    fn note_lock(&mut self, code: &Code, at: usize, lock: Option<u32>) {
+        if let Some(taken) = lock.and_then(|mark| self.maker(mark)) {
+            self.findings.locked.entry((code.function, InsnIdx(at))).or_insert(taken);
+        }
+    }
+
+    /// Keeps what is still held where the program, or a function that is looked at on its own, ends.
+    fn note_leaks(&mut self, code: &Code, at: usize, held: &Held, result: Value) {
+        for mark in held.left(result) {
+            let Some(made) = self.maker(mark) else { continue };
+            if self.findings.leaks.iter().all(|leak| leak.made != made) {
+                self.findings.leaks.push(Leak { made, exit: (code.function, InsnIdx(at)) });
+            }
+        }
     }
 
     /// Returns to the caller; tells whether there is one, and anything new in it.
@@ -340,13 +412,14 @@ impl Pass<'_, '_> {
             place: frame.place,
             at: frame.at,
             state,
+            held: std::mem::take(&mut path.held),
             block: frame.block,
-            locked: path.locked,
             parent: frame.parent.clone(),
+            callback: path.callback,
         };
         // Paths through the function that come back alike are one.
         let context = path.parent.as_ref().map_or(0, |frame| frame.hash);
-        self.seen.insert(hash_of(&(1u8, context, path.place, path.at, &path.state, path.locked), 0))
+        self.seen.insert(hash_of(&(1u8, context, path.place, path.at, &path.state, &path.held), 0))
     }
 
     /// What lies between a branch and where its ways meet; not told where an exception may end the program.
@@ -384,10 +457,10 @@ impl Pass<'_, '_> {
     }
 
     /// A function that the verifier looks at on its own, once.
-    fn root(&mut self, function: crate::object::FuncIdx, state: State) {
+    fn root(&mut self, function: FuncIdx, state: State, callback: bool) {
         let Some(&place) = self.scope.places.get(&function) else { return };
         if !std::mem::replace(&mut self.entered[place], true) {
-            self.pending.push(Path { place, at: 0, block: 0, state, locked: false, parent: None });
+            self.pending.push(Path::new(place, state, callback));
         }
     }
 }

@@ -1,0 +1,80 @@
+//! `sleep-under-lock`.
+
+use super::disallowed_helper::SLEEPING;
+use super::{Context, kfunc_calls};
+use crate::errno::Errno;
+use crate::finding::{Outcome, Site, Subject};
+use crate::kernel::kfuncs::must_sleep;
+use crate::load::ExternFate;
+use crate::object::{FuncIdx, InsnIdx};
+
+rule! {
+    /// A program calls something that may sleep while it holds a lock.
+    ///
+    /// ## Why it matters
+    /// Between `bpf_rcu_read_lock()` and `bpf_rcu_read_unlock()`, or `bpf_preempt_disable()` and `bpf_preempt_enable()`, nothing may sleep, in
+    /// sleepable programs neither: the verifier refuses `scx_bpf_create_dsq` and `bpf_copy_from_user` there.
+    /// ## Example
+    /// ```c
+    /// bpf_rcu_read_lock();
+    /// err = scx_bpf_create_dsq(SHARED_DSQ, -1);
+    /// bpf_rcu_read_unlock();
+    /// ```
+    /// ## Fix
+    /// Make the call before the lock is taken, or behind its end.
+    /// ## Sources
+    /// kernel `check_kfunc_call` (KF_SLEEPABLE), `check_helper_call`; guests of 6.18 and 7.3.
+    pub SLEEP_UNDER_LOCK: "sleep-under-lock", family: Program, level: Error, phase: Load, since: "0.1.0";
+}
+
+pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
+    // In a program that may not sleep such calls are refused anywhere.
+    for (program, function, _) in cx.loaded().filter(|(_, _, entry)| entry.sleepable) {
+        let calls = kfunc_calls::of(cx, program);
+        if !calls.iter().any(|call| LOCKS.contains(&call.name)) {
+            continue;
+        }
+        let sleeping = calls.iter().filter(|call| {
+            let resolved = match cx.kernel {
+                Some(_) => matches!(call.fate, ExternFate::Kfunc(_)),
+                None => !call.external.weak,
+            };
+            resolved && must_sleep(cx.kernel, call.name) == Some(true)
+        });
+        let kfuncs = sleeping.map(|call| (call.function, call.insn, call.name.to_owned(), Errno::EACCES));
+        let helpers = cx.object.code_of(program).flat_map(|(function, code)| {
+            let found = code.code.insns().filter_map(|(at, insn)| Some((at, insn.helper().filter(|id| SLEEPING.contains(id))?)));
+            found.map(move |(at, id)| (function, InsnIdx(at), format!("helper #{id}"), Errno::EINVAL))
+        });
+        let reach = cx.analysis.program(program);
+        let held = kfuncs.chain(helpers).find_map(|(function, at, callee, errno)| {
+            let lock = reach.lock(function, at)?;
+            Some(((function, at), lock, region(cx, lock)?, callee, errno))
+        });
+        let Some((call, lock, region, callee, errno)) = held else { continue };
+        let message = format!("program '{}' calls {callee}, which may sleep, while it holds a lock", function.name);
+        let site = |(function, at): (FuncIdx, InsnIdx)| Site::Insn(function, at);
+        out.found(&SLEEP_UNDER_LOCK, Subject::program(cx.object, program), message)
+            .errno(errno)
+            .quote(region)
+            .help("make the call before the lock is taken, or behind its end")
+            .via(site(call), program, "this call")
+            .via(site(lock), program, "the lock is taken here");
+    }
+}
+
+/// What takes the locks that [`region`] knows.
+const LOCKS: [&str; 2] = ["bpf_rcu_read_lock", "bpf_preempt_disable"];
+
+/// The kernel's name for the code under the lock that a call takes.
+fn region(cx: &Context<'_, '_>, (function, at): (FuncIdx, InsnIdx)) -> Option<&'static str> {
+    let name = cx.object[function].refs.iter().find_map(|reference| match reference.target {
+        crate::object::Target::Extern(index) if reference.insn == at => Some(cx.object[index].name),
+        _ => None,
+    })?;
+    match crate::object::Object::essential_name(name) {
+        "bpf_rcu_read_lock" => Some("rcu_read_lock region"),
+        "bpf_preempt_disable" => Some("non-preemptible region"),
+        _ => None,
+    }
+}

@@ -1,0 +1,101 @@
+//! What a path has taken and must give back before the program ends: references and locks (kernel `acquire_reference`,
+//! `check_resource_leak`). What may have been given back counts as given back.
+
+use super::model;
+use super::state::State;
+use super::value::{Place, Value};
+
+/// Whom an instruction calls.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Callee<'a> {
+    /// By its name without flavour.
+    Kfunc(&'a str),
+    Helper(i32),
+    /// Something that is not known.
+    Other,
+}
+
+/// The call instructions, by mark, whose takings a path still has.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub(super) struct Held {
+    references: Vec<u32>,
+    /// Outermost first.
+    locks: Vec<u32>,
+    /// A lock that `bpf_spin_lock` took.
+    pub spin: bool,
+}
+
+/// May a value be the pointer that the call at a mark returned.
+fn may_be(value: Value, mark: u32) -> bool {
+    match value {
+        Value::Top => true,
+        Value::Word { origin, .. }
+        | Value::Pointer { place: Place::Kernel | Place::Value(_) | Place::Map(None), origin, .. } => {
+            origin.root == 0 || origin.root == mark
+        }
+        _ => false,
+    }
+}
+
+impl Held {
+    /// A call is made, with the arguments in these registers: what it may give back is gone.
+    pub(super) fn pass(&mut self, callee: Callee<'_>, state: &State) {
+        if let Callee::Kfunc(name) = callee
+            && model::unlocks(name)
+        {
+            self.locks.pop();
+        }
+        let keeps = match callee {
+            Callee::Kfunc(name) => model::kfunc_releases_nothing(name),
+            Callee::Helper(id) => model::helper_releases_nothing(id),
+            Callee::Other => false,
+        };
+        if !keeps {
+            self.references.retain(|&mark| !(1..6).any(|register| may_be(state.get(register), mark)));
+        }
+    }
+
+    /// The call at a mark has returned.
+    pub(super) fn take(&mut self, callee: Callee<'_>, mark: u32) {
+        let (acquires, locks) = match callee {
+            Callee::Kfunc(name) => (model::kfunc_acquires(name), model::locks(name)),
+            Callee::Helper(id) => (model::helper_acquires(id), false),
+            Callee::Other => (false, false),
+        };
+        if acquires && !self.references.contains(&mark) {
+            self.references.push(mark);
+        }
+        if locks {
+            self.locks.push(mark);
+        }
+    }
+
+    /// A branch went one way, and what was `before` in a register has become `after`.
+    pub(super) fn branch(&mut self, before: Value, after: Value, is_null_test: bool) {
+        let Value::Pointer { origin, .. } = before else { return };
+        // There is no reference where there is no object. What another test tells, not every verifier learns.
+        if after.constant() == Some(0) || !is_null_test {
+            self.references.retain(|&mark| mark != origin.root);
+        }
+    }
+
+    /// Unknown code was walked; with calls, locks may have been given back, too.
+    pub(super) fn blur(&mut self, calls: bool) {
+        self.references.clear();
+        if calls {
+            self.locks.clear();
+        }
+    }
+
+    /// The innermost lock.
+    pub(super) fn lock(&self) -> Option<u32> {
+        self.locks.last().copied()
+    }
+
+    /// All of it where a program ends with that in r0. A struct_ops program may return a reference to the kernel, and of one that
+    /// returns nothing the verifier lets a reference pass that happens to be left in r0.
+    pub(super) fn left(&self, result: Value) -> impl Iterator<Item = u32> {
+        let references = self.references.iter().filter(move |&&mark| !may_be(result, mark));
+        references.chain(&self.locks).copied()
+    }
+}
