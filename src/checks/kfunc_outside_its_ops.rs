@@ -3,6 +3,7 @@
 use super::{Context, Reached, callers, kfunc_calls};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Phase, Subject};
+use crate::kernel::cpu_name;
 use crate::kernel::kfuncs::{Caller, Permission, permission};
 use crate::load::ExternFate;
 
@@ -45,6 +46,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                     Caller::Op { member, .. } => format!("from '{member}'"),
                     _ => format!("from a program of section '{}'", function.section_name),
                 };
+                let is_init_task =
+                    matches!(role.caller, Caller::Op { member, .. } if cpu_name(member) == "init_task");
                 let subject = Subject::program(cx.object, program);
                 let (phase, text, what) = match permission(kernel, name, role.caller) {
                     Permission::Granted | Permission::CpuOnly => continue,
@@ -54,7 +57,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                         format!("may not be called {place}"),
                     ),
                     Permission::Ejected(text) => (
-                        Phase::Run,
+                        // This one is called for every task while the scheduler is enabled.
+                        if is_init_task { Phase::Attach } else { Phase::Run },
                         text,
                         format!("gets the scheduler ejected when it is called {place}"),
                     ),
@@ -64,7 +68,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                     }
                 };
                 // A timer's callback runs when no callback of the scheduler does.
-                if phase == Phase::Run && kfunc_calls::is_in_callback(cx.object, &call) {
+                if phase != Phase::Load && kfunc_calls::is_in_callback(cx.object, &call) {
                     let reason = format!("kfunc '{name}' {what}, and this call is in a callback, which may run elsewhere");
                     out.undecided_at(&KFUNC_OUTSIDE_ITS_OPS, phase, subject, reason);
                     continue;
