@@ -72,10 +72,14 @@ impl Held {
 
     /// A branch went one way, and what was `before` in a register has become `after`.
     pub(super) fn branch(&mut self, before: Value, after: Value, is_null_test: bool) {
-        let Value::Pointer { origin, .. } = before else { return };
-        // There is no reference where there is no object. What another test tells, not every verifier learns.
-        if after.constant() == Some(0) || !is_null_test {
-            self.references.retain(|&mark| mark != origin.root);
+        if self.references.is_empty() {
+            return;
+        }
+        // There is no reference where there is no object. What another test tells, not every verifier learns; and of a value
+        // that is not known nobody can tell whether it is the object.
+        let is_object = matches!(before, Value::Pointer { .. });
+        if !is_object || after.constant() == Some(0) || !is_null_test {
+            self.references.retain(|&mark| before.origin().root != mark && !may_be(before, mark));
         }
     }
 
@@ -97,5 +101,40 @@ impl Held {
     pub(super) fn left(&self, result: Value) -> impl Iterator<Item = u32> {
         let references = self.references.iter().filter(move |&&mark| !may_be(result, mark));
         references.chain(&self.locks).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reach::value::{Null, Origin};
+
+    /// The mark of the call that took the reference.
+    const MARK: u32 = 7;
+
+    fn held() -> Held {
+        let mut held = Held::default();
+        held.take(Callee::Kfunc("bpf_task_from_pid"), MARK);
+        held
+    }
+
+    fn object(null: Null) -> Value {
+        Value::pointer(Place::Kernel, null, Origin::new(MARK))
+    }
+
+    #[test]
+    fn a_test_ends_a_reference_where_there_is_no_object() {
+        let left = |before, after, is_null_test| {
+            let mut held = held();
+            held.branch(before, after, is_null_test);
+            held.left(Value::known(0)).count()
+        };
+        let zero = Value::known(0);
+        assert_eq!(left(object(Null::Maybe), zero, true), 0);
+        assert_eq!(left(object(Null::Maybe), object(Null::No), true), 1);
+        assert_eq!(left(object(Null::Maybe), object(Null::No), false), 0);
+        // It may be the object that is tested.
+        assert_eq!(left(Value::Top, Value::Top, true), 0);
+        assert_eq!(left(zero, zero, true), 1);
     }
 }
