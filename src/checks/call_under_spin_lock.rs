@@ -5,7 +5,6 @@ use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::kernel::Lookup;
 use crate::kernel::exceptions::Fact;
-use crate::load::ExternFate;
 use crate::object::{FuncIdx, InsnIdx, Object, Target};
 
 rule! {
@@ -69,12 +68,8 @@ fn fault(cx: &Context<'_, '_>, function: FuncIdx, at: InsnIdx) -> Result<Option<
         let quote = Some("global function calls are not allowed while holding a lock");
         return Ok(global.map(|callee| Fault { quote, ..call(&format!("the global function '{}'", callee.name)) }));
     };
-    let resolved = match cx.kernel {
-        Some(_) => matches!(cx.load.external(index), ExternFate::Kfunc(_)),
-        None => !object[index].weak,
-    };
     let name = Object::essential_name(object[index].name);
-    if !resolved || ALLOWED.iter().any(|allowed| name.starts_with(allowed)) {
+    if !cx.has_kfunc(index) || ALLOWED.iter().any(|allowed| name.starts_with(allowed)) {
         return Ok(None);
     }
     if name.starts_with("bpf_arena_") {

@@ -3,7 +3,6 @@
 use super::{Context, Reached, kfunc_calls};
 use crate::finding::{Outcome, Subject};
 use crate::kernel::kfuncs::needs_builtin_idle;
-use crate::load::ExternFate;
 
 rule! {
     /// Asks the kernel's idle tracking, which the scheduler has switched off or split by node.
@@ -64,10 +63,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             let calls = kfunc_calls::of(cx, program).into_iter();
             let calls = calls.filter(|call| verdict(call.name).is_some());
             // Without a kernel only a strong extern is sure to be called where the object loads.
-            let resolved = calls.filter(|call| match cx.kernel {
-                Some(_) => matches!(call.fate, ExternFate::Kfunc(_)),
-                None => !call.external.weak,
-            });
+            let resolved = calls.filter(|call| cx.has_kfunc(call.index));
             for (call, reached) in kfunc_calls::surest(cx, resolved.collect::<Vec<_>>()) {
                 let Some((text, settled)) = verdict(call.name) else { continue };
                 if !settled {

@@ -14,7 +14,9 @@ pub(super) struct KfuncCall<'a, 'd> {
     pub(super) function: FuncIdx,
     /// The call.
     pub(super) insn: InsnIdx,
-    /// Whom it calls.
+    /// Which extern it calls.
+    pub(super) index: ExternIdx,
+    /// The same.
     pub(super) external: &'a Extern<'d>,
     /// Name without flavour: the kfunc that libbpf looks for.
     pub(super) name: &'a str,
@@ -39,7 +41,7 @@ pub(super) fn of<'a, 'd>(cx: &Context<'a, 'd>, program: FuncIdx) -> Vec<KfuncCal
         let is_call = object[function].code.get(reference.insn.0).is_some_and(crate::insn::Insn::is_call);
         if external.kind == ExternKind::Kfunc && is_call {
             let (name, fate) = (Object::essential_name(external.name), cx.load.external(index));
-            calls.push(KfuncCall { program, function, insn: reference.insn, external, name, fate });
+            calls.push(KfuncCall { program, function, insn: reference.insn, index, external, name, fate });
         }
     }
     calls

@@ -4,7 +4,6 @@ use super::{Context, Reached, kfunc_calls};
 use crate::finding::{Outcome, Subject};
 use crate::insn::{Class, Code};
 use crate::kernel::cpu_name;
-use crate::load::ExternFate;
 use crate::object::{FuncIdx, InsnIdx};
 
 rule! {
@@ -154,10 +153,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         for call in kfunc_calls::of(cx, program) {
             let Some((way, dsq, flags)) = meaning(call.name) else { continue };
             // Without a kernel only a strong extern is sure to be called where the object loads.
-            let called = match cx.kernel {
-                Some(_) => matches!(call.fate, ExternFate::Kfunc(_)),
-                None => !call.external.weak,
-            };
+            let called = cx.has_kfunc(call.index);
             if !called {
                 continue;
             }

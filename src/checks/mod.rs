@@ -8,8 +8,8 @@ use std::sync::OnceLock;
 use crate::finding::{Level, Outcome, Phase};
 use crate::insn::flow::{Fault, Flow};
 use crate::kernel::{Kernel, KernelArenaRule};
-use crate::load::Load;
-use crate::object::{F_ARENA_MAP_ALWAYS, FuncIdx, InsnIdx, Object, OpsIdx, StructOps};
+use crate::load::{ExternFate, Load};
+use crate::object::{ExternIdx, F_ARENA_MAP_ALWAYS, FuncIdx, InsnIdx, Object, OpsIdx, StructOps};
 use crate::reach::{Analysis, Memory, Reached};
 
 /// A rule; its documentation is the comment at its definition.
@@ -206,6 +206,14 @@ impl<'a, 'd> Context<'a, 'd> {
         self.object.programs().filter(move |(program, ..)| load.autoload(*program))
     }
 
+    /// Does a kfunc that is called lead somewhere: libbpf finds it, or, without a kernel in view, nothing loads without it.
+    fn has_kfunc(&self, index: ExternIdx) -> bool {
+        match self.kernel {
+            Some(_) => matches!(self.load.external(index), ExternFate::Kfunc(_)),
+            None => !self.object[index].weak,
+        }
+    }
+
     /// Will the verifier walk an instruction of a program, its own or one of a function appended to it.
     fn reached(&self, program: FuncIdx, function: FuncIdx, insn: InsnIdx) -> Reached {
         self.analysis.program(program).at(function, insn)
@@ -246,7 +254,7 @@ impl<'a, 'd> Context<'a, 'd> {
         let (at, branch) = (slot.checked_sub(2)?, code.get(slot)?);
         let resolved = |target| match target {
             crate::object::Target::Extern(index) => {
-                matches!(self.load.external(index), crate::load::ExternFate::Kfunc(_))
+                matches!(self.load.external(index), ExternFate::Kfunc(_))
             }
             _ => false,
         };

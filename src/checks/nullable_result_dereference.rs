@@ -4,8 +4,7 @@ use super::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::insn::{Class, Insn};
-use crate::load::ExternFate;
-use crate::object::{ExternIdx, FuncIdx, InsnIdx, Target};
+use crate::object::{FuncIdx, InsnIdx, Target};
 use crate::reach::Base;
 
 rule! {
@@ -31,7 +30,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (program, function, _) in cx.loaded() {
         // To follow programs that call nothing of the kind takes time.
         let kfunc = |(_, reference): (_, crate::object::Ref)| match reference.target {
-            Target::Extern(index) => crate::reach::may_return_null(object[index].name) && is_there(cx, index),
+            Target::Extern(index) => crate::reach::may_return_null(object[index].name) && cx.has_kfunc(index),
             _ => false,
         };
         let helper = |(_, insn): (_, Insn)| insn.helper().is_some_and(|id| helper_name(id).is_some());
@@ -46,11 +45,6 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             .help("test the result first: if (p) ...")
             .via(Site::Insn(site, at), program, "this access");
     }
-}
-
-/// The kernel has the kfunc, or is not known.
-fn is_there(cx: &Context<'_, '_>, kfunc: ExternIdx) -> bool {
-    cx.kernel.is_none() || matches!(cx.load.external(kfunc), ExternFate::Kfunc(_))
 }
 
 /// Helpers that may return NULL in place of memory, those that [`crate::reach::Base::Untested`] is told of.
@@ -74,7 +68,7 @@ fn untested<'a>(cx: &Context<'a, '_>, program: FuncIdx) -> Option<(FuncIdx, Insn
     let kfunc = |(function, insn): (FuncIdx, InsnIdx)| {
         object[function].code.get(insn.0).filter(|call: &Insn| call.is_call())?;
         object[function].refs.iter().find_map(|reference| match reference.target {
-            Target::Extern(index) if reference.insn == insn && is_there(cx, index) => Some(object[index].name),
+            Target::Extern(index) if reference.insn == insn && cx.has_kfunc(index) => Some(object[index].name),
             _ => None,
         })
     };

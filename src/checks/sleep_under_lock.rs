@@ -5,7 +5,6 @@ use super::{Context, kfunc_calls};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::kernel::kfuncs::must_sleep;
-use crate::load::ExternFate;
 use crate::object::{FuncIdx, InsnIdx};
 
 rule! {
@@ -35,10 +34,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             continue;
         }
         let sleeping = calls.iter().filter(|call| {
-            let resolved = match cx.kernel {
-                Some(_) => matches!(call.fate, ExternFate::Kfunc(_)),
-                None => !call.external.weak,
-            };
+            let resolved = cx.has_kfunc(call.index);
             resolved && must_sleep(cx.kernel, call.name) == Some(true)
         });
         let kfuncs = sleeping.map(|call| (call.function, call.insn, call.name.to_owned(), Errno::EACCES));

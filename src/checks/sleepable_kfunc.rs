@@ -4,7 +4,6 @@ use super::{Context, Reached, callers, kfunc_calls};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Subject};
 use crate::kernel::kfuncs::{Permission, must_sleep, permission};
-use crate::load::ExternFate;
 
 rule! {
     /// A program that may not sleep calls a kfunc that may.
@@ -28,10 +27,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         let roles = callers::roles(cx, program);
         let calls = kfunc_calls::of(cx, program).into_iter().filter(|call| must_sleep(cx.kernel, call.name) == Some(true));
         // Without a kernel: a strong extern resolves or fails the load, so that the call is refused either way.
-        let resolved = calls.filter(|call| match cx.kernel {
-            Some(_) => matches!(call.fate, ExternFate::Kfunc(_)),
-            None => !call.external.weak,
-        });
+        let resolved = calls.filter(|call| cx.has_kfunc(call.index));
         for (call, reached) in kfunc_calls::surest(cx, resolved.collect::<Vec<_>>()) {
             let name = call.name;
             let refused_before = |kernel| {

@@ -3,7 +3,6 @@
 use super::ops_values::OpsValue;
 use super::{Context, Reached, kfunc_calls};
 use crate::finding::{Outcome, Subject};
-use crate::load::ExternFate;
 use crate::object::OpsIdx;
 
 rule! {
@@ -46,10 +45,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             let mut calls = kfunc_calls::of(cx, program);
             calls.retain(|call| call.name == "scx_bpf_tid_to_task");
             // Without a kernel only a strong extern is sure to be called where the object loads.
-            calls.retain(|call| match cx.kernel {
-                Some(_) => matches!(call.fate, ExternFate::Kfunc(_)),
-                None => !call.external.weak,
-            });
+            calls.retain(|call| cx.has_kfunc(call.index));
             for (call, reached) in kfunc_calls::surest(cx, calls) {
                 let subject = Subject::program(cx.object, program);
                 let sure = cx.is_unavoidable(program, call.function, call.insn);

@@ -3,7 +3,6 @@
 use super::{Context, kfunc_calls};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Subject};
-use crate::load::ExternFate;
 
 rule! {
     /// A program that calls more than 256 different kfuncs.
@@ -24,10 +23,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (program, function, _) in cx.loaded() {
         let mut calls = kfunc_calls::of(cx, program);
         // Without a kernel only what must be there.
-        calls.retain(|call| match cx.kernel {
-            Some(_) => matches!(call.fate, ExternFate::Kfunc(_)),
-            None => !call.external.weak,
-        });
+        calls.retain(|call| cx.has_kfunc(call.index));
         let mut names: Vec<&str> = Vec::new();
         let mut beyond = None;
         for call in calls {

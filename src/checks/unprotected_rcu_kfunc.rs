@@ -4,7 +4,6 @@ use super::{Context, Reached, kfunc_calls};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Subject};
 use crate::kernel::{Kernel, Lookup};
-use crate::load::ExternFate;
 use crate::object::FuncIdx;
 
 rule! {
@@ -60,10 +59,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         // Callbacks of timers and work queues do not sleep, or are looked at on their own.
         let calls = calls.filter(|call| !kfunc_calls::is_in_callback(cx.object, call));
         let resolved: Vec<_> = calls
-            .filter(|call| match cx.kernel {
-                Some(_) => matches!(call.fate, ExternFate::Kfunc(_)),
-                None => !call.external.weak,
-            })
+            .filter(|call| cx.has_kfunc(call.index))
             .collect();
         if resolved.is_empty() || locks(cx, program) {
             continue;

@@ -4,8 +4,7 @@ use super::{Context, callers};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::kernel::kfuncs::Caller;
-use crate::load::ExternFate;
-use crate::object::{ExternIdx, FuncIdx, InsnIdx, Object, Ref, Target};
+use crate::object::{FuncIdx, InsnIdx, Object, Ref, Target};
 use crate::insn::Insn;
 use crate::reach;
 
@@ -65,11 +64,6 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     }
 }
 
-/// The kernel has the kfunc, or is not known.
-fn is_there(cx: &Context<'_, '_>, kfunc: ExternIdx) -> bool {
-    cx.kernel.is_none() || matches!(cx.load.external(kfunc), ExternFate::Kfunc(_))
-}
-
 /// The function that was called, the one that gives back, and the kernel's words; `None` where the kernel lacks it.
 fn taken<'a>(cx: &Context<'a, '_>, (function, at): (FuncIdx, InsnIdx)) -> Option<(&'a str, Option<&'static str>, &'static str)> {
     let object = cx.object;
@@ -80,7 +74,7 @@ fn taken<'a>(cx: &Context<'a, '_>, (function, at): (FuncIdx, InsnIdx)) -> Option
         _ => {}
     }
     let name = object[function].refs.iter().find_map(|reference| match reference.target {
-        Target::Extern(index) if reference.insn == at && is_there(cx, index) => Some(Object::essential_name(object[index].name)),
+        Target::Extern(index) if reference.insn == at && cx.has_kfunc(index) => Some(Object::essential_name(object[index].name)),
         _ => None,
     })?;
     let (giver, quote) = match name {
