@@ -60,10 +60,8 @@ fn fault(cx: &Context<'_, '_>, function: FuncIdx, at: InsnIdx) -> Result<Option<
         let name = name.map_or_else(|| format!("helper {helper}"), |name| format!("'{name}'"));
         return Ok((helper != KPTR_XCHG).then(|| call(&name)));
     }
-    let mut refs = object[function].refs.iter().filter(|reference| reference.insn == at);
-    let Some(Target::Extern(index)) = refs.next().map(|reference| reference.target) else {
-        let mut calls = object[function].calls.iter().filter(|(insn, _)| *insn == at);
-        let callee = calls.next().and_then(|(_, callee)| *callee).map(|callee| &object[callee]);
+    let Some(Target::Extern(index)) = object[function].refs_at(at).first().map(|reference| reference.target) else {
+        let callee = object[function].call_at(at).flatten().map(|callee| &object[callee]);
         let global = callee.filter(|callee| callee.global && !callee.hidden);
         let quote = Some("global function calls are not allowed while holding a lock");
         return Ok(global.map(|callee| Fault { quote, ..call(&format!("the global function '{}'", callee.name)) }));

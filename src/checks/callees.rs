@@ -49,6 +49,9 @@ impl Callees {
     }
 }
 
+/// Instructions between the load of an address and the call that are looked through at most; compilers need a few.
+const NEAR: usize = 64;
+
 /// Does the code after the load of a function's address give it to a helper that calls it before it returns, with no branch
 /// between the two.
 fn is_called_back(code: Code<'_>, load: usize) -> bool {
@@ -56,7 +59,7 @@ fn is_called_back(code: Code<'_>, load: usize) -> bool {
     let mut holding = [false; 16];
     holding[usize::from(first.dst)] = true;
     let mut at = load + 2;
-    while let Some(insn) = code.get(at) {
+    while let Some(insn) = code.get(at).filter(|_| at - load < NEAR) {
         let (dst, src) = (usize::from(insn.dst), usize::from(insn.src));
         match insn.class() {
             Class::Jmp | Class::Jmp32 => {

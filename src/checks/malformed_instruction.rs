@@ -68,8 +68,11 @@ fn bad_fields(function: &Function<'_>) -> Vec<Problem> {
         let (text, quote) = match register {
             Some(register) => (format!("uses register r{register}"), format!("R{register} is invalid")),
             None => {
-                let relocated = is_relocated(function, InsnIdx(at));
-                let kind = reserved(insn, relocated)?;
+                let kind = reserved(insn)?;
+                // What such a call's source means is libbpf's to say.
+                if insn.is_call() && is_relocated(function, InsnIdx(at)) {
+                    return None;
+                }
                 ("sets a field that must be 0".to_owned(), format!("{kind} uses reserved fields"))
             }
         };
@@ -81,7 +84,7 @@ fn bad_fields(function: &Function<'_>) -> Vec<Problem> {
 
 /// Does libbpf write to the instruction.
 fn is_relocated(function: &Function<'_>, at: InsnIdx) -> bool {
-    function.refs.iter().any(|used| used.insn == at) || function.calls.iter().any(|(insn, _)| *insn == at)
+    !function.refs_at(at).is_empty() || function.call_at(at).is_some()
 }
 
 /// The first of the bad instructions that the verifier is sure to look at; one that it may look at is undecided.
@@ -115,7 +118,7 @@ fn bad_field(
 
 /// The kind of instruction, as the verifier calls it, if a field is not 0 that every kernel wants to be. Left out are fields
 /// that some kernel does not look at.
-fn reserved(insn: Insn, relocated: bool) -> Option<&'static str> {
+fn reserved(insn: Insn) -> Option<&'static str> {
     let by_register = insn.code & 8 != 0;
     // The field that the other kind of source leaves unused.
     let unused = if by_register { insn.imm != 0 } else { insn.src != 0 };
@@ -144,8 +147,7 @@ fn reserved(insn: Insn, relocated: bool) -> Option<&'static str> {
                 let distance = if class == Class::Jmp { insn.imm != 0 } else { insn.off != 0 };
                 (insn.src != 0 || insn.dst != 0 || distance).then_some("BPF_JA")
             }
-            // What a call's source means is libbpf's to say where it has a relocation; a function of the kernel's has its module in `off`.
-            8 if relocated => None,
+            // A function of the kernel's has its module in `off`.
             8 => {
                 let helper = insn.src == 0 && (insn.dst != 0 || insn.off != 0);
                 (helper || insn.src > 2).then_some("BPF_CALL")
@@ -309,7 +311,7 @@ mod tests {
 
     #[test]
     fn fields_that_an_instruction_does_not_use_are_0() {
-        let of = |bytes| reserved(Insn::decode(&bytes, ByteOrder::Little), false);
+        let of = |bytes| reserved(Insn::decode(&bytes, ByteOrder::Little));
         for (bytes, kind) in [
             ([0x18, 1, 8, 0, 0, 0, 0, 0], "BPF_LD_IMM64"),
             ([0xb7, 0x20, 0, 0, 0, 0, 0, 0], "BPF_MOV"),

@@ -70,7 +70,7 @@ fn constant(cx: &Context<'_, '_>, function: FuncIdx, at: InsnIdx, register: u8) 
         if spoils {
             found = None;
         } else if writes {
-            let relocated = cx.object[function].refs.iter().any(|r| r.insn.0 == slot)
+            let relocated = !cx.object[function].refs_at(InsnIdx(slot)).is_empty()
                 || cx.load.core.iter().any(|used| used.function == function && used.insn.0 == slot);
             found = match insn.code {
                 _ if relocated => None,

@@ -258,7 +258,7 @@ impl<'a, 'd> Context<'a, 'd> {
             }
             _ => false,
         };
-        let loads = self.object[function].refs.iter().any(|r| r.insn == InsnIdx(at) && resolved(r.target));
+        let loads = self.object[function].refs_at(InsnIdx(at)).iter().any(|r| resolved(r.target));
         code.get(at).filter(|load| loads && load.is_ld_imm64() && load.dst == branch.dst)?;
         match (branch.code, branch.imm) {
             // JEQ and JNE with an immediate.

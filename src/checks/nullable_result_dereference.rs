@@ -67,8 +67,8 @@ fn untested<'a>(cx: &Context<'a, '_>, program: FuncIdx) -> Option<(FuncIdx, Insn
     let object = cx.object;
     let kfunc = |(function, insn): (FuncIdx, InsnIdx)| {
         object[function].code.get(insn.0).filter(|call: &Insn| call.is_call())?;
-        object[function].refs.iter().find_map(|reference| match reference.target {
-            Target::Extern(index) if reference.insn == insn && cx.has_kfunc(index) => Some(object[index].name),
+        object[function].refs_at(insn).iter().find_map(|reference| match reference.target {
+            Target::Extern(index) if cx.has_kfunc(index) => Some(object[index].name),
             _ => None,
         })
     };

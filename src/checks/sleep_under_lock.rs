@@ -64,8 +64,8 @@ const LOCKS: [&str; 2] = ["bpf_rcu_read_lock", "bpf_preempt_disable"];
 
 /// The kernel's name for the code under the lock that a call takes.
 fn region(cx: &Context<'_, '_>, (function, at): (FuncIdx, InsnIdx)) -> Option<&'static str> {
-    let name = cx.object[function].refs.iter().find_map(|reference| match reference.target {
-        crate::object::Target::Extern(index) if reference.insn == at => Some(cx.object[index].name),
+    let name = cx.object[function].refs_at(at).iter().find_map(|reference| match reference.target {
+        crate::object::Target::Extern(index) => Some(cx.object[index].name),
         _ => None,
     })?;
     match crate::object::Object::essential_name(name) {

@@ -73,8 +73,8 @@ fn taken<'a>(cx: &Context<'a, '_>, (function, at): (FuncIdx, InsnIdx)) -> Option
         Some(194) => return Some(("bpf_kptr_xchg", None, REFERENCE)),
         _ => {}
     }
-    let name = object[function].refs.iter().find_map(|reference| match reference.target {
-        Target::Extern(index) if reference.insn == at && cx.has_kfunc(index) => Some(Object::essential_name(object[index].name)),
+    let name = object[function].refs_at(at).iter().find_map(|reference| match reference.target {
+        Target::Extern(index) if cx.has_kfunc(index) => Some(Object::essential_name(object[index].name)),
         _ => None,
     })?;
     let (giver, quote) = match name {

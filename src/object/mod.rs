@@ -118,6 +118,21 @@ pub struct Function<'d> {
     pub calls: Vec<(InsnIdx, Option<FuncIdx>)>,
 }
 
+impl Function<'_> {
+    /// What an instruction refers to; more than one thing in a malformed object alone.
+    pub fn refs_at(&self, insn: InsnIdx) -> &[Ref] {
+        let start = self.refs.partition_point(|known| known.insn < insn);
+        let len = self.refs[start..].partition_point(|known| known.insn == insn);
+        &self.refs[start..start + len]
+    }
+
+    /// Whether an instruction calls a function or takes its address, and which one.
+    pub fn call_at(&self, insn: InsnIdx) -> Option<Option<FuncIdx>> {
+        let at = self.calls.partition_point(|(known, _)| *known < insn);
+        self.calls.get(at).filter(|(known, _)| *known == insn).map(|(_, target)| *target)
+    }
+}
+
 /// What only entry programs have.
 #[derive(Debug, Clone)]
 pub struct Entry {

@@ -15,6 +15,9 @@ pub(super) enum Callee<'a> {
     Other,
 }
 
+/// References, and locks, that are followed at most; of more than a few nothing is said.
+const MOST: usize = 32;
+
 /// The call instructions, by mark, whose takings a path still has.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(super) struct Held {
@@ -62,10 +65,10 @@ impl Held {
             Callee::Helper(id) => (model::helper_acquires(id), false),
             Callee::Other => (false, false),
         };
-        if acquires && !self.references.contains(&mark) {
+        if acquires && self.references.len() < MOST && !self.references.contains(&mark) {
             self.references.push(mark);
         }
-        if locks {
+        if locks && self.locks.len() < MOST {
             self.locks.push(mark);
         }
     }

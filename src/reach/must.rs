@@ -27,6 +27,8 @@ const MAX_VISITS: u32 = 8;
 /// Times that one path is let through, if it crosses open branches in between.
 const MAX_ROUNDS: u32 = 64;
 
+/// Leaks that are told of at most; a report shows the first.
+const MAX_LEAKS: usize = 64;
 /// `bpf_spin_lock` and `bpf_spin_unlock`.
 const LOCK: [Option<i32>; 2] = [Some(93), Some(94)];
 
@@ -41,6 +43,8 @@ pub(super) struct Findings {
     pub locked: HashMap<(FuncIdx, InsnIdx), (FuncIdx, InsnIdx)>,
     /// Calls, and returns of the program, that come while a spin lock is held; in the order of the walk.
     pub under_lock: Vec<(FuncIdx, InsnIdx)>,
+    /// The same, to look up.
+    seen_under_lock: HashSet<(FuncIdx, InsnIdx)>,
 }
 
 /// A calling frame.
@@ -374,7 +378,7 @@ impl Pass<'_, '_> {
             path.held.spin = false;
         } else if path.held.spin && (insn.is_call() || leaves) {
             let here = (code.function, InsnIdx(path.at));
-            if !self.findings.under_lock.contains(&here) {
+            if self.findings.seen_under_lock.insert(here) {
                 self.findings.under_lock.push(here);
             }
         }
@@ -392,7 +396,8 @@ impl Pass<'_, '_> {
     fn note_leaks(&mut self, code: &Code, at: usize, held: &Held, result: Value) {
         for mark in held.left(result) {
             let Some(made) = self.maker(mark) else { continue };
-            if self.findings.leaks.iter().all(|leak| leak.made != made) {
+            let leaks = &self.findings.leaks;
+            if leaks.len() < MAX_LEAKS && leaks.iter().all(|leak| leak.made != made) {
                 self.findings.leaks.push(Leak { made, exit: (code.function, InsnIdx(at)) });
             }
         }
