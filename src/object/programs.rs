@@ -1,6 +1,8 @@
 //! Function symbols to programs (libbpf `bpf_object__add_programs`), and which subprograms each entry
 //! program gets appended (`bpf_object__reloc_code`).
 
+use std::collections::HashSet;
+
 use super::open::{Opening, Role};
 use super::{Cause, Entry, FuncIdx, Function, InsnIdx, Item, ProgramKind, Value, sec};
 use crate::elf::{self, Binding, SectionIdx, SymbolKind};
@@ -159,7 +161,7 @@ impl<'d> Opening<'d> {
     fn plain_calls(&mut self, index: usize) {
         let text = self.object.text;
         let function = &self.object.functions[index];
-        let relocated: Vec<InsnIdx> = function
+        let relocated: HashSet<InsnIdx> = function
             .calls
             .iter()
             .map(|(insn, _)| *insn)
