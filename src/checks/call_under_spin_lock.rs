@@ -12,7 +12,8 @@ rule! {
     ///
     /// ## Why it matters
     /// Between `bpf_spin_lock` and `bpf_spin_unlock` the verifier allows calls of static functions, and of the few kfuncs that lists, trees,
-    /// numeric iterators and, from 7.0, arena pages need. Any other call is refused, `scx_bpf_dsq_insert` and `bpf_map_lookup_elem` included.
+    /// numeric iterators and, from 7.0, arena pages need. Any other call is refused, `scx_bpf_dsq_insert` and `bpf_map_lookup_elem` included; not reported are `bpf_kptr_xchg` and
+    /// what gives out trace lines (`bpf_stream_*`), which newer kernels allow.
     /// Calls on paths that the verifier may prune are not looked at.
     /// ## Example
     /// ```c

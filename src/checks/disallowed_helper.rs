@@ -1,11 +1,12 @@
 //! `disallowed-helper`.
 
-use super::Context;
+use super::{Context, kfunc_calls};
 use super::walk::{Sight, Walk};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::insn::Insn;
 use crate::kernel::exceptions;
+use crate::object::FuncIdx;
 
 rule! {
     /// A callback calls a helper that struct_ops programs of sched_ext may not call.
@@ -43,9 +44,12 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             ALLOWED.contains(&id) && cx.kernel.is_none_or(|kernel| exceptions::offers_helper(kernel, id))
         };
         let sleeps = |id| SLEEPING.contains(&id) && !entry.sleepable;
-        let refused =
-            |insn: Insn| insn.helper().is_some_and(|id| (1..=211).contains(&id) && (!offered(id) || sleeps(id)));
-        match Walk::new(cx, program).first(refused) {
+        let works = |code| kfunc_calls::may_sleep_as_work(object, program, code);
+        let refused = |code: FuncIdx, insn: Insn| {
+            let id = insn.helper().filter(|id| (1..=211).contains(id));
+            id.is_some_and(|id| !offered(id) || sleeps(id) && !works(code))
+        };
+        match Walk::new(cx, program).first_in(refused) {
             Sight::Certain(site, insn) => {
                 let id = object[site].code.get(insn.0).map_or(0, |insn| insn.imm);
                 let why = if sleeps(id) && offered(id) {

@@ -50,18 +50,31 @@ pub(super) fn of<'a, 'd>(cx: &Context<'a, 'd>, program: FuncIdx) -> Vec<KfuncCal
 /// Is the call in code that runs as a callback only: of a timer or work queue, that is not while the program runs, or of
 /// a loop.
 pub(super) fn is_in_callback(object: &Object<'_>, call: &KfuncCall<'_, '_>) -> bool {
-    let mut seen = vec![call.program];
+    is_callback_code(object, call.program, call.function)
+}
+
+/// May a function of a program sleep though the program may not: it runs as a callback only, and the object has callbacks of work
+/// queues or task work, which sleep (kernel `in_sleepable`).
+pub(super) fn may_sleep_as_work(object: &Object<'_>, program: FuncIdx, function: FuncIdx) -> bool {
+    let work = ["bpf_wq_set_callback", "bpf_task_work_schedule"];
+    let has_work =
+        || object.externs.iter().any(|known| work.iter().any(|start| known.name.starts_with(start)));
+    function != program && has_work() && is_callback_code(object, program, function)
+}
+
+fn is_callback_code(object: &Object<'_>, program: FuncIdx, function: FuncIdx) -> bool {
+    let mut seen = vec![program];
     let mut next = 0;
-    while let Some(&function) = seen.get(next) {
+    while let Some(&caller) = seen.get(next) {
         next += 1;
-        for &(insn, target) in &object[function].calls {
-            let is_call = object[function].code.get(insn.0).is_some_and(crate::insn::Insn::is_call);
+        for &(insn, target) in &object[caller].calls {
+            let is_call = object[caller].code.get(insn.0).is_some_and(crate::insn::Insn::is_call);
             if let Some(target) = target.filter(|target| is_call && !seen.contains(target)) {
                 seen.push(target);
             }
         }
     }
-    !seen.contains(&call.function)
+    !seen.contains(&function)
 }
 
 /// For each kfunc, by a key of the caller's, the call that the verifier is surest to walk; the first of equals.

@@ -28,6 +28,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         let calls = kfunc_calls::of(cx, program).into_iter().filter(|call| must_sleep(cx.kernel, call.name) == Some(true));
         // Without a kernel: a strong extern resolves or fails the load, so that the call is refused either way.
         let resolved = calls.filter(|call| cx.has_kfunc(call.index));
+        let resolved = resolved.filter(|call| !kfunc_calls::may_sleep_as_work(cx.object, program, call.function));
         for (call, reached) in kfunc_calls::surest(cx, resolved.collect::<Vec<_>>()) {
             let name = call.name;
             let refused_before = |kernel| {

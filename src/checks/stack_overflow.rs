@@ -9,19 +9,22 @@ use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::insn::{Class, Code, Insn};
 use crate::kernel::exceptions::Fact;
-use crate::object::{FuncIdx, InsnIdx, Object};
+use crate::object::{FuncIdx, Function, InsnIdx, Object, ProgramKind};
 
 rule! {
     /// A function, or a chain of calls, uses more than 512 bytes of stack.
     ///
     /// ## Why it matters
     /// The verifier takes 512 bytes for one function, and, where the kernel gives programs no stack of their own, for a whole chain of calls, each
-    /// frame rounded up to 16; a callback that a helper such as `bpf_loop` calls is a frame of that chain. From 7.1 `dispatch` has a private stack, as `sub_caps_updated` has in 7.3: their chains are not counted, unless some
-    /// function of the program makes a tail call. A function that makes one may have no more than 255 bytes of stack above it.
+    /// frame rounded up to 16; a callback that a helper such as `bpf_loop` calls is a frame of that chain. Programs that trace (`tp_btf`,
+    /// `fentry`, `fexit`, `raw_tp`, `tp`, `kprobe`, `perf_event`) have a private stack, `dispatch` has one from 7.1 and `sub_caps_updated` in 7.3: their
+    /// chains are not counted, unless some function of the program makes a tail call. (6.12 has no private stacks; that it counts the chains
+    /// of programs that trace is not reported.) A function that makes one may have no more than 255 bytes of stack above it.
     /// ## Fix
     /// Move large variables into a map; let fewer frames hold large variables.
     /// ## Sources
-    /// kernel `check_stack_access_within_bounds`, `check_max_stack_depth`, `check_max_stack_depth_subprog` (`MAX_BPF_STACK`).
+    /// kernel `check_stack_access_within_bounds`, `check_max_stack_depth`, `check_max_stack_depth_subprog` (`MAX_BPF_STACK`),
+    /// `round_up_stack_depth` (with the compiler on), `bpf_enable_priv_stack`; guests of 6.12, 6.18 and 7.3.
     pub STACK_OVERFLOW: "stack-overflow", family: Program, level: Error, phase: Load, since: "0.1.0";
 }
 
@@ -35,7 +38,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let object = cx.object;
     let callees = cx.callees();
     let mut bounds = HashMap::new();
-    for (program, function, _) in cx.loaded() {
+    for (program, function, entry) in cx.loaded() {
         let subject = Subject::program(object, program);
         let over = |insn: Insn| stack_use(insn) > LIMIT;
         match Walk::new(cx, program).first(over) {
@@ -58,7 +61,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             Sight::No => {}
         }
         let tails: Vec<FuncIdx> = object.code_of(program).filter(|(_, code)| tail_calls(code.code)).map(|(f, _)| f).collect();
-        if tails.is_empty() && has_private_stack(cx, program) {
+        if tails.is_empty() && (traces(entry.kind, function) || has_private_stack(cx, program)) {
             continue;
         }
         if tails.iter().any(|&tail| tail != program) {
@@ -111,6 +114,15 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
 /// Does a function make tail calls: the verifier looks at the code as it stands, dead or not (`check_subprogs`).
 fn tail_calls(code: Code<'_>) -> bool {
     code.insns().any(|(_, insn)| insn.helper() == Some(TAIL_CALL))
+}
+
+/// Is a program one of those that trace, which have a stack of their own since there are any.
+fn traces(kind: ProgramKind, function: &Function<'_>) -> bool {
+    match kind.as_str() {
+        "kprobe" | "tracepoint" | "perf_event" | "raw_tracepoint" => true,
+        "tracing" => !function.section_name.starts_with("iter"),
+        _ => false,
+    }
 }
 
 /// Does a program get a stack of its own, so that frames count singly: `dispatch`, and
@@ -170,7 +182,7 @@ fn bound(object: &Object<'_>, callees: &Callees, function: FuncIdx, known: &mut 
     let own = code.insns().map(|(_, insn)| stack_use(insn)).max().unwrap_or(0).max(addressed(code));
     let calls = callees.of(function).iter();
     let below = calls.map(|&(_, target)| bound(object, callees, target, known, depth + 1)).max().unwrap_or(0);
-    let bound = own.max(1).next_multiple_of(16) + below;
+    let bound = own.next_multiple_of(16) + below;
     known.insert(function, bound);
     bound
 }
@@ -181,7 +193,7 @@ fn frame(object: &Object<'_>, function: FuncIdx, counts: &mut dyn FnMut(FuncIdx,
     let mut accesses: Vec<_> = code.insns().map(|(at, insn)| (stack_use(insn), at)).filter(|(used, _)| *used > 0).collect();
     accesses.sort_unstable_by(|a, b| b.cmp(a));
     let own = accesses.into_iter().find(|(_, at)| counts(function, InsnIdx(*at))).map_or(0, |(used, _)| used);
-    own.max(1).next_multiple_of(16)
+    own.next_multiple_of(16)
 }
 
 /// The most stack above a function that makes tail calls, on a chain of calls from a function over the

@@ -12,6 +12,7 @@ rule! {
     /// ## Why it matters
     /// The kernel refuses to create a map with a flag that its type does not take, and says nothing more than EINVAL. Stock 7.2 and 7.3 refuse an
     /// arena with `BPF_F_ARENA_MAP_ALWAYS`; `BPF_F_RB_OVERWRITE` is in kernels from 6.19 on. `BPF_F_MMAPABLE` is for plain arrays and arenas alone.
+    /// That per-CPU maps want no NUMA node is not looked at.
     /// ## Fix
     /// Set the flag in the loader where the kernel has it (`bpf_map__set_map_flags`), or drop it.
     /// ## Sources

@@ -40,10 +40,15 @@ impl<'a, 'c, 'd> Walk<'a, 'c, 'd> {
 
     /// Looks for an instruction; one that is certain before one that is not.
     pub(super) fn first(&self, wanted: impl Fn(Insn) -> bool) -> Sight {
+        self.first_in(|_, insn| wanted(insn))
+    }
+
+    /// The same, of instructions that are wanted in some functions.
+    pub(super) fn first_in(&self, wanted: impl Fn(FuncIdx, Insn) -> bool) -> Sight {
         let object = self.cx.object;
         let mut sight = Sight::No;
         for (function, code) in object.code_of(self.program) {
-            for (at, _) in code.code.insns().filter(|(_, insn)| wanted(*insn)) {
+            for (at, _) in code.code.insns().filter(|(_, insn)| wanted(function, *insn)) {
                 match self.reached(function, InsnIdx(at)) {
                     Reached::Certain => return Sight::Certain(function, InsnIdx(at)),
                     Reached::Possible => sight = Sight::Guarded,

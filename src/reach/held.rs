@@ -1,7 +1,7 @@
 //! What a path has taken and must give back before the program ends: references and locks (kernel `acquire_reference`,
 //! `check_resource_leak`). What may have been given back counts as given back.
 
-use super::model;
+use super::model::{self, Lock};
 use super::state::State;
 use super::value::{Place, Value};
 
@@ -23,7 +23,7 @@ const MOST: usize = 32;
 pub(super) struct Held {
     references: Vec<u32>,
     /// Outermost first.
-    locks: Vec<u32>,
+    locks: Vec<(Lock, u32)>,
     /// A lock that `bpf_spin_lock` took.
     pub spin: bool,
 }
@@ -44,9 +44,10 @@ impl Held {
     /// A call is made, with the arguments in these registers: what it may give back is gone.
     pub(super) fn pass(&mut self, callee: Callee<'_>, state: &State) {
         if let Callee::Kfunc(name) = callee
-            && model::unlocks(name)
+            && let Some(lock) = model::unlocks(name)
+            && let Some(last) = self.locks.iter().rposition(|(known, _)| *known == lock)
         {
-            self.locks.pop();
+            self.locks.remove(last);
         }
         let keeps = match callee {
             Callee::Kfunc(name) => model::kfunc_releases_nothing(name),
@@ -62,14 +63,14 @@ impl Held {
     pub(super) fn take(&mut self, callee: Callee<'_>, mark: u32) {
         let (acquires, locks) = match callee {
             Callee::Kfunc(name) => (model::kfunc_acquires(name), model::locks(name)),
-            Callee::Helper(id) => (model::helper_acquires(id), false),
-            Callee::Other => (false, false),
+            Callee::Helper(id) => (model::helper_acquires(id), None),
+            Callee::Other => (false, None),
         };
         if acquires && self.references.len() < MOST && !self.references.contains(&mark) {
             self.references.push(mark);
         }
-        if locks && self.locks.len() < MOST {
-            self.locks.push(mark);
+        if let Some(lock) = locks.filter(|_| self.locks.len() < MOST) {
+            self.locks.push((lock, mark));
         }
     }
 
@@ -96,14 +97,14 @@ impl Held {
 
     /// The innermost lock.
     pub(super) fn lock(&self) -> Option<u32> {
-        self.locks.last().copied()
+        self.locks.last().map(|(_, mark)| *mark)
     }
 
     /// All of it where a program ends with that in r0. A struct_ops program may return a reference to the kernel, and of one that
     /// returns nothing the verifier lets a reference pass that happens to be left in r0.
     pub(super) fn left(&self, result: Value) -> impl Iterator<Item = u32> {
         let references = self.references.iter().filter(move |&&mark| !may_be(result, mark));
-        references.chain(&self.locks).copied()
+        references.copied().chain(self.locks.iter().map(|(_, mark)| *mark))
     }
 }
 

@@ -192,12 +192,27 @@ pub(super) fn helper_releases_nothing(id: i32) -> bool {
     (1..=211).contains(&id) && !matches!(id, 86 | 132 | 133 | 194 | 199 | 200)
 }
 
-/// Takes a lock that must be given back, and under which nothing may sleep.
-pub(super) fn locks(name: &str) -> bool {
-    matches!(name, "bpf_rcu_read_lock" | "bpf_preempt_disable")
+/// A lock that must be given back, and under which nothing may sleep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Lock {
+    Rcu,
+    Preemption,
 }
 
-/// Gives such a lock back.
-pub(super) fn unlocks(name: &str) -> bool {
-    matches!(name, "bpf_rcu_read_unlock" | "bpf_preempt_enable")
+/// The lock that a kfunc takes.
+pub(super) fn locks(name: &str) -> Option<Lock> {
+    match name {
+        "bpf_rcu_read_lock" => Some(Lock::Rcu),
+        "bpf_preempt_disable" => Some(Lock::Preemption),
+        _ => None,
+    }
+}
+
+/// The lock that a kfunc gives back.
+pub(super) fn unlocks(name: &str) -> Option<Lock> {
+    match name {
+        "bpf_rcu_read_unlock" => Some(Lock::Rcu),
+        "bpf_preempt_enable" => Some(Lock::Preemption),
+        _ => None,
+    }
 }
