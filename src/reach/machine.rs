@@ -443,7 +443,7 @@ impl<'a, 'd> Machine<'a, 'd> {
                     state.clobber();
                     return Flow::Refused(next);
                 }
-                let name = essential_name(self.object[index].name);
+                let name = crate::btf::essential_name(self.object[index].name);
                 if name == "bpf_throw" {
                     return Flow::Exit;
                 }
@@ -606,11 +606,6 @@ fn width(code: u8) -> u8 {
         0x10 => 1,
         _ => 8,
     }
-}
-
-/// The name without a `___flavour`.
-pub(super) fn essential_name(name: &str) -> &str {
-    name.find("___").map_or(name, |at| &name[..at])
 }
 
 /// The arguments of a callback, from the type of the ops member that the program is put into.

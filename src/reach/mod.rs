@@ -79,7 +79,7 @@ pub fn may_return_null(kfunc: &str) -> bool {
 
 /// Must what a kfunc takes be given back: a reference to what it returns (`KF_ACQUIRE`, as far as known here), or a lock.
 pub fn takes(kfunc: &str) -> bool {
-    let name = machine::essential_name(kfunc);
+    let name = crate::btf::essential_name(kfunc);
     model::kfunc_acquires(name) || model::locks(name).is_some()
 }
 

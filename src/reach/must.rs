@@ -7,10 +7,11 @@ use std::rc::Rc;
 
 use super::code::{Code, Note, Region};
 use super::held::{Callee, Held};
-use super::machine::{self, Flow, Machine};
+use super::machine::{Flow, Machine};
 use super::state::State;
 use super::value::{Null, Origin, Place, Scalar, Value};
 use super::{Base, Leak, Reached, Scope};
+use crate::btf::essential_name;
 use crate::insn::{Class, Insn};
 use crate::object::{FuncIdx, InsnIdx};
 
@@ -167,7 +168,7 @@ fn callee<'m>(machine: &'m Machine<'_, '_>, code: &Code, at: usize) -> Option<Ca
     }
     Some(match note {
         Note::Function(_) => return None,
-        Note::Extern(index) => Callee::Kfunc(machine::essential_name(machine.object[index].name)),
+        Note::Extern(index) => Callee::Kfunc(essential_name(machine.object[index].name)),
         _ => insn.helper().map_or(Callee::Other, Callee::Helper),
     })
 }
