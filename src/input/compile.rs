@@ -3,13 +3,14 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs;
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde::Deserialize;
 
 use super::input_error;
+use crate::regular;
 use crate::report::InputError;
 
 /// How sources are compiled.
@@ -41,7 +42,8 @@ pub(super) fn compile(
     let folder = tempfile::tempdir().map_err(|error| io_error(&error))?;
     let object = folder.path().join("source.bpf.o");
     let mut command = Command::new(&clang);
-    let flags = find_database(source).or_else(|| find_flags(source));
+    let mut passed = Vec::new();
+    let flags = find_database(source, &mut passed).or_else(|| find_flags(source, &mut passed));
     command.args(ALWAYS);
     if let Some(found) = &flags {
         command.args(&found.flags);
@@ -72,7 +74,11 @@ pub(super) fn compile(
         let first = said.lines().find(|line| line.contains("error:"));
         let first = first.map_or_else(|| status.to_string(), |line| line.trim().to_owned());
         let from = flags.map_or("", |found| found.origin);
-        let message = format!("{} refuses the source: {first}{}", clang.display(), remedy(&said, from));
+        let mut message = format!("{} refuses the source: {first}{}", clang.display(), remedy(&said, from));
+        for why in passed {
+            message.push_str("; passed over: ");
+            message.push_str(&why);
+        }
         return Err(input_error("does-not-compile", &message));
     }
     fs::read(&object).map_err(|error| match error.kind() {
@@ -166,12 +172,19 @@ struct Flags {
 }
 
 /// The entry of a source in the nearest `compile_commands.json`, going up, or in a `build` folder beside one.
-fn find_database(source: &Path) -> Option<Flags> {
+/// Those that are no use are told in `passed`.
+fn find_database(source: &Path, passed: &mut Vec<String>) -> Option<Flags> {
     let source = fs::canonicalize(source).ok()?;
     for folder in source.ancestors().skip(1) {
         for file in [folder.join("compile_commands.json"), folder.join("build/compile_commands.json")] {
-            let Ok(text) = fs::read_to_string(&file) else { continue };
-            let Ok(entries) = serde_json::from_str::<Vec<Entry>>(&text) else { continue };
+            let Some(text) = read_if_there(&file, passed) else { continue };
+            let entries = match serde_json::from_str::<Vec<Entry>>(&text) {
+                Ok(entries) => entries,
+                Err(error) => {
+                    passed.push(format!("{}: {error}", file.display()));
+                    continue;
+                }
+            };
             let here = |entry: &Entry| {
                 // A relative directory is one below the database's, which the format does not rule out.
                 fs::canonicalize(folder.join(&entry.directory).join(&entry.file))
@@ -190,14 +203,30 @@ fn find_database(source: &Path) -> Option<Flags> {
 
 /// The nearest `compile_flags.txt`, going up: a flag a line, for all sources below, with paths relative to the file (clang's tools read
 /// it where there is no compilation database).
-fn find_flags(source: &Path) -> Option<Flags> {
+fn find_flags(source: &Path, passed: &mut Vec<String>) -> Option<Flags> {
     let source = fs::canonicalize(source).ok()?;
-    let read =
-        |folder: &Path| Some((folder.to_owned(), fs::read_to_string(folder.join("compile_flags.txt")).ok()?));
-    let (folder, text) = source.ancestors().skip(1).find_map(read)?;
+    let mut read =
+        |folder: &Path| Some((folder.to_owned(), read_if_there(&folder.join("compile_flags.txt"), passed)?));
+    let (folder, text) = source.ancestors().skip(1).find_map(&mut read)?;
     let words: Vec<String> =
         text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect();
     Some(Flags { origin: "compile_flags.txt", directory: None, flags: relative_to(&folder, &words) })
+}
+
+/// Largest file of flags, bytes; the database of a whole kernel has a few million.
+const MAX_FLAGS: u64 = 256 << 20;
+
+/// The text of a file that need not be there; why it cannot be read goes to `passed`.
+fn read_if_there(file: &Path, passed: &mut Vec<String>) -> Option<String> {
+    match regular::read_text(file, MAX_FLAGS) {
+        Ok(text) => Some(text),
+        Err(error) => {
+            if error.kind() != io::ErrorKind::NotFound {
+                passed.push(format!("{}: {error}", file.display()));
+            }
+            None
+        }
+    }
 }
 
 /// Include paths of flags, relative to a folder.

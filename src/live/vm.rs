@@ -91,6 +91,10 @@ pub fn check_image(image: &Path) -> Result<(), Failure> {
     use std::io::Read;
     let bad = |words: String| Failure::new(code::IMAGE, format!("{}: {words}", image.display()));
     let mut head = Vec::new();
+    // A FIFO would wait for a writer.
+    if fs::metadata(image).is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(bad("is no regular file, expected a kernel image".to_owned()));
+    }
     let file = fs::File::open(image).map_err(|error| {
         // What --kernel takes, and what --attach is for.
         let name = image.to_str().unwrap_or_default();
@@ -104,9 +108,6 @@ pub fn check_image(image: &Path) -> Result<(), Failure> {
         };
         bad(format!("{error}{instead}"))
     })?;
-    if file.metadata().is_ok_and(|metadata| !metadata.is_file()) {
-        return Err(bad("is no regular file, expected a kernel image".to_owned()));
-    }
     let len = file.metadata().map_or(u64::MAX, |metadata| metadata.len());
     file.take(0x210).read_to_end(&mut head).map_err(|error| bad(error.to_string()))?;
     // Documentation/arch/x86/boot.rst: the setup header's magic. An ELF vmlinux for x86-64 boots by its PVH note.
@@ -639,6 +640,7 @@ mod tests {
             let failure = check_image(Path::new(name)).unwrap_err();
             assert!(failure.message.contains(words), "{}", failure.message);
         }
+        assert!(check_image(folder.path()).unwrap_err().message.contains("is no regular file"));
         fs::write(&path, b"text").unwrap();
         assert!(check_image(&path).unwrap_err().message.contains("is no x86 kernel image"));
         let mut head = vec![0; 0x210];

@@ -325,6 +325,15 @@ fn sources_are_compiled_and_their_errors_shown() {
     fs::write(folder.join("slip.bpf.c"), "int f( {\n").unwrap();
     let out = String::from_utf8(scx_lint(&folder, &["--clang", clang, "slip.bpf.c"]).stdout).unwrap();
     assert!(out.contains(": slip.bpf.c:1:8: error: expected parameter declarator\n"), "{out}");
+    // Files of flags that are no use are named; one that is a pipe is not waited for.
+    fs::write(folder.join("compile_commands.json"), "[{").unwrap();
+    assert!(Command::new("mkfifo").arg(folder.join("compile_flags.txt")).status().unwrap().success());
+    let out = String::from_utf8(scx_lint(&folder, &["--clang", clang, "slip.bpf.c"]).stdout).unwrap();
+    for (file, why) in [("compile_commands.json", "EOF"), ("compile_flags.txt", "is no regular file")] {
+        let words = format!("passed over: {}: {why}", folder.canonicalize().unwrap().join(file).display());
+        assert!(out.contains(&words), "{out}");
+        fs::remove_file(folder.join(file)).unwrap();
+    }
     // What is no compiler may succeed and give nothing.
     let out = String::from_utf8(scx_lint(&folder, &["--clang", "/bin/true", "slip.bpf.c"]).stdout).unwrap();
     assert!(out.contains("/bin/true succeeded and wrote no object; is it a clang?"), "{out}");
