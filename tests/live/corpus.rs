@@ -93,7 +93,9 @@ fn examples(kernel: &Kernel) -> Result<(), Failed> {
 
     let (code, seen) = ask(kernel, &["--loader", "plain"], &[simple])?;
     let attach = &seen[0].attach[0];
-    check(code == 1 && attach.call_ok && attach.errno.is_none() && attach.ejected, || dump(&seen))?;
+    // Tasks are switched over while it is enabled: the error may come before it was seen to be.
+    let gone = attach.ejected || !attach.enabled;
+    check(code == 1 && attach.call_ok && attach.errno.is_none() && gone, || dump(&seen))?;
     let exit = attach.exit.as_ref().ok_or("no exit")?;
     check(exit.reason == "runtime error" && !exit.message.is_empty(), || dump(&seen))?;
 
