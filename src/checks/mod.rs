@@ -5,11 +5,15 @@
 
 use std::sync::OnceLock;
 
+use crate::errno::Errno;
 use crate::finding::{Level, Outcome, Phase};
 use crate::insn::flow::{Fault, Flow};
 use crate::kernel::{Kernel, KernelArenaRule};
 use crate::load::{ExternFate, Load};
-use crate::object::{ExternIdx, F_ARENA_MAP_ALWAYS, FuncIdx, InsnIdx, Object, OpsIdx, StructOps};
+use crate::object::{
+    ExternIdx, F_ARENA_MAP_ALWAYS, FuncIdx, InsnIdx, Map, MapIdx, MapOrigin, MapType, Object, OpsIdx,
+    StructOps,
+};
 use crate::reach::{Analysis, Memory, Reached};
 
 /// A rule; its documentation is the comment at its definition.
@@ -198,6 +202,18 @@ impl<'a, 'd> Context<'a, 'd> {
         self.object.schedulers().filter(move |(index, _)| !load.lacks_type(*index))
     }
 
+    /// What libbpf creates for the definitions in `.maps`, in its order; not what it could not make sense of.
+    fn declared_maps(&self) -> impl Iterator<Item = Declared<'a, 'd>> {
+        let maps = self.object.maps.iter().enumerate();
+        let declared = maps.filter(|(_, map)| {
+            map.origin == MapOrigin::Declared && map.autocreate && map.map_type != MapType::UNSPEC
+        });
+        declared.flat_map(|(index, of)| {
+            let inner = of.inner.as_deref().map(|map| Declared { index: MapIdx(index), map, inner: true });
+            inner.into_iter().chain([Declared { index: MapIdx(index), map: of, inner: false }])
+        })
+    }
+
     /// Entry programs that libbpf loads.
     fn loaded(
         &self,
@@ -294,6 +310,28 @@ impl<'a, 'd> Context<'a, 'd> {
     }
 }
 
+/// A map of `.maps`, or the template of the maps in it.
+struct Declared<'a, 'd> {
+    /// The map, for the template as well.
+    index: MapIdx,
+    map: &'a Map<'d>,
+    inner: bool,
+}
+
+impl Declared<'_, '_> {
+    /// How it is spoken of.
+    fn words(&self) -> String {
+        let name = &self.map.name;
+        if self.inner { format!("the inner map of '{name}'") } else { format!("map '{name}'") }
+    }
+
+    /// What libbpf says where the kernel does not create it.
+    fn failure(&self, errno: Errno) -> String {
+        let what = if self.inner { " inner map" } else { "" };
+        format!("map '{}': failed to create{what}: -{errno}", self.map.name)
+    }
+}
+
 type Check = fn(&Context<'_, '_>, &mut Outcome);
 
 /// Declares one module per rule and lists the rules and their checks.
@@ -313,6 +351,7 @@ macro_rules! registry {
 
 mod callees;
 mod callers;
+mod constants;
 mod context_use;
 mod core_uses;
 mod kfunc_calls;
@@ -392,6 +431,7 @@ registry! {
     call_under_spin_lock: CALL_UNDER_SPIN_LOCK,
     unreleased_reference: UNRELEASED_REFERENCE,
     sleep_under_lock: SLEEP_UNDER_LOCK,
+    disallow_during_fork: DISALLOW_DURING_FORK,
     missing_kfunc: MISSING_KFUNC,
     mismatched_kfunc: MISMATCHED_KFUNC,
     unguarded_weak_kfunc: UNGUARDED_WEAK_KFUNC,
@@ -411,6 +451,7 @@ registry! {
     unknown_map_type: UNKNOWN_MAP_TYPE,
     unknown_map_flag: UNKNOWN_MAP_FLAG,
     sleepable_map_use: SLEEPABLE_MAP_USE,
+    special_field_in_mapped_data: SPECIAL_FIELD_IN_MAPPED_DATA,
     unresolved_core_relocation: UNRESOLVED_CORE_RELOCATION,
     ambiguous_core_relocation: AMBIGUOUS_CORE_RELOCATION,
     invalid_core_relocation: INVALID_CORE_RELOCATION,

@@ -4,7 +4,7 @@ use super::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::kernel::KernelArenaRule;
-use crate::object::{F_MMAPABLE, MapIdx, MapOrigin, MapType, flag_names};
+use crate::object::{F_MMAPABLE, MapType, flag_names};
 
 rule! {
     /// A map flag that the kernel does not know, or does not take for this type of map.
@@ -12,13 +12,13 @@ rule! {
     /// ## Why it matters
     /// The kernel refuses to create a map with a flag that its type does not take, and says nothing more than EINVAL. Stock 7.2 and 7.3 refuse an
     /// arena with `BPF_F_ARENA_MAP_ALWAYS`; `BPF_F_RB_OVERWRITE` is in kernels from 6.19 on. `BPF_F_MMAPABLE` is for plain arrays and arenas alone.
-    /// That per-CPU maps want no NUMA node is not looked at.
     /// ## Fix
     /// Set the flag in the loader where the kernel has it (`bpf_map__set_map_flags`), or drop it.
     /// ## Sources
     /// kernel `arena_map_alloc`, `ringbuf_map_alloc`, `htab_map_alloc_check`, `array_map_alloc_check`, `fd_array_map_alloc_check`, `trie_alloc`,
-    /// `queue_stack_map_alloc_check`, `bloom_map_alloc`, `stack_map_alloc`, `bpf_local_storage_map_alloc_check`; each bit with each type in guests of
-    /// 6.12, 6.18, 7.1, 7.2 and 7.3.
+    /// `queue_stack_map_alloc_check`, `bloom_map_alloc`, `stack_map_alloc`, `bpf_local_storage_map_alloc_check`, `cpu_map_alloc`, `dev_map_alloc`,
+    /// `xsk_map_alloc`, `sock_map_alloc`, `sock_hash_alloc`, `array_map_alloc_check` (reuseport), `cgroup_storage_map_alloc`; each bit with each type in
+    /// guests.
     pub UNKNOWN_MAP_FLAG: "unknown-map-flag", family: Map, level: Error, phase: Load, since: "0.1.0";
 }
 
@@ -54,8 +54,8 @@ const ACCESS: u32 = 0x198;
 /// The part of it that is about user space.
 const USER_ACCESS: u32 = 0x18;
 
-/// The flags that a type of map may have, the same from 6.12 to 7.3. Per-CPU maps do not take a NUMA node in fact, which
-/// hangs on more than the flag.
+/// The flags that a type of map may have, the same from 6.12 to 7.3. That per-CPU maps take BPF_F_NUMA_NODE with no node
+/// alone is `invalid-map-definition`.
 fn taken(map_type: MapType) -> Option<u32> {
     const NO_PREALLOC: u32 = 1;
     const NO_COMMON_LRU: u32 = 1 << 1;
@@ -69,13 +69,25 @@ fn taken(map_type: MapType) -> Option<u32> {
         // That they take no BPF_F_NO_PREALLOC is `invalid-map-definition`: the error is another.
         MapType::LRU_HASH | MapType::LRU_PERCPU_HASH => NUMA_NODE | ACCESS | NO_PREALLOC | NO_COMMON_LRU | ZERO_SEED,
         MapType::ARRAY => NUMA_NODE | ACCESS | F_MMAPABLE | INNER_MAP,
-        MapType::PERCPU_ARRAY | MapType::QUEUE | MapType::STACK => NUMA_NODE | ACCESS,
-        MapType::PROG_ARRAY | MapType::CGROUP_ARRAY | MapType::ARRAY_OF_MAPS => NUMA_NODE | USER_ACCESS,
+        MapType::PERCPU_ARRAY
+        | MapType::QUEUE
+        | MapType::STACK
+        | MapType::REUSEPORT_SOCKARRAY
+        | MapType::CGROUP_STORAGE
+        | MapType::PERCPU_CGROUP_STORAGE => NUMA_NODE | ACCESS,
+        MapType::PROG_ARRAY
+        | MapType::CGROUP_ARRAY
+        | MapType::ARRAY_OF_MAPS
+        | MapType::DEVMAP
+        | MapType::DEVMAP_HASH
+        | MapType::XSKMAP
+        | MapType::SOCKMAP
+        | MapType::SOCKHASH => NUMA_NODE | USER_ACCESS,
         MapType::PERF_EVENT_ARRAY => NUMA_NODE | USER_ACCESS | PRESERVE_ELEMS,
         MapType::STACK_TRACE => NUMA_NODE | USER_ACCESS | STACK_BUILD_ID,
         MapType::LPM_TRIE | MapType::RHASH => NUMA_NODE | ACCESS | NO_PREALLOC,
         MapType::BLOOM_FILTER => NUMA_NODE | ACCESS | ZERO_SEED,
-        MapType::USER_RINGBUF => NUMA_NODE,
+        MapType::USER_RINGBUF | MapType::CPUMAP => NUMA_NODE,
         MapType::TASK_STORAGE | MapType::CGRP_STORAGE | MapType::INODE_STORAGE | MapType::SK_STORAGE => {
             NO_PREALLOC | CLONE
         }
@@ -85,17 +97,15 @@ fn taken(map_type: MapType) -> Option<u32> {
 }
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
-    for (index, map) in cx.object.maps.iter().enumerate() {
-        if map.origin != MapOrigin::Declared || !map.autocreate {
-            continue;
-        }
+    for declared in cx.declared_maps() {
+        let map = declared.map;
         let bits = refused(cx, map.map_type, map.flags);
         if bits == 0 {
             continue;
         }
         let names = flag_names(bits);
         let name = if names.is_empty() { format!("{bits:#x}") } else { names.join(" | ") };
-        let message = format!("map '{}' is created with {name}, which the kernel does not take", map.name);
+        let message = format!("{} is created with {name}, which the kernel does not take", declared.words());
         let help = match map.map_type {
             MapType::ARENA => {
                 "kernels without the always-mapped rule refuse the flag: set it in the loader where the kernel has it"
@@ -103,10 +113,10 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             _ => "set the flag in the loader where the kernel has it, or drop it",
         };
         let type_name = map.map_type.name().unwrap_or("?");
-        out.found(&UNKNOWN_MAP_FLAG, Subject::map(cx.object, MapIdx(index)), message)
+        out.found(&UNKNOWN_MAP_FLAG, Subject::map(cx.object, declared.index), message)
             .errno(Errno::EINVAL)
-            .quote(format!("map '{}': failed to create: -EINVAL", map.name))
+            .quote(declared.failure(Errno::EINVAL))
             .help(help)
-            .at(Site::Map(MapIdx(index)), format!("{type_name}, map_flags {:#x}", map.flags));
+            .at(Site::Map(declared.index), format!("{type_name}, map_flags {:#x}", map.flags));
     }
 }

@@ -4,7 +4,6 @@ use super::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::kernel::Lookup;
-use crate::object::{MapIdx, MapOrigin};
 
 rule! {
     /// A map of a type that the kernel does not know.
@@ -22,36 +21,32 @@ rule! {
 const KNOWN: u64 = 36;
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
-    for (index, map) in cx.object.maps.iter().enumerate() {
-        // Type 0 stands for a definition that libbpf refused.
-        if map.origin != MapOrigin::Declared || !map.autocreate || map.map_type.0 == 0 {
-            continue;
-        }
-        let subject = Subject::map(cx.object, MapIdx(index));
+    for declared in cx.declared_maps() {
+        let (subject, ty) = (Subject::map(cx.object, declared.index), declared.map.map_type);
         let known = match cx.kernel.map(crate::kernel::Kernel::map_types) {
             None => KNOWN,
             Some(Lookup::Found(types)) => types,
             Some(Lookup::Absent) => continue,
             Some(Lookup::Unknown(reason)) => {
-                if u64::from(map.map_type.0) >= KNOWN {
+                if u64::from(ty.0) >= KNOWN {
                     out.undecided(&UNKNOWN_MAP_TYPE, subject, reason);
                 }
                 continue;
             }
         };
-        if u64::from(map.map_type.0) < known {
+        if u64::from(ty.0) < known {
             continue;
         }
-        let name = map.map_type.name().map_or_else(|| map.map_type.0.to_string(), str::to_owned);
-        let message = format!("map '{}' is of type {name}, which the kernel does not know", map.name);
+        let name = ty.name().map_or_else(|| ty.0.to_string(), str::to_owned);
+        let message = format!("{} is of type {name}, which the kernel does not know", declared.words());
         if cx.edited {
             out.undecided(&UNKNOWN_MAP_TYPE, subject, format!("{message}, and the loader may leave it out"));
             continue;
         }
         out.found(&UNKNOWN_MAP_TYPE, subject, message)
             .errno(Errno::EINVAL)
-            .quote(format!("map '{}': failed to create: -EINVAL", map.name))
+            .quote(declared.failure(Errno::EINVAL))
             .help("let the loader switch the map off where the kernel lacks its type")
-            .at(Site::Map(MapIdx(index)), format!("type {}", map.map_type.0));
+            .at(Site::Map(declared.index), format!("type {}", ty.0));
     }
 }

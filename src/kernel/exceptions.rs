@@ -212,6 +212,11 @@ facts! {
     /// Writes to them are refused in cid-form.
     TaskWriteRefusedInCidForm: CID_TASK_ACCESS, from "7.3", source "ext.c `bpf_scx_cid_btf_struct_access` (7.3), a guest of 7.3";
 
+    /// `init_task` may set `p->scx.disallow` for no task that is being forked; before, for none whose policy is SCHED_EXT.
+    DisallowNeverDuringFork: Mark::Member("sched_ext_ops", "sub_attach"), from "7.1",
+        source "ext.c `scx_init_task` (6.12, 6.17 to 6.19, 7.1 to 7.3), guests of 6.18, 7.1 and 7.3",
+        weak "the series that brought sub-schedulers changed it";
+
     /// The verifier says why it refuses a write to a task.
     TaskWriteRefusalSpeaks: CID_FORM, from "7.2", source "the verifier's log in guests of 6.16, 6.18 and 7.0 to 7.3",
         weak "another change of the same release; only the text that is quoted depends on it";

@@ -111,7 +111,25 @@ struct Definition {
     value_size: u32,
     max_entries: u32,
     flags: u32,
+    numa_node: u32,
     map_extra: u64,
+    key_type: TypeId,
+    value_type: TypeId,
+}
+
+impl Definition {
+    /// Nothing is said yet.
+    const EMPTY: Self = Self {
+        map_type: MapType::UNSPEC,
+        key_size: 0,
+        value_size: 0,
+        max_entries: 0,
+        flags: 0,
+        numa_node: 0,
+        map_extra: 0,
+        key_type: TypeId::VOID,
+        value_type: TypeId::VOID,
+    };
 }
 
 type Refused = (Errno, String);
@@ -150,15 +168,7 @@ impl<'d> Opening<'d> {
                 Err((errno, text)) => {
                     self.refuse(Cause::MapDefinition, errno, Item::Map(name.to_owned()), text);
                     // What is left of it keeps its place, so that uses of it are still understood.
-                    let broken = Definition {
-                        map_type: MapType::UNSPEC,
-                        key_size: 0,
-                        value_size: 0,
-                        max_entries: 0,
-                        flags: 0,
-                        map_extra: 0,
-                    };
-                    self.object.maps.push(build(&broken, name, index, var, TypeId::VOID));
+                    self.object.maps.push(build(&Definition::EMPTY, name, index, var, TypeId::VOID));
                 }
             }
         }
@@ -230,10 +240,13 @@ impl<'d> Opening<'d> {
                 origin,
                 map_type: MapType::ARRAY,
                 flags: readonly | if mmapable { F_MMAPABLE } else { 0 },
+                numa_node: 0,
                 key_size: 4,
                 value_size,
                 max_entries: 1,
                 map_extra: 0,
+                key_type: TypeId::VOID,
+                value_type: type_id,
                 autocreate: true,
                 section: section.index,
                 offset: 0,
@@ -265,10 +278,13 @@ impl<'d> Opening<'d> {
             origin: MapOrigin::Kconfig,
             map_type: MapType::ARRAY,
             flags: F_RDONLY_PROG | if mmapable { F_MMAPABLE } else { 0 },
+            numa_node: 0,
             key_size: 4,
             value_size: end,
             max_entries: 1,
             map_extra: 0,
+            key_type: TypeId::VOID,
+            value_type: data_sec,
             autocreate: true,
             section: SectionIdx(0),
             offset: 0,
@@ -372,10 +388,13 @@ fn build<'d>(def: &Definition, name: &'d str, section: SectionIdx, var: Var, typ
         origin: MapOrigin::Declared,
         map_type: def.map_type,
         flags: def.flags,
+        numa_node: def.numa_node,
         key_size: def.key_size,
         value_size: def.value_size,
         max_entries: if ringbuf { ringbuf_size(def.max_entries) } else { def.max_entries },
         map_extra: def.map_extra,
+        key_type: def.key_type,
+        value_type: def.value_type,
         autocreate: true,
         section,
         offset: u64::from(var.offset),
@@ -437,14 +456,7 @@ fn definition(
     mut inner: Option<&mut Option<Definition>>,
 ) -> Result<Definition, Refused> {
     let fail = |errno, text: String| Err((errno, format!("map '{map}': {text}")));
-    let mut out = Definition {
-        map_type: MapType::UNSPEC,
-        key_size: 0,
-        value_size: 0,
-        max_entries: 0,
-        flags: 0,
-        map_extra: 0,
-    };
+    let mut out = Definition::EMPTY;
     let count = def.members().len();
     for (number, member) in def.members().enumerate() {
         let name = btf.str(member.name);
@@ -453,13 +465,19 @@ fn definition(
             "type" => out.map_type = MapType(uint()?),
             "max_entries" => out.max_entries = uint()?,
             "map_flags" => out.flags = uint()?,
-            "numa_node" => {
-                uint()?;
-            }
+            "numa_node" => out.numa_node = uint()?,
             "key_size" => merge(&mut out.key_size, uint()?, map, "key")?,
             "value_size" => merge(&mut out.value_size, uint()?, map, "value")?,
-            "key" => merge(&mut out.key_size, pointee_size(btf, map, "key", member.ty)?, map, "key")?,
-            "value" => merge(&mut out.value_size, pointee_size(btf, map, "value", member.ty)?, map, "value")?,
+            "key" => {
+                let (ty, size) = pointee(btf, map, "key", member.ty)?;
+                merge(&mut out.key_size, size, map, "key")?;
+                out.key_type = ty;
+            }
+            "value" => {
+                let (ty, size) = pointee(btf, map, "value", member.ty)?;
+                merge(&mut out.value_size, size, map, "value")?;
+                out.value_type = ty;
+            }
             "values" => {
                 let Some(inner) = inner.as_deref_mut() else {
                     return fail(Errno::EOPNOTSUPP, "multi-level inner maps not supported.".into());
@@ -564,15 +582,15 @@ fn ulong(btf: &Btf<'_>, map: &str, ty: TypeId) -> Result<u64, Refused> {
     }
 }
 
-/// Size of what `__type(key, T)` or `__type(value, T)` points to.
-fn pointee_size(btf: &Btf<'_>, map: &str, what: &str, ty: TypeId) -> Result<u32, Refused> {
+/// What `__type(key, T)` or `__type(value, T)` points to, and its size.
+fn pointee(btf: &Btf<'_>, map: &str, what: &str, ty: TypeId) -> Result<(TypeId, u32), Refused> {
     let fail = |text: String| Err((Errno::EINVAL, format!("map '{map}': {text}")));
     let Some(pointer) = btf.get(ty).filter(|ty| ty.kind() == Kind::Ptr) else {
         let kind = btf.get(ty).map_or("UNKNOWN", |ty| ty.kind().as_str());
         return fail(format!("{what} spec is not PTR: {kind}."));
     };
     match btf.size_of(pointer.target()).and_then(|size| u32::try_from(size).ok()) {
-        Some(size) => Ok(size),
+        Some(size) => Ok((pointer.target(), size)),
         None => fail(format!("can't determine {what} size for type [{}]: -22.", pointer.target().0)),
     }
 }

@@ -202,6 +202,8 @@ pub struct Map<'d> {
     pub map_type: MapType,
     /// `map_flags`.
     pub flags: u32,
+    /// `numa_node`; it counts only with `BPF_F_NUMA_NODE`.
+    pub numa_node: u32,
     /// Key size, bytes.
     pub key_size: u32,
     /// Value size, bytes.
@@ -210,6 +212,11 @@ pub struct Map<'d> {
     pub max_entries: u32,
     /// `map_extra`; for an arena the user-space address.
     pub map_extra: u64,
+    /// `btf_key_type_id`: the type that `__type(key, ...)` names; void where only a size is given.
+    pub key_type: TypeId,
+    /// `btf_value_type_id`: the type that `__type(value, ...)` names, the data section of an internal map; void where only a
+    /// size is given.
+    pub value_type: TypeId,
     /// libbpf creates it at load.
     pub autocreate: bool,
     /// The ELF section that holds it.

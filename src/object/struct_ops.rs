@@ -65,10 +65,13 @@ impl<'d> Opening<'d> {
                 origin: MapOrigin::StructOps,
                 map_type: MapType::STRUCT_OPS,
                 flags: if bare == ".struct_ops.link" { F_LINK } else { 0 },
+                numa_node: 0,
                 key_size: 4,
                 value_size: ty.size(),
                 max_entries: 1,
                 map_extra: 0,
+                key_type: TypeId::VOID,
+                value_type: type_id,
                 // The `?` is dropped after the first variable, which alone is left out (libbpf 1.6 to 1.8).
                 autocreate: !(optional && number == 0),
                 section: section.index,
