@@ -432,6 +432,7 @@ registry! {
     unreleased_reference: UNRELEASED_REFERENCE,
     sleep_under_lock: SLEEP_UNDER_LOCK,
     disallow_during_fork: DISALLOW_DURING_FORK,
+    endless_loop: ENDLESS_LOOP,
     missing_kfunc: MISSING_KFUNC,
     mismatched_kfunc: MISMATCHED_KFUNC,
     unguarded_weak_kfunc: UNGUARDED_WEAK_KFUNC,

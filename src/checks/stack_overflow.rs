@@ -8,6 +8,7 @@ use super::walk::{Sight, Walk};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::insn::{Class, Code, Insn};
+use crate::kernel::Lookup;
 use crate::kernel::exceptions::Fact;
 use crate::object::{FuncIdx, Function, InsnIdx, Object, ProgramKind};
 
@@ -17,9 +18,9 @@ rule! {
     /// ## Why it matters
     /// The verifier takes 512 bytes for one function, and, where the kernel gives programs no stack of their own, for a whole chain of calls, each
     /// frame rounded up to 16; a callback that a helper such as `bpf_loop` calls is a frame of that chain. Programs that trace (`tp_btf`,
-    /// `fentry`, `fexit`, `raw_tp`, `tp`, `kprobe`, `perf_event`) have a private stack, `dispatch` has one from 7.1 and `sub_caps_updated` in 7.3: their
-    /// chains are not counted, unless some function of the program makes a tail call. (6.12 has no private stacks; that it counts the chains
-    /// of programs that trace is not reported.) A function that makes one may have no more than 255 bytes of stack above it.
+    /// `fentry`, `fexit`, `raw_tp`, `tp`, `kprobe`, `perf_event`) have a private stack after 6.12, `dispatch` has one from 7.1 and `sub_caps_updated` in
+    /// 7.3: their chains are not counted, unless some function of the program makes a tail call. A function that makes one may have no more than 255
+    /// bytes of stack above it.
     /// ## Fix
     /// Move large variables into a map; let fewer frames hold large variables.
     /// ## Sources
@@ -61,7 +62,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             Sight::No => {}
         }
         let tails: Vec<FuncIdx> = object.code_of(program).filter(|(_, code)| tail_calls(code.code)).map(|(f, _)| f).collect();
-        if tails.is_empty() && (traces(entry.kind, function) || has_private_stack(cx, program)) {
+        if tails.is_empty() && (has_traced_stack(cx, entry.kind, function) || has_private_stack(cx, program)) {
             continue;
         }
         if tails.iter().any(|&tail| tail != program) {
@@ -116,13 +117,19 @@ fn tail_calls(code: Code<'_>) -> bool {
     code.insns().any(|(_, insn)| insn.helper() == Some(TAIL_CALL))
 }
 
-/// Is a program one of those that trace, which have a stack of their own since there are any.
+/// Is a program one of those that trace, which have a stack of their own where the kernel gives any.
 fn traces(kind: ProgramKind, function: &Function<'_>) -> bool {
     match kind.as_str() {
         "kprobe" | "tracepoint" | "perf_event" | "raw_tracepoint" => true,
         "tracing" => !function.section_name.starts_with("iter"),
         _ => false,
     }
+}
+
+/// Does a program have a stack of its own because it traces. Without a kernel: on some kernel.
+fn has_traced_stack(cx: &Context<'_, '_>, kind: ProgramKind, function: &Function<'_>) -> bool {
+    let kernel_has = || cx.kernel.is_none_or(|kernel| kernel.knows(Fact::TracingHasOwnStack) != Lookup::Absent);
+    traces(kind, function) && kernel_has()
 }
 
 /// Does a program get a stack of its own, so that frames count singly: `dispatch`, and

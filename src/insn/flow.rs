@@ -33,6 +33,14 @@ fn step(insn: Insn) -> Step {
     }
 }
 
+/// The slot that the instruction at `at` jumps to, always or on a condition.
+pub fn jump(at: usize, insn: Insn) -> Option<i64> {
+    match step(insn) {
+        Step::Jump(off) | Step::Branch(off) => Some(at as i64 + 1 + off),
+        Step::Next | Step::Exit | Step::Table => None,
+    }
+}
+
 /// Trouble with the flow of a function that the verifier refuses before it walks anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -113,6 +121,33 @@ impl<'d> Flow<'d> {
             stack.extend(ways.into_iter().flatten().filter_map(|slot| usize::try_from(slot).ok()));
         }
         false
+    }
+
+    /// The instructions from which no way leads to a return, past none that is `dead`; none are known where there is a jump
+    /// table.
+    pub fn endless(&self, dead: impl Fn(usize) -> bool) -> Vec<usize> {
+        if self.has_table {
+            return Vec::new();
+        }
+        let mut before: Vec<Vec<usize>> = vec![Vec::new(); self.code.len()];
+        let mut stack = Vec::new();
+        for (at, insn) in self.code.insns().filter(|(at, _)| !dead(*at)) {
+            if insn.is_exit() {
+                stack.push(at);
+            }
+            for slot in self.next(at).into_iter().flatten() {
+                if let Some(before) = usize::try_from(slot).ok().and_then(|slot| before.get_mut(slot)) {
+                    before.push(at);
+                }
+            }
+        }
+        let mut ends = vec![false; self.code.len()];
+        while let Some(at) = stack.pop() {
+            if !std::mem::replace(&mut ends[at], true) {
+                stack.append(&mut before[at]);
+            }
+        }
+        self.code.insns().map(|(at, _)| at).filter(|&at| !dead(at) && !ends[at]).collect()
     }
 
     /// The first thing that the verifier's look at the flow refuses (`check_subprogs`, `check_cfg`).

@@ -102,6 +102,7 @@ const ARENA_ARGUMENTS: Mark = Mark::FunctionBeside("bpf_jit_supports_arena_args"
 const CID_TASK_ACCESS: Mark = Mark::Function("bpf_scx_cid_btf_struct_access");
 const ARENA_PAGES_VARIANT: Mark =
     Mark::FunctionBeside("bpf_arena_alloc_pages_non_sleepable", "bpf_arena_alloc_pages");
+const PRIVATE_STACK: Mark = Mark::Member("bpf_prog_aux", "jits_use_priv_stack");
 const ASSOCIATION: Mark = Mark::FunctionBeside("bpf_prog_assoc_struct_ops", "bpf_struct_ops_link_create");
 
 facts! {
@@ -143,6 +144,10 @@ facts! {
     DispatchHasOwnStack: Mark::All(&[SUB_SCHEDULERS, KFUNC_FILTER]), from "7.1",
         source "ext.c (7.1 to 7.3); guests: 6.16 and 7.0 refuse what 7.1 to 7.3 take",
         weak "the compilers for x86-64 and arm64 give programs such a stack, others are not looked at";
+
+    /// Programs that trace have a stack of their own.
+    TracingHasOwnStack: PRIVATE_STACK, from "6.16", source "verifier.c `bpf_enable_priv_stack` (6.17 to 7.3), guests of 6.12, 6.18 and 7.3",
+        weak "6.13 to 6.15 were not looked at; the compilers for x86-64 and arm64 use the stack, others are not looked at";
 
     /// Frames below a call to a global function count with those above it.
     FramesCountThroughGlobals: Mark::Unless(&KFUNC_MASK, &ASSOCIATION,

@@ -1,0 +1,61 @@
+//! `endless-loop`.
+
+use super::{Context, Reached, kfunc_calls};
+use crate::finding::{Outcome, Site, Subject};
+use crate::insn::Code;
+use crate::insn::flow::{self, Flow};
+use crate::object::{FuncIdx, InsnIdx};
+
+rule! {
+    /// A loop that nothing ends.
+    ///
+    /// ## Why it matters
+    /// The verifier follows every path to its end. Of one that has none it says `infinite loop detected`, or, where each round changes something, that
+    /// the program is too large, once it has walked a million instructions. Loops with a condition, however it is met, are not looked at, nor functions
+    /// with `may_goto`, an iterator or `bpf_throw`.
+    /// ## Example
+    /// ```c
+    /// while (1)
+    ///     count++;
+    /// ```
+    /// ## Fix
+    /// `bpf_for`, `bpf_loop`, or a condition that the verifier can follow.
+    /// ## Sources
+    /// kernel `do_check`, `is_state_visited`, `BPF_COMPLEXITY_LIMIT_INSNS`.
+    pub ENDLESS_LOOP: "endless-loop", family: Program, level: Error, phase: Load, since: "0.1.0";
+}
+
+/// JCOND: the branch of `may_goto`.
+const MAY_GOTO: u8 = 0xe5;
+
+pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
+    for (program, function, _) in cx.loaded() {
+        let codes = cx.object.code_of(program);
+        let mut loops = codes.filter_map(|(index, code)| Some((index, endless(cx, program, index, code.code)?)));
+        let Some((site, at)) = loops.next() else { continue };
+        // What an exception or an iterator ends is not seen in the flow.
+        let ends_otherwise = |name: &str| name == "bpf_throw" || name.starts_with("bpf_iter_") && name.ends_with("_next");
+        if kfunc_calls::of(cx, program).iter().any(|call| ends_otherwise(call.name)) {
+            continue;
+        }
+        let message = format!("program '{}' never ends: no way leads out of a loop", function.name);
+        out.found(&ENDLESS_LOOP, Subject::program(cx.object, program), message)
+            .help("give the loop a condition, or use bpf_for() or bpf_loop()")
+            .via(Site::Insn(site, InsnIdx(at)), program, "the loop starts here");
+    }
+}
+
+/// Where a loop of a function starts that nothing ends and that the verifier is sure to walk.
+fn endless(cx: &Context<'_, '_>, program: FuncIdx, function: FuncIdx, code: Code<'_>) -> Option<usize> {
+    let jumps = || code.insns().filter_map(|(at, insn)| Some((at, flow::jump(at, insn)?)));
+    let back = |at: usize, to: i64| to <= at as i64;
+    let has_loop = jumps().any(|(at, to)| back(at, to));
+    if !has_loop || code.insns().any(|(_, insn)| insn.code == MAY_GOTO) || cx.fault(function).is_some() {
+        return None;
+    }
+    let reached = |slot| cx.reached(program, function, InsnIdx(slot));
+    let endless = Flow::new(code).endless(|slot| reached(slot) == Reached::Never);
+    let is_endless = |slot: usize| endless.binary_search(&slot).is_ok();
+    let mut loops = jumps().filter(|&(at, to)| back(at, to) && is_endless(at)).filter_map(|(_, to)| usize::try_from(to).ok());
+    loops.find(|&to| is_endless(to) && reached(to) == Reached::Certain)
+}
