@@ -433,6 +433,7 @@ registry! {
     sleep_under_lock: SLEEP_UNDER_LOCK,
     disallow_during_fork: DISALLOW_DURING_FORK,
     endless_loop: ENDLESS_LOOP,
+    unusable_jump_table: UNUSABLE_JUMP_TABLE,
     missing_kfunc: MISSING_KFUNC,
     mismatched_kfunc: MISMATCHED_KFUNC,
     unguarded_weak_kfunc: UNGUARDED_WEAK_KFUNC,

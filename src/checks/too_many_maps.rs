@@ -24,8 +24,12 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let object = cx.object;
     for (program, function, _) in cx.loaded() {
         let uses = object.maps_of(program);
-        // How many tables share a map is not known; at least there is one.
-        let tables = usize::from(object.refs_of(program).any(|(_, reference)| reference.target == Target::JumpTable));
+        // libbpf makes one map for each start of a table.
+        let tables = object.refs_of(program).filter_map(|(_, reference)| match reference.target {
+            Target::JumpTable { offset, .. } => Some(offset),
+            _ => None,
+        });
+        let tables = tables.collect::<std::collections::HashSet<_>>().len();
         let count = uses.len() + tables;
         if count <= LIMIT {
             continue;

@@ -310,6 +310,11 @@ fn tail(log: &str, max: usize) -> Vec<String> {
     lines
 }
 
+/// Is a map one that libbpf has made of a jump table: it is none of the object's.
+fn is_jump_table(id: u32) -> bool {
+    libbpf_rs::MapHandle::from_map_id(id).is_ok_and(|map| map.name() == ".jumptables")
+}
+
 /// Reads back what the kernel made of the programs.
 fn programs(object: &libbpf_rs::Object, messages: &[(PrintLevel, String)], seen: &mut Observation) {
     use std::os::fd::AsFd;
@@ -322,11 +327,9 @@ fn programs(object: &libbpf_rs::Object, messages: &[(PrintLevel, String)], seen:
     for program in object.progs().filter(|program| program.autoload()) {
         let Ok(info) = sys::prog_info(program.as_fd()) else { continue };
         let name = program.name().to_string_lossy().into_owned();
-        let maps = info.map_ids.iter().map(|id| {
-            names
-                .iter()
-                .find(|(known, _)| known == id)
-                .map_or_else(|| format!("id {id}"), |(_, name)| name.clone())
+        let maps = info.map_ids.iter().filter_map(|id| {
+            let known = names.iter().find(|(known, _)| known == id).map(|(_, name)| name.clone());
+            known.or_else(|| if is_jump_table(*id) { None } else { Some(format!("id {id}")) })
         });
         let start = format!("prog '{name}': -- BEGIN PROG LOAD LOG --");
         let log = messages.iter().find_map(|(_, text)| text.split_once(start.as_str()).map(|(_, log)| log));

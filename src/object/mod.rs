@@ -168,8 +168,13 @@ pub enum Target {
     Map(MapIdx),
     /// A kfunc, ksym or kconfig value.
     Extern(ExternIdx),
-    /// A jump table: libbpf makes a map of its own for it.
-    JumpTable,
+    /// A jump table: libbpf makes a map of its own for it and each program that uses it.
+    JumpTable {
+        /// Where it starts in `.jumptables`, bytes.
+        offset: u32,
+        /// Its size, bytes.
+        size: u32,
+    },
 }
 
 /// Where a map comes from.

@@ -179,7 +179,11 @@ impl<'d> Opening<'d> {
                 let none = format!("bad arena data relocation at insn {}, no arena maps defined", at.0);
                 arena.map_or(Err(none), refer)
             }
-            Role::JumpTables => Ok(Decision::Refer(Target::JumpTable)),
+            // libbpf keeps 32 bits of either.
+            Role::JumpTables => Ok(Decision::Refer(Target::JumpTable {
+                offset: symbol.value as u32,
+                size: symbol.size as u32,
+            })),
             Role::Maps if self.maps.map(|s| s.0) == Some(symbol.section) => {
                 let map = find(&|map| map.section.0 == symbol.section && map.offset == symbol.value);
                 let none =

@@ -359,7 +359,7 @@ fn annotate(
                 Note::Map(map, in_value.then_some(offset))
             }
             Target::Extern(index) => Note::Extern(index),
-            Target::JumpTable => Note::Other,
+            Target::JumpTable { .. } => Note::Other,
         };
     }
     for &(at, fact) in core.get(&function).into_iter().flatten() {
