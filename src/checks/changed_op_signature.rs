@@ -31,6 +31,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             let Lookup::Found(ops_type) = &cx.load.ops[index.0].ops_type else { continue };
             let count = ops_type.member(member).and_then(|member| member.argument_count(kernel));
             let Some(count) = count else { continue };
+            let returns = ops_type.member(member).is_some_and(|member| member.returns(kernel));
             let beyond = cx.accesses(program).iter().find_map(|access| {
                 let argument = usize::try_from(access.insn.off).ok()? / 8;
                 (access.base == Holds::Context && (count..MAX_ARGUMENTS).contains(&argument)).then_some((access.at, argument))
@@ -45,9 +46,15 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             }
             out.found(&CHANGED_OP_SIGNATURE, subject, message)
                 .errno(Errno::EACCES)
-                .quote(format!("func '{member}' doesn't have {}-th argument", argument + 1))
+                .quote(format!("func '{member}' doesn't have {}-th argument", numbered(argument, count, returns)))
                 .help("read only the arguments that the kernel gives the callback")
                 .at(Site::Insn(program, InsnIdx(at)), "this argument");
         }
     }
+}
+
+/// How the kernel counts an argument beyond the last (`btf_ctx_arg_idx`): a value that is returned stands behind them, and
+/// everything after that is one.
+fn numbered(argument: usize, count: usize, returns: bool) -> usize {
+    if returns && argument == count { count + 1 } else { count + 2 }
 }

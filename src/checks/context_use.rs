@@ -140,9 +140,18 @@ impl State {
         }
     }
 
-    /// What holds after an instruction; `callbacks` where the function gives others to helpers.
-    fn step(&mut self, insn: Insn, callbacks: bool) {
+    /// What holds after an instruction; `callbacks` where the function gives others to helpers, `shares` where it takes an
+    /// address of its stack.
+    fn step(&mut self, insn: Insn, callbacks: bool, shares: bool) {
         let wide = insn.code & 0x18 == 0x18;
+        if insn.is_load_acquire() {
+            self.set(insn.dst, Holds::Other);
+            return;
+        }
+        // What is called, and stores through other registers, may write to the slots then.
+        if shares && (insn.is_call() || insn.is_store() && insn.dst != 10) {
+            self.slots.clear();
+        }
         match insn.class() {
             Class::Jmp | Class::Jmp32 if insn.is_call() => {
                 self.registers[..6].fill(Holds::Other);
@@ -198,6 +207,10 @@ pub(super) fn of(function: &Function<'_>) -> Vec<Access> {
 
 /// The same of code that gives functions to helpers, or does not.
 fn accesses(code: Code<'_>, callbacks: bool) -> Vec<Access> {
+    // Whatever else the register is used for.
+    let shares = code.insns().any(|(_, insn)| {
+        matches!(insn.class(), Class::Alu | Class::Alu64) && insn.code & 8 != 0 && insn.src == 10
+    });
     let mut states: HashMap<usize, State> = HashMap::from([(0, State::entry())]);
     let mut work = vec![0];
     // Facts only get fewer at a place, so this ends; the bound is against hostile code alone.
@@ -208,7 +221,7 @@ fn accesses(code: Code<'_>, callbacks: bool) -> Vec<Access> {
         if budget == 0 {
             return Vec::new();
         }
-        state.step(insn, callbacks);
+        state.step(insn, callbacks, shares);
         for (next, jumps) in successors(at, insn) {
             let Some(state) = state.beyond(insn, jumps) else { continue };
             match states.get_mut(&next) {
@@ -228,11 +241,11 @@ fn accesses(code: Code<'_>, callbacks: bool) -> Vec<Access> {
         .iter()
         .filter_map(|(&at, state)| {
             let insn = code.get(at)?;
-            let base = match insn.class() {
-                Class::Ldx => state.get(insn.src),
-                Class::St | Class::Stx => state.get(insn.dst),
-                _ => Holds::Other,
-            };
+            // What a load-acquire may read is not looked at.
+            let base = insn
+                .base_register()
+                .filter(|_| !insn.is_load_acquire())
+                .map_or(Holds::Other, |base| state.get(base));
             (base != Holds::Other).then_some(Access { at, insn, base, tested: state.tested(base) })
         })
         .collect();
@@ -284,6 +297,37 @@ mod tests {
         ];
         let argument = Holds::Argument(1);
         assert_eq!(bases(&code), [(0, Holds::Context), (4, argument), (5, argument)]);
+    }
+
+    #[test]
+    fn a_load_acquire_is_no_store_and_writes_its_register() {
+        let load_acquire = |dst, src| {
+            let [a, b, c, d, ..] = insn(0xdb, dst, src, 0);
+            [a, b, c, d, 0, 1, 0, 0]
+        };
+        let code = [
+            insn(0x79, 2, 1, 8), // r2 = ctx[1]
+            load_acquire(1, 2),  // r1 = load_acquire(r2 + 0)
+            insn(0x7b, 1, 2, 0), // *(r1 + 0) = r2: not the context any more
+            insn(0x95, 0, 0, 0),
+        ];
+        assert_eq!(bases(&code), [(0, Holds::Context)]);
+    }
+
+    #[test]
+    fn slots_are_forgotten_where_others_may_write_to_them() {
+        let [spill, fill, load] = [insn(0x7b, 10, 6, -8), insn(0x79, 2, 10, -8), insn(0x79, 3, 2, 16)];
+        let after = |between: &[[u8; 8]]| {
+            let code = [&[insn(0x79, 6, 1, 8), spill], between, &[fill, load, insn(0x95, 0, 0, 0)]].concat();
+            bases(&code).len() == 2
+        };
+        // r7 = r10; *(r7 - 8) = r0
+        assert!(!after(&[insn(0xbf, 7, 10, 0), insn(0x7b, 7, 0, -8)]));
+        // r1 = r10; call
+        assert!(!after(&[insn(0xbf, 1, 10, 0), insn(0x85, 0, 1, 0)]));
+        // A call that is not given the stack, and a store elsewhere.
+        assert!(after(&[insn(0x85, 0, 1, 0), insn(0x7b, 9, 0, 0)]));
+        assert!(after(&[insn(0xbf, 7, 10, 0), insn(0x7b, 10, 0, -16)]));
     }
 
     #[test]

@@ -52,7 +52,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         for used in core_uses::of(cx, program) {
             let field = used.subject.as_str();
             let insn = cx.object[used.function].code.get(used.insn.0);
-            let is_store = insn.is_some_and(|insn| matches!(insn.class(), Class::St | Class::Stx));
+            let is_store = insn.is_some_and(Insn::is_store);
             let poisoned = matches!(used.fate, CoreFate::Poison(_) | CoreFate::Refused { .. });
             if used.kind != Some(RelocationKind::FieldByteOffset)
                 || !is_store
@@ -90,7 +90,7 @@ fn check_unrelocated(cx: &Context<'_, '_>, kernel: &Kernel<'_>, out: &mut Outcom
         cx.object[function].code.get(insn.0).is_some_and(|load| load.class() == Class::Ldx)
     };
     for (function, code) in cx.object.code_of(program) {
-        for (at, insn) in code.code.insns().filter(|(_, insn)| is_plain_store(*insn)) {
+        for (at, insn) in code.code.insns().filter(|(_, insn)| insn.is_plain_store()) {
             let at = InsnIdx(at);
             // Only an argument of type task_struct is known not to be NULL and loaded at once.
             let offset = match reach.base(function, at) {
@@ -106,11 +106,6 @@ fn check_unrelocated(cx: &Context<'_, '_>, kernel: &Kernel<'_>, out: &mut Outcom
             return;
         }
     }
-}
-
-/// A store of a register or number, no atomic.
-fn is_plain_store(insn: Insn) -> bool {
-    matches!(insn.class(), Class::St | Class::Stx) && insn.code & 0xe0 == 0x60
 }
 
 /// Bytes that a store writes.

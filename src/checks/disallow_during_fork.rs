@@ -76,8 +76,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
 
 /// Is this a store to `scx.disallow` of the task that a callback is handed first.
 fn disallows(cx: &Context<'_, '_>, program: FuncIdx, access: &Access) -> bool {
-    let stores = matches!(access.insn.class(), Class::St | Class::Stx) && access.insn.code & 0xe0 == 0x60;
-    stores
+    access.insn.is_plain_store()
         && access.base == Holds::Argument(0)
         && cx.load.core.iter().any(|used| {
             used.function == program

@@ -63,8 +63,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                 out.found(&DISALLOWED_HELPER, subject, message)
                     .errno(Errno::EINVAL)
                     .quote(if sleeps(id) && offered(id) {
-                        // Older kernels do not name it.
-                        "in a non-sleepable prog".to_owned()
+                        // Older kernels do not name it, and say "a non-sleepable prog".
+                        "non-sleepable prog".to_owned()
                     } else {
                         format!("program of this type cannot use helper{helper}")
                     })

@@ -5,7 +5,6 @@ use super::{Context, Reached};
 use crate::btf::{Btf, Kind, TypeId};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
-use crate::insn::Class;
 use crate::kernel::exceptions::Fact;
 use crate::load::{CoreFate, MemberFate};
 use crate::object::{FuncIdx, InsnIdx, Value};
@@ -63,9 +62,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
 
 /// A plain store through an argument, and which argument.
 fn written(access: &Access) -> Option<(&Access, usize)> {
-    let stores = matches!(access.insn.class(), Class::St | Class::Stx) && access.insn.code & 0xe0 == 0x60;
     match access.base {
-        Holds::Argument(argument) if stores => Some((access, argument)),
+        Holds::Argument(argument) if access.insn.is_plain_store() => Some((access, argument)),
         _ => None,
     }
 }

@@ -376,6 +376,7 @@ registry! {
     unresolved_extern: UNRESOLVED_EXTERN,
     unfilled_scx_constants: UNFILLED_SCX_CONSTANTS,
     foreign_byte_order: FOREIGN_BYTE_ORDER,
+    unnamed_parameter: UNNAMED_PARAMETER,
     several_arenas_in_object: SEVERAL_ARENAS_IN_OBJECT,
     multiple_arenas: MULTIPLE_ARENAS,
     missing_arena: MISSING_ARENA,

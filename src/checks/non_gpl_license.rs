@@ -1,6 +1,6 @@
 //! `non-gpl-license`.
 
-use super::Context;
+use super::{Context, kfunc_calls};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::object::ProgramKind;
@@ -30,7 +30,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     if COMPATIBLE.contains(&object.license.as_str()) {
         return;
     }
-    let calls_kfunc = |program| object.kfuncs_of(program).iter().any(|kfunc| !kfunc.weak);
+    let calls_kfunc = |program| kfunc_calls::of(cx, program).iter().any(|call| cx.has_kfunc(call.index));
     let mut affected = object.programs().filter(|(index, _, entry)| {
         entry.autoload && (entry.kind == ProgramKind::STRUCT_OPS || calls_kfunc(*index))
     });

@@ -88,11 +88,7 @@ fn untested(cx: &Context<'_, '_>, program: FuncIdx) -> Option<(FuncIdx, InsnIdx,
     };
     for (function, code) in cx.object.code_of(program) {
         for (at, insn) in code.code.insns() {
-            let register = match insn.class() {
-                Class::Ldx => insn.src,
-                Class::St | Class::Stx => insn.dst,
-                _ => continue,
-            };
+            let Some(register) = insn.base_register() else { continue };
             match reach.base(function, InsnIdx(at)) {
                 Some(Base::Object { made, offset: 0, nullable: true }) if is_argument(made) => {
                     return Some((function, InsnIdx(at), register));

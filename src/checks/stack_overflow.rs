@@ -145,12 +145,8 @@ fn has_private_stack(cx: &Context<'_, '_>, program: FuncIdx) -> bool {
 
 /// Bytes below r10 that a load or store reaches; 0 for anything else.
 fn stack_use(insn: Insn) -> u64 {
-    let base = match insn.class() {
-        Class::Ldx => insn.src,
-        Class::St | Class::Stx => insn.dst,
-        _ => return 0,
-    };
-    if base == 10 && insn.off < 0 { u64::from(insn.off.unsigned_abs()) } else { 0 }
+    let on_stack = insn.base_register() == Some(10) && insn.off < 0;
+    if on_stack { u64::from(insn.off.unsigned_abs()) } else { 0 }
 }
 
 /// Bytes below r10 of the lowest address that a function takes of its stack (`rX = r10; rX += -N`), as for a buffer or key

@@ -105,6 +105,31 @@ impl Insn {
         self.is_ld_imm64() && self.src == PSEUDO_FUNC
     }
 
+    /// `BPF_LOAD_ACQ` (6.15): an atomic instruction of the class of stores that loads, from `src` to `dst`.
+    pub fn is_load_acquire(self) -> bool {
+        self.class() == Class::Stx && self.code & 0xe0 == 0xc0 && self.imm == 0x100
+    }
+
+    /// Writes to memory: a store, or an atomic instruction that does not merely load.
+    pub fn is_store(self) -> bool {
+        matches!(self.class(), Class::St | Class::Stx) && !self.is_load_acquire()
+    }
+
+    /// A store of a register or number, no atomic.
+    pub fn is_plain_store(self) -> bool {
+        self.is_store() && self.code & 0xe0 == 0x60
+    }
+
+    /// The register that holds the address of a load or store.
+    pub fn base_register(self) -> Option<u8> {
+        match self.class() {
+            Class::Ldx => Some(self.src),
+            Class::Stx if self.is_load_acquire() => Some(self.src),
+            Class::St | Class::Stx => Some(self.dst),
+            _ => None,
+        }
+    }
+
     /// `BPF_JMP | BPF_EXIT`.
     pub fn is_exit(self) -> bool {
         self.code == 0x95

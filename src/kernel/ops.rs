@@ -118,6 +118,12 @@ impl OpsMember<'_> {
         Some(kernel.params(self.proto?).len())
     }
 
+    /// Does a callback return anything.
+    pub fn returns(&self, kernel: &Kernel<'_>) -> bool {
+        let proto = self.proto.and_then(|id| kernel.btf().get(id)).and_then(|ty| ty.func_proto());
+        proto.is_some_and(|proto| proto.ret() != TypeId::VOID)
+    }
+
     /// May a program for this callback be loaded as sleepable (`bpf_scx_check_member`).
     pub fn may_sleep(&self, kernel: &Kernel<'_>) -> Lookup<bool> {
         exceptions::may_sleep(kernel, self.name)

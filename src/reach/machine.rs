@@ -294,6 +294,10 @@ impl<'a, 'd> Machine<'a, 'd> {
     }
 
     fn store(&self, insn: Insn, vague: bool, mark: u32, state: &mut State) {
+        if insn.is_load_acquire() {
+            state.assign(insn.dst, Value::Top, mark);
+            return;
+        }
         let bytes = width(insn.code);
         let base = state.get(insn.dst);
         let stack = match base {
@@ -314,9 +318,8 @@ impl<'a, 'd> Machine<'a, 'd> {
                 Value::Scalar(Scalar::vague(8))
             };
             match insn.imm {
-                // Compare and exchange; load-acquire; store-release.
+                // Compare and exchange; store-release.
                 0xf1 => state.assign(0, old, mark),
-                0x100 => state.assign(insn.dst, Value::Top, mark),
                 0x110 => {}
                 fetch if fetch & 1 != 0 => state.assign(insn.src, old, mark),
                 _ => {}

@@ -12,7 +12,7 @@ use super::state::State;
 use super::value::{Null, Origin, Place, Scalar, Value};
 use super::{Base, Leak, Reached, Scope};
 use crate::btf::essential_name;
-use crate::insn::{Class, Insn};
+use crate::insn::Insn;
 use crate::object::{FuncIdx, InsnIdx};
 
 /// Paths that wait at once; the verifier itself refuses more (`BPF_COMPLEXITY_LIMIT_JMP_SEQ`).
@@ -327,11 +327,7 @@ impl Pass<'_, '_> {
     /// Keeps what the base register of a load or store holds.
     fn note_base(&mut self, code: &Code, at: usize, state: &State) {
         let insn = code.insns[at].0;
-        let register = match insn.class() {
-            Class::Ldx => insn.src,
-            Class::St | Class::Stx => insn.dst,
-            _ => return,
-        };
+        let Some(register) = insn.base_register() else { return };
         let base = match state.get(register) {
             Value::Pointer { place: Place::Arena, .. } => Base::Arena,
             Value::Pointer { place: Place::Kernel, offset: Some(offset), null, origin }

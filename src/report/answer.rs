@@ -2,20 +2,25 @@
 
 use super::matrix::{Fate, Matrix, kernel_names};
 use super::{Answer, Document, LiveOutcome};
+use crate::kernel::builtin::RELEASES;
 
-/// Kernels by name; a run of three and more neighbours of the list as `first-last`.
+/// Kernels by name; a run of three and more releases that follow each other as `first-last`.
 pub(super) fn kernel_list(document: &Document, kernels: &[usize]) -> String {
     let names = kernel_names(document);
     let name = |kernel: usize| names.get(kernel).map_or("?", String::as_str);
     let mut parts: Vec<String> = Vec::new();
     let mut rest = kernels;
     while let Some(&first) = rest.first() {
-        let run = rest.iter().enumerate().take_while(|&(i, &kernel)| kernel == first + i).count();
-        // A range of file names would say nothing.
-        let built_in = rest[..run]
-            .iter()
-            .all(|&kernel| document.kernels.get(kernel).is_some_and(|kernel| kernel.source == "built-in"));
-        let take = if run >= 3 && built_in { run } else { 1 };
+        // A range of file names would say nothing, nor one of releases in another order.
+        let release = |kernel: usize| {
+            let known = document.kernels.get(kernel).filter(|kernel| kernel.source == "built-in")?;
+            RELEASES.iter().position(|release| release.name == known.name)
+        };
+        let start = release(first);
+        let follows =
+            |(i, kernel): (usize, &usize)| start.is_some_and(|start| release(*kernel) == Some(start + i));
+        let run = rest.iter().enumerate().take_while(|&(i, kernel)| follows((i, kernel))).count();
+        let take = if run >= 3 { run } else { 1 };
         parts.push(match take {
             1 => name(first).to_owned(),
             _ => format!("{}-{}", name(first), name(rest[take - 1])),
