@@ -102,7 +102,7 @@ fn kconfig(object: &Object<'_>, kernel: Option<&Kernel<'_>>, external: &Extern<'
     match external.name {
         "LINUX_KERNEL_VERSION" => match kernel.and_then(|kernel| version(kernel.release?)) {
             Some(version) => ExternFate::Kconfig(version),
-            None => unknown("the kernel's release is not known"),
+            None => unknown("the kernel's release is not known, or is not of three numbers"),
         },
         // Both features are in every kernel that has sched_ext; x86-64 and arm64 have the wrapper.
         "LINUX_HAS_BPF_COOKIE" | "LINUX_HAS_SYSCALL_WRAPPER" => ExternFate::Kconfig(1),
@@ -133,14 +133,18 @@ pub fn is_always_set(option: &str) -> bool {
     SET.contains(&option)
 }
 
-/// `KERNEL_VERSION` of a release such as `7.3.4+deb13-amd64`; the sublevel is cut at 255.
+/// `KERNEL_VERSION` of a release such as `7.3.4+deb13-amd64`; the sublevel is cut at 255. `None` where libbpf does not find
+/// three numbers (`get_kernel_version`), as in `7.3-cloud-amd64`: it then looks at what distributions say elsewhere, or fails.
 fn version(release: &str) -> Option<u64> {
-    let mut parts = release.split(['.', '-', '+', '_', '~']).map(|part| {
+    let mut parts = release.splitn(3, '.').map(|part| {
         let digits = part.bytes().take_while(u8::is_ascii_digit).count();
-        part[..digits].parse::<u64>().ok()
+        let number = part[..digits].parse::<u64>().ok()?;
+        Some((number, digits == part.len()))
     });
-    let (major, minor) = (parts.next()??, parts.next()??);
-    let sublevel = parts.next().flatten().unwrap_or(0);
+    let ((major, true), (minor, true), (sublevel, _)) = (parts.next()??, parts.next()??, parts.next()??)
+    else {
+        return None;
+    };
     (major < 256 && minor < 256).then(|| major << 16 | minor << 8 | sublevel.min(255))
 }
 
@@ -183,7 +187,9 @@ mod tests {
     #[test]
     fn a_release_becomes_a_version_code() {
         assert_eq!(version("7.3.4+deb13-cloud-amd64"), Some(0x70304));
-        assert_eq!(version("6.12-rc1"), Some(0x60c00));
+        assert_eq!(version("7.3.0-rc7"), Some(0x70300));
+        assert_eq!(version("7.3-cloud-amd64"), None);
+        assert_eq!(version("7.3-4.5"), None);
         assert_eq!(version("6.1.300"), Some(0x601ff));
         assert_eq!(version("mainline"), None);
     }
