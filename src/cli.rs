@@ -469,8 +469,8 @@ fn lint(lint: &Lint) -> Result<u8, Failure> {
     if lint.quiet && lint.format != Format::Json {
         document.keep_failing(fail_on == FailOnKey::Error, fail_on != FailOnKey::Undecided);
     }
-    // A log of a workflow and a page are read on terminals too.
-    if matches!(lint.format, Format::Full | Format::Concise | Format::Github | Format::Markdown) {
+    // The commands of a workflow have an escaping of their own; a page may be read on a terminal too.
+    if matches!(lint.format, Format::Full | Format::Concise | Format::Markdown) {
         document.make_printable();
         #[cfg(feature = "live")]
         live.iter_mut().for_each(live::Live::make_printable);
