@@ -35,10 +35,11 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         for (index, code) in object.code_of(program) {
             for reference in &code.refs {
                 let Target::JumpTable { offset, size } = reference.target else { continue };
-                let trouble = misaligned(offset, size).or_else(|| match lacks_maps {
-                    true => Some("the kernel has no maps of type insn_array, which came with 6.19".to_owned()),
-                    false => misleading(object, index, linked, offset, size),
-                });
+                let lacking =
+                    || lacks_maps.then(|| "the kernel has no maps of type insn_array, which came with 6.19".to_owned());
+                let trouble = misaligned(offset, size)
+                    .or_else(lacking)
+                    .or_else(|| misleading(object, index, linked, offset, size));
                 if let Some(trouble) = trouble {
                     found = Some((index, reference.insn, offset, trouble));
                     break;
