@@ -4,7 +4,7 @@ use super::{Context, Reached, kfunc_calls};
 use crate::finding::{Outcome, Site, Subject};
 use crate::insn::Code;
 use crate::insn::flow::{self, Flow};
-use crate::object::{FuncIdx, InsnIdx};
+use crate::object::InsnIdx;
 
 rule! {
     /// A loop that nothing ends.
@@ -30,32 +30,34 @@ const MAY_GOTO: u8 = 0xe5;
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (program, function, _) in cx.loaded() {
-        let codes = cx.object.code_of(program);
-        let mut loops = codes.filter_map(|(index, code)| Some((index, endless(cx, program, index, code.code)?)));
-        let Some((site, at)) = loops.next() else { continue };
+        let starts = cx.object.code_of(program).flat_map(|(index, _)| {
+            cx.endless_loops(index).iter().map(move |&at| (index, InsnIdx(at)))
+        });
+        let mut certain = starts.filter(|&(index, at)| cx.reached(program, index, at) == Reached::Certain);
+        let Some((site, at)) = certain.next() else { continue };
         // What an exception or an iterator ends is not seen in the flow.
-        let ends_otherwise = |name: &str| name == "bpf_throw" || name.starts_with("bpf_iter_") && name.ends_with("_next");
+        let ends_otherwise =
+            |name: &str| name == "bpf_throw" || name.starts_with("bpf_iter_") && name.ends_with("_next");
         if kfunc_calls::of(cx, program).iter().any(|call| ends_otherwise(call.name)) {
             continue;
         }
         let message = format!("program '{}' never ends: no way leads out of a loop", function.name);
         out.found(&ENDLESS_LOOP, Subject::program(cx.object, program), message)
             .help("give the loop a condition, or use bpf_for() or bpf_loop()")
-            .via(Site::Insn(site, InsnIdx(at)), program, "the loop starts here");
+            .via(Site::Insn(site, at), program, "the loop starts here");
     }
 }
 
-/// Where a loop of a function starts that nothing ends and that the verifier is sure to walk.
-fn endless(cx: &Context<'_, '_>, program: FuncIdx, function: FuncIdx, code: Code<'_>) -> Option<usize> {
+/// Where the loops of a function start that nothing ends.
+pub(super) fn starts(code: Code<'_>) -> Vec<usize> {
     let jumps = || code.insns().filter_map(|(at, insn)| Some((at, flow::jump(at, insn)?)));
-    let back = |at: usize, to: i64| to <= at as i64;
-    let has_loop = jumps().any(|(at, to)| back(at, to));
-    if !has_loop || code.insns().any(|(_, insn)| insn.code == MAY_GOTO) || cx.fault(function).is_some() {
-        return None;
+    let is_back = |&(at, to): &(usize, i64)| to <= at as i64;
+    let flow = Flow::new(code);
+    if !jumps().any(|jump| is_back(&jump)) || code.insns().any(|(_, insn)| insn.code == MAY_GOTO) || flow.fault().is_some() {
+        return Vec::new();
     }
-    let reached = |slot| cx.reached(program, function, InsnIdx(slot));
-    let endless = Flow::new(code).endless(|slot| reached(slot) == Reached::Never);
+    let endless = flow.endless();
     let is_endless = |slot: usize| endless.binary_search(&slot).is_ok();
-    let mut loops = jumps().filter(|&(at, to)| back(at, to) && is_endless(at)).filter_map(|(_, to)| usize::try_from(to).ok());
-    loops.find(|&to| is_endless(to) && reached(to) == Reached::Certain)
+    let loops = jumps().filter(is_back).filter(|(at, _)| is_endless(*at));
+    loops.filter_map(|(_, to)| usize::try_from(to).ok()).collect()
 }

@@ -294,6 +294,11 @@ impl<'a, 'd> Context<'a, 'd> {
         *self.shared.faults[function.0].get_or_init(|| Flow::new(self.object[function].code).fault())
     }
 
+    /// Where the loops of a function start that nothing ends.
+    fn endless_loops(&self, function: FuncIdx) -> &'a [usize] {
+        self.shared.endless_loops[function.0].get_or_init(|| endless_loop::starts(self.object[function].code))
+    }
+
     /// The functions below each function, as the verifier counts frames and stack.
     fn callees(&self) -> &'a callees::Callees {
         self.shared.callees.get_or_init(|| callees::Callees::new(self.object))
@@ -486,6 +491,7 @@ pub struct Checker<'a, 'd> {
     /// By function.
     accesses: Vec<OnceLock<Vec<context_use::Access>>>,
     faults: Vec<OnceLock<Option<Fault>>>,
+    endless_loops: Vec<OnceLock<Vec<usize>>>,
     callees: OnceLock<callees::Callees>,
 }
 
@@ -494,7 +500,8 @@ impl<'a, 'd> Checker<'a, 'd> {
     pub fn new(object: &'a Object<'d>) -> Self {
         let accesses = object.functions.iter().map(|_| OnceLock::new()).collect();
         let faults = object.functions.iter().map(|_| OnceLock::new()).collect();
-        Self { object, memory: Memory::default(), accesses, faults, callees: OnceLock::new() }
+        let endless_loops = object.functions.iter().map(|_| OnceLock::new()).collect();
+        Self { object, memory: Memory::default(), accesses, faults, endless_loops, callees: OnceLock::new() }
     }
 
     /// Runs every check, for one kernel or none.

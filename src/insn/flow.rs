@@ -54,6 +54,9 @@ pub enum Fault {
     IntoImmediate(usize),
 }
 
+/// How often [`Flow::endless`] goes over the code.
+const MOST_ROUNDS: usize = 64;
+
 /// The flow graph of one function.
 #[derive(Debug)]
 pub struct Flow<'d> {
@@ -123,31 +126,32 @@ impl<'d> Flow<'d> {
         false
     }
 
-    /// The instructions from which no way leads to a return, past none that is `dead`; none are known where there is a jump
-    /// table.
-    pub fn endless(&self, dead: impl Fn(usize) -> bool) -> Vec<usize> {
+    /// The instructions from which no way leads to a return, whatever the branches decide, in order; none are known where
+    /// there is a jump table, or where loops lie too deep in each other.
+    pub fn endless(&self) -> Vec<usize> {
         if self.has_table {
             return Vec::new();
         }
-        let mut before: Vec<Vec<usize>> = vec![Vec::new(); self.code.len()];
-        let mut stack = Vec::new();
-        for (at, insn) in self.code.insns().filter(|(at, _)| !dead(*at)) {
-            if insn.is_exit() {
-                stack.push(at);
-            }
-            for slot in self.next(at).into_iter().flatten() {
-                if let Some(before) = usize::try_from(slot).ok().and_then(|slot| before.get_mut(slot)) {
-                    before.push(at);
+        let insns: Vec<(usize, Insn)> = self.code.insns().collect();
+        let mut ends = vec![false; self.code.len()];
+        // From the last to the first: only what jumps back needs another round.
+        for _ in 0..MOST_ROUNDS {
+            let mut changed = false;
+            for &(at, insn) in insns.iter().rev() {
+                if ends[at] {
+                    continue;
+                }
+                let leads = |slot: i64| usize::try_from(slot).is_ok_and(|slot| ends.get(slot) == Some(&true));
+                if insn.is_exit() || self.next(at).into_iter().flatten().any(leads) {
+                    ends[at] = true;
+                    changed = true;
                 }
             }
-        }
-        let mut ends = vec![false; self.code.len()];
-        while let Some(at) = stack.pop() {
-            if !std::mem::replace(&mut ends[at], true) {
-                stack.append(&mut before[at]);
+            if !changed {
+                return insns.into_iter().map(|(at, _)| at).filter(|&at| !ends[at]).collect();
             }
         }
-        self.code.insns().map(|(at, _)| at).filter(|&at| !dead(at) && !ends[at]).collect()
+        Vec::new()
     }
 
     /// The first thing that the verifier's look at the flow refuses (`check_subprogs`, `check_cfg`).
