@@ -1,10 +1,9 @@
 //! `disallow-during-fork`.
 
 use super::context_use::{Access, Holds};
-use super::{Context, Reached, constants};
+use super::{Context, constants};
 use crate::finding::{Outcome, Site, Subject};
 use crate::insn::Class;
-use crate::kernel::Lookup;
 use crate::kernel::exceptions::Fact;
 use crate::load::CoreFate;
 use crate::object::{FuncIdx, InsnIdx};
@@ -15,7 +14,8 @@ rule! {
     /// ## Why it matters
     /// A task can be kept out of the scheduler while the scheduler is enabled, not while the task is forked: from 7.1 on the kernel ends the scheduler
     /// at the first fork for which `init_task` sets the field. Before, it does so for a task alone whose policy is SCHED_EXT.
-    /// `init_task` is told which of the two it is by `args->fork`; a callback that reads it is taken to know.
+    /// `init_task` is told which of the two it is by `args->fork`; a callback that reads it is taken to know. For which tasks a branch leads to the store
+    /// is up to the scheduler, and not looked at.
     /// ## Example
     /// ```c
     /// s32 BPF_STRUCT_OPS(demo_init_task, struct task_struct *p, struct scx_init_task_args *args)
@@ -43,33 +43,20 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             _ => constants::before(cx, program, at, store.insn.src),
         };
         // The kernel looks at the field once the callback is through: a second store may take the first back.
-        let only = stores.next().is_none();
-        if cx.reached(program, program, at) == Reached::Never || only && value.is_some_and(|value| value & 0xff == 0) {
+        let sets = stores.next().is_none() && value.is_some_and(|value| value & 0xff != 0);
+        if !sets || !cx.is_unavoidable(program, program, at) {
             continue;
         }
         let subject = Subject::struct_ops(cx.object, index);
-        let sure = only && value.is_some() && cx.is_unavoidable(program, program, at);
-        match cx.kernel.map(|kernel| kernel.knows(Fact::DisallowNeverDuringFork)) {
-            Some(Lookup::Found(())) if sure => {
-                let message = "'init_task' sets p->scx.disallow for every task, forked ones included";
-                out.found(&DISALLOW_DURING_FORK, subject, message)
-                    .quote("ops.init_task() set task->scx.disallow for")
-                    .help("set it only if args->fork is false")
-                    .at(Site::Insn(program, at), "this store");
-            }
-            Some(Lookup::Found(())) | None => {
-                let reason = if cx.kernel.is_some() {
-                    "'init_task' may set p->scx.disallow for a task that is being forked, at which the kernel ends the scheduler"
-                } else {
-                    "'init_task' may set p->scx.disallow for a task that is being forked, at which kernels from 7.1 on end the scheduler"
-                };
-                out.undecided(&DISALLOW_DURING_FORK, subject, reason);
-            }
-            Some(_) if sure => {
-                let reason = "'init_task' sets p->scx.disallow for every task: the kernel ends the scheduler when a task of policy SCHED_EXT forks";
-                out.undecided(&DISALLOW_DURING_FORK, subject, reason);
-            }
-            Some(_) => {}
+        if cx.kernel.is_some_and(|kernel| kernel.is(Fact::DisallowNeverDuringFork)) {
+            let message = "'init_task' sets p->scx.disallow for every task, forked ones included";
+            out.found(&DISALLOW_DURING_FORK, subject, message)
+                .quote("ops.init_task() set task->scx.disallow for")
+                .help("set it only if args->fork is false")
+                .at(Site::Insn(program, at), "this store");
+        } else {
+            let reason = "'init_task' sets p->scx.disallow for every task: kernels from 7.1 on end the scheduler when one forks, those before when one of policy SCHED_EXT does";
+            out.undecided(&DISALLOW_DURING_FORK, subject, reason);
         }
     }
 }

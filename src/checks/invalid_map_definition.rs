@@ -1,5 +1,6 @@
 //! `invalid-map-definition`: maps that the kernel refuses to create, on every version.
 
+use super::unknown_map_flag::{NO_PREALLOC, NUMA_NODE};
 use super::{Context, refusal};
 use crate::btf::{Btf, Kind};
 use crate::errno::Errno;
@@ -57,10 +58,6 @@ const ALLOCATION: u64 = 4 << 20;
 const SOCKHASH_KEY: u32 = 512;
 /// Most CPUs that a kernel can be built for on x86-64 (`NR_CPUS`).
 const CPUS: u32 = 8192;
-/// `BPF_F_NO_PREALLOC`.
-const NO_PREALLOC: u32 = 1;
-/// `BPF_F_NUMA_NODE`.
-const NUMA_NODE: u32 = 1 << 2;
 /// `BPF_F_STACK_BUILD_ID`.
 const STACK_BUILD_ID: u32 = 1 << 5;
 

@@ -17,7 +17,7 @@ rule! {
     /// ## Sources
     /// kernel `arena_map_alloc`, `ringbuf_map_alloc`, `htab_map_alloc_check`, `array_map_alloc_check`, `fd_array_map_alloc_check`, `trie_alloc`,
     /// `queue_stack_map_alloc_check`, `bloom_map_alloc`, `stack_map_alloc`, `bpf_local_storage_map_alloc_check`, `cpu_map_alloc`, `dev_map_alloc`,
-    /// `xsk_map_alloc`, `sock_map_alloc`, `sock_hash_alloc`, `array_map_alloc_check` (reuseport), `cgroup_storage_map_alloc`; each bit with each type in
+    /// `xsk_map_alloc`, `sock_map_alloc`, `sock_hash_alloc`, `reuseport_array_alloc_check`, `cgroup_storage_map_alloc`; each bit with each type in
     /// guests.
     pub UNKNOWN_MAP_FLAG: "unknown-map-flag", family: Map, level: Error, phase: Load, since: "0.1.0";
 }
@@ -47,8 +47,10 @@ fn refused(cx: &Context<'_, '_>, map_type: MapType, flags: u32) -> u32 {
     }
 }
 
+/// `BPF_F_NO_PREALLOC`.
+pub(super) const NO_PREALLOC: u32 = 1;
 /// `BPF_F_NUMA_NODE`.
-const NUMA_NODE: u32 = 1 << 2;
+pub(super) const NUMA_NODE: u32 = 1 << 2;
 /// `BPF_F_ACCESS_MASK`: read only or write only, for user space or for programs.
 const ACCESS: u32 = 0x198;
 /// The part of it that is about user space.
@@ -57,7 +59,6 @@ const USER_ACCESS: u32 = 0x18;
 /// The flags that a type of map may have, the same from 6.12 to 7.3. That per-CPU maps take BPF_F_NUMA_NODE with no node
 /// alone is `invalid-map-definition`.
 fn taken(map_type: MapType) -> Option<u32> {
-    const NO_PREALLOC: u32 = 1;
     const NO_COMMON_LRU: u32 = 1 << 1;
     const STACK_BUILD_ID: u32 = 1 << 5;
     const ZERO_SEED: u32 = 1 << 6;
