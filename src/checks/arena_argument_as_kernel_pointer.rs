@@ -37,9 +37,15 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             let read = cx.accesses(program).iter().find(|a| a.base == Holds::Argument(1));
             let Some(at) = read.map(|access| InsnIdx(access.at)) else { continue };
             let subject = Subject::program(cx.object, program);
-            let message = format!("'{member}' reads through its second argument, an arena address, as a kernel pointer");
+            let message = format!(
+                "'{member}' reads through its second argument, an arena address, as a kernel pointer"
+            );
             if cx.reached(program, program, at) != Reached::Certain {
-                out.undecided(&ARENA_ARGUMENT_AS_KERNEL_POINTER, subject, format!("{message}; behind a branch"));
+                out.undecided(
+                    &ARENA_ARGUMENT_AS_KERNEL_POINTER,
+                    subject,
+                    format!("{message}; behind a branch"),
+                );
                 continue;
             }
             out.found(&ARENA_ARGUMENT_AS_KERNEL_POINTER, subject, message)

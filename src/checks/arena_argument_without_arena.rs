@@ -39,7 +39,10 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             let ExternFate::Kfunc(kfunc) = call.fate else { continue };
             let params = kernel.kfunc_params(*kfunc);
             let Some(at) = params.iter().position(|(name, _)| name.contains("__arena")) else { continue };
-            let message = format!("program '{}' calls '{}', which takes an arena address, and uses no arena", function.name, call.name);
+            let message = format!(
+                "program '{}' calls '{}', which takes an arena address, and uses no arena",
+                function.name, call.name
+            );
             out.found(&ARENA_ARGUMENT_WITHOUT_ARENA, subject(), message)
                 .errno(Errno::EINVAL)
                 .quote(format!("R{} arena pointer requires a program with an associated arena", at + 1))

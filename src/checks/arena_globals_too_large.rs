@@ -17,5 +17,11 @@ rule! {
 }
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
-    refusal::report(cx, out, &ARENA_GLOBALS_TOO_LARGE, Cause::ArenaGlobalsTooLarge, "raise max_entries of the arena: it counts pages");
+    refusal::report(
+        cx,
+        out,
+        &ARENA_GLOBALS_TOO_LARGE,
+        Cause::ArenaGlobalsTooLarge,
+        "raise max_entries of the arena: it counts pages",
+    );
 }

@@ -17,5 +17,11 @@ rule! {
 }
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
-    refusal::report(cx, out, &ARENA_GLOBALS_WITHOUT_ARENA, Cause::ArenaGlobalsWithoutArena, "declare an ARENA map in SEC(\".maps\") to hold the __arena variables");
+    refusal::report(
+        cx,
+        out,
+        &ARENA_GLOBALS_WITHOUT_ARENA,
+        Cause::ArenaGlobalsWithoutArena,
+        "declare an ARENA map in SEC(\".maps\") to hold the __arena variables",
+    );
 }

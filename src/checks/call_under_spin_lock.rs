@@ -61,11 +61,14 @@ fn fault(cx: &Context<'_, '_>, function: FuncIdx, at: InsnIdx) -> Result<Option<
         let name = name.map_or_else(|| format!("helper {helper}"), |name| format!("'{name}'"));
         return Ok((helper != KPTR_XCHG).then(|| call(&name)));
     }
-    let Some(Target::Extern(index)) = object[function].refs_at(at).first().map(|reference| reference.target) else {
+    let Some(Target::Extern(index)) = object[function].refs_at(at).first().map(|reference| reference.target)
+    else {
         let callee = object[function].call_at(at).flatten().map(|callee| &object[callee]);
         let global = callee.filter(|callee| callee.global && !callee.hidden);
         let quote = Some("global function calls are not allowed while holding a lock");
-        return Ok(global.map(|callee| Fault { quote, ..call(&format!("the global function '{}'", callee.name)) }));
+        return Ok(
+            global.map(|callee| Fault { quote, ..call(&format!("the global function '{}'", callee.name)) })
+        );
     };
     let name = Object::essential_name(object[index].name);
     if !cx.has_kfunc(index) || ALLOWED.iter().any(|allowed| name.starts_with(allowed)) {
@@ -76,7 +79,9 @@ fn fault(cx: &Context<'_, '_>, function: FuncIdx, at: InsnIdx) -> Result<Option<
         match kernel.knows(Fact::ArenaPagesWithoutSleep) {
             Lookup::Found(()) => return Ok(None),
             Lookup::Absent => {}
-            Lookup::Unknown(reason) => return Err(format!("calls '{name}' while it holds a bpf_spin_lock: {reason}")),
+            Lookup::Unknown(reason) => {
+                return Err(format!("calls '{name}' while it holds a bpf_spin_lock: {reason}"));
+            }
         }
     }
     Ok(Some(call(&format!("'{name}'"))))

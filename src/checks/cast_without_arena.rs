@@ -27,7 +27,8 @@ rule! {
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let object = cx.object;
     for (program, function, entry) in object.programs() {
-        let has_arena = object.maps_of(program).iter().any(|used| object[used.map].map_type == MapType::ARENA);
+        let has_arena =
+            object.maps_of(program).iter().any(|used| object[used.map].map_type == MapType::ARENA);
         if has_arena || !entry.autoload {
             continue;
         }

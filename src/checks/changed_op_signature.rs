@@ -34,19 +34,26 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             let returns = ops_type.member(member).is_some_and(|member| member.returns(kernel));
             let beyond = cx.accesses(program).iter().find_map(|access| {
                 let argument = usize::try_from(access.insn.off).ok()? / 8;
-                (access.base == Holds::Context && (count..MAX_ARGUMENTS).contains(&argument)).then_some((access.at, argument))
+                (access.base == Holds::Context && (count..MAX_ARGUMENTS).contains(&argument))
+                    .then_some((access.at, argument))
             });
             let Some((at, argument)) = beyond else { continue };
             let subject = Subject::program(cx.object, program);
-            let message =
-                format!("program '{}' reads argument {} of '{member}', which has {count}", function.name, argument + 1);
+            let message = format!(
+                "program '{}' reads argument {} of '{member}', which has {count}",
+                function.name,
+                argument + 1
+            );
             if cx.reached(program, program, InsnIdx(at)) != Reached::Certain {
                 out.undecided(&CHANGED_OP_SIGNATURE, subject, format!("{message}; behind a branch"));
                 continue;
             }
             out.found(&CHANGED_OP_SIGNATURE, subject, message)
                 .errno(Errno::EACCES)
-                .quote(format!("func '{member}' doesn't have {}-th argument", numbered(argument, count, returns)))
+                .quote(format!(
+                    "func '{member}' doesn't have {}-th argument",
+                    numbered(argument, count, returns)
+                ))
                 .help("read only the arguments that the kernel gives the callback")
                 .at(Site::Insn(program, InsnIdx(at)), "this argument");
         }

@@ -58,9 +58,15 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             }
             let help = match counterpart(name) {
                 Some(other) => format!("use {other}"),
-                None => "there is no counterpart for cids: keep idle state and topology in the scheduler itself".to_owned(),
+                None => {
+                    "there is no counterpart for cids: keep idle state and topology in the scheduler itself"
+                        .to_owned()
+                }
             };
-            let message = format!("program '{}' of a cid-form scheduler calls '{name}', which deals in CPUs", function.name);
+            let message = format!(
+                "program '{}' of a cid-form scheduler calls '{name}', which deals in CPUs",
+                function.name
+            );
             out.found(&CPU_FORM_KFUNC, subject, message)
                 .errno(Errno::EACCES)
                 .quote(format!("calling kernel function {name} is not allowed"))

@@ -36,10 +36,14 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (program, function, _) in cx.loaded() {
         let globals = object.code_of(program).map(|(f, _)| f).filter(|&f| is_global(object, f));
         let starts: Vec<_> = std::iter::once(program).chain(globals).collect();
-        let counts_on = cx.kernel.map_or(Lookup::Absent, |kernel| kernel.knows(Fact::FramesCountThroughGlobals));
+        let counts_on =
+            cx.kernel.map_or(Lookup::Absent, |kernel| kernel.knows(Fact::FramesCountThroughGlobals));
         let deepest = |through_globals: bool| {
             let mut depths = HashMap::new();
-            starts.iter().filter_map(|&start| frames(object, callees, start, &mut depths, 0, through_globals)).max()
+            starts
+                .iter()
+                .filter_map(|&start| frames(object, callees, start, &mut depths, 0, through_globals))
+                .max()
         };
         let mut found = deepest(counts_on == Lookup::Found(()));
         if let Lookup::Unknown(reason) = &counts_on {
@@ -105,7 +109,8 @@ fn frames(
     known.insert(function, None);
     let calls = callees.of(function).iter().map(|(_, target)| *target);
     let calls = calls.filter(|&target| through_globals || !is_global(object, target));
-    let below = calls.filter_map(|target| frames(object, callees, target, known, depth + 1, through_globals)).max();
+    let below =
+        calls.filter_map(|target| frames(object, callees, target, known, depth + 1, through_globals)).max();
     let frames = 1 + below.unwrap_or(0);
     known.insert(function, Some(frames));
     Some(frames)

@@ -1,10 +1,10 @@
 //! `direct-task-write`.
 
 use super::{Context, Reached, core_uses};
+use crate::btf::Kind;
 use crate::btf::core::RelocationKind;
 use crate::errno::Errno;
 use crate::finding::{Level, Outcome, Site, Subject};
-use crate::btf::Kind;
 use crate::insn::{Class, Insn};
 use crate::kernel::Kernel;
 use crate::kernel::exceptions::Fact;
@@ -70,7 +70,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             seen.push(field);
             let subject = Subject::program(cx.object, program);
             if reached == Reached::Possible && level == Level::Error {
-                let reason = format!("writes {field}, which the verifier refuses, behind a branch that it may prune");
+                let reason =
+                    format!("writes {field}, which the verifier refuses, behind a branch that it may prune");
                 out.undecided(&DIRECT_TASK_WRITE, subject, reason);
                 continue;
             }
@@ -84,7 +85,13 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
 
 /// Stores without a CO-RE record, through a register that surely holds an argument: a task, at an offset that the compiler
 /// knew. They may hit a field that may be written, or not.
-fn check_unrelocated(cx: &Context<'_, '_>, kernel: &Kernel<'_>, out: &mut Outcome, program: FuncIdx, form: Form) {
+fn check_unrelocated(
+    cx: &Context<'_, '_>,
+    kernel: &Kernel<'_>,
+    out: &mut Outcome,
+    program: FuncIdx,
+    form: Form,
+) {
     let reach = cx.analysis.program(program);
     let is_load = |(function, insn): (FuncIdx, InsnIdx)| {
         cx.object[function].code.get(insn.0).is_some_and(|load| load.class() == Class::Ldx)
@@ -94,7 +101,9 @@ fn check_unrelocated(cx: &Context<'_, '_>, kernel: &Kernel<'_>, out: &mut Outcom
             let at = InsnIdx(at);
             // Only an argument of type task_struct is known not to be NULL and loaded at once.
             let offset = match reach.base(function, at) {
-                Some(Base::Object { made, offset, nullable: false }) if is_load(made) => i64::from(offset) + i64::from(insn.off),
+                Some(Base::Object { made, offset, nullable: false }) if is_load(made) => {
+                    i64::from(offset) + i64::from(insn.off)
+                }
                 _ => continue,
             };
             if cx.load.core.iter().any(|used| used.function == function && used.insn == at) {
@@ -135,7 +144,14 @@ fn field_at(kernel: &Kernel<'_>, offset: i64, width: i64) -> Option<String> {
 }
 
 /// Says that a program writes to a field.
-fn report(cx: &Context<'_, '_>, out: &mut Outcome, program: FuncIdx, (site, at): (FuncIdx, InsnIdx), field: &str, level: Level) {
+fn report(
+    cx: &Context<'_, '_>,
+    out: &mut Outcome,
+    program: FuncIdx,
+    (site, at): (FuncIdx, InsnIdx),
+    field: &str,
+    level: Level,
+) {
     let function = &cx.object[program];
     let subject = Subject::program(cx.object, program);
     let help = match field {
@@ -149,11 +165,11 @@ fn report(cx: &Context<'_, '_>, out: &mut Outcome, program: FuncIdx, (site, at):
         Level::Error => format!("program '{}' writes {field}, which it may not", function.name),
         _ => format!("program '{}' writes {field} directly, which is deprecated", function.name),
     };
-    let finding = out
-        .found(&DIRECT_TASK_WRITE, subject, message)
-        .level(level)
-        .help(help)
-        .via(Site::Insn(site, at), program, "this write");
+    let finding = out.found(&DIRECT_TASK_WRITE, subject, message).level(level).help(help).via(
+        Site::Insn(site, at),
+        program,
+        "this write",
+    );
     if level == Level::Error {
         finding.errno(Errno::EACCES);
         if cx.kernel.is_none_or(|kernel| kernel.is(Fact::TaskWriteRefusalSpeaks)) {

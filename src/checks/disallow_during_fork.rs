@@ -33,7 +33,9 @@ rule! {
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (index, ops) in cx.schedulers() {
-        let Some(program) = ops.callback("init_task").filter(|program| cx.load.autoload(*program)) else { continue };
+        let Some(program) = ops.callback("init_task").filter(|program| cx.load.autoload(*program)) else {
+            continue;
+        };
         let knows = cx.accesses(program).iter().any(|access| access.base == Holds::Argument(1));
         let mut stores = cx.accesses(program).iter().filter(|access| disallows(cx, program, access));
         let (false, Some(store)) = (knows, stores.next()) else { continue };

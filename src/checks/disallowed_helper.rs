@@ -1,7 +1,7 @@
 //! `disallowed-helper`.
 
-use super::{Context, kfunc_calls};
 use super::walk::{Sight, Walk};
+use super::{Context, kfunc_calls};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::insn::Insn;
@@ -24,9 +24,10 @@ rule! {
 
 /// What some kernel from 6.12 to 7.3 allows: `bpf_base_func_proto` of 6.17, which holds all that 6.12 has.
 const ALLOWED: [i32; 74] = [
-    1, 2, 3, 5, 6, 7, 8, 12, 14, 15, 16, 17, 22, 35, 37, 42, 55, 80, 87, 88, 89, 93, 94, 105, 106, 109, 112, 113, 114, 115,
-    117, 118, 120, 123, 125, 130, 131, 132, 133, 134, 141, 148, 149, 153, 154, 156, 157, 158, 164, 165, 169, 170, 171, 172,
-    175, 176, 177, 180, 181, 182, 191, 194, 195, 197, 198, 199, 200, 201, 202, 203, 208, 209, 210, 211,
+    1, 2, 3, 5, 6, 7, 8, 12, 14, 15, 16, 17, 22, 35, 37, 42, 55, 80, 87, 88, 89, 93, 94, 105, 106, 109, 112,
+    113, 114, 115, 117, 118, 120, 123, 125, 130, 131, 132, 133, 134, 141, 148, 149, 153, 154, 156, 157, 158,
+    164, 165, 169, 170, 171, 172, 175, 176, 177, 180, 181, 182, 191, 194, 195, 197, 198, 199, 200, 201, 202,
+    203, 208, 209, 210, 211,
 ];
 
 /// Those that may sleep: `bpf_copy_from_user`, `bpf_copy_from_user_task`.
@@ -35,7 +36,8 @@ pub(super) const SLEEPING: [i32; 2] = [148, 191];
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let object = cx.object;
     for (program, function, entry) in object.programs() {
-        let is_callback = object.schedulers().any(|(_, ops)| ops.callbacks().any(|(_, used)| used == program));
+        let is_callback =
+            object.schedulers().any(|(_, ops)| ops.callbacks().any(|(_, used)| used == program));
         if !is_callback || !entry.autoload {
             continue;
         }

@@ -30,9 +30,10 @@ const MAY_GOTO: u8 = 0xe5;
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (program, function, _) in cx.loaded() {
-        let starts = cx.object.code_of(program).flat_map(|(index, _)| {
-            cx.endless_loops(index).iter().map(move |&at| (index, InsnIdx(at)))
-        });
+        let starts = cx
+            .object
+            .code_of(program)
+            .flat_map(|(index, _)| cx.endless_loops(index).iter().map(move |&at| (index, InsnIdx(at))));
         let mut certain = starts.filter(|&(index, at)| cx.reached(program, index, at) == Reached::Certain);
         let Some((site, at)) = certain.next() else { continue };
         // What an exception or an iterator ends is not seen in the flow.
@@ -53,7 +54,10 @@ pub(super) fn starts(code: Code<'_>) -> Vec<usize> {
     let jumps = || code.insns().filter_map(|(at, insn)| Some((at, flow::jump(at, insn)?)));
     let is_back = |&(at, to): &(usize, i64)| to <= at as i64;
     let flow = Flow::new(code);
-    if !jumps().any(|jump| is_back(&jump)) || code.insns().any(|(_, insn)| insn.code == MAY_GOTO) || flow.fault().is_some() {
+    if !jumps().any(|jump| is_back(&jump))
+        || code.insns().any(|(_, insn)| insn.code == MAY_GOTO)
+        || flow.fault().is_some()
+    {
         return Vec::new();
     }
     let endless = flow.endless();

@@ -32,7 +32,9 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         for member in MEMBERS {
             let Some(program) = ops.callback(member) else { continue };
             // The kernel takes the lower half as an int.
-            let Some(value) = cx.analysis.returned(program).map(|value| value as u32 as i32) else { continue };
+            let Some(value) = cx.analysis.returned(program).map(|value| value as u32 as i32) else {
+                continue;
+            };
             if value == 0 {
                 continue;
             }
@@ -41,7 +43,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             } else {
                 format!("ops.{member}() returned an invalid errno {value}")
             };
-            let message = format!("'{member}' returns {value} whatever happens, so the scheduler is never enabled");
+            let message =
+                format!("'{member}' returns {value} whatever happens, so the scheduler is never enabled");
             out.found(&FAILING_INIT, Subject::struct_ops(cx.object, index), message)
                 .quote(quote)
                 .help("return 0 where nothing failed")

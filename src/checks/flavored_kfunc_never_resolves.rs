@@ -37,7 +37,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         if !exists {
             continue;
         }
-        let message = format!("extern '{name}' is resolved to '{essential}', never to the kfunc of its own name");
+        let message =
+            format!("extern '{name}' is resolved to '{essential}', never to the kfunc of its own name");
         let finding = out
             .found(&FLAVORED_KFUNC_NEVER_RESOLVES, Subject::external(name), message)
             .help(format!("declare it as {name}___compat"));

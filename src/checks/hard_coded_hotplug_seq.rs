@@ -25,7 +25,9 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (index, _) in cx.schedulers() {
         let Some(seq @ 1..) = cx.ops_value(index, "hotplug_seq").known() else { continue };
         let subject = Subject::member(cx.object, index, "hotplug_seq");
-        let message = format!("hotplug_seq is {seq}: the kernel ends the scheduler unless it has counted that very number");
+        let message = format!(
+            "hotplug_seq is {seq}: the kernel ends the scheduler unless it has counted that very number"
+        );
         out.found(&HARD_CODED_HOTPLUG_SEQ, subject.clone(), message)
             .quote(format!("expected hotplug seq {seq} did not match actual"))
             .help("leave it 0, or let the loader fill in /sys/kernel/sched_ext/hotplug_seq")

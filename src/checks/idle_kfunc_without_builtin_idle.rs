@@ -36,7 +36,9 @@ fn ejection(name: &str, tracked: bool, per_node: bool) -> Option<&'static str> {
         "scx_bpf_get_idle_cpumask" | "scx_bpf_get_idle_smtmask" if per_node => {
             Some("SCX_OPS_BUILTIN_IDLE_PER_NODE enabled")
         }
-        "scx_bpf_pick_idle_cpu" | "scx_bpf_pick_any_cpu" if per_node => Some("per-node idle tracking is enabled"),
+        "scx_bpf_pick_idle_cpu" | "scx_bpf_pick_any_cpu" if per_node => {
+            Some("per-node idle tracking is enabled")
+        }
         _ => None,
     }
 }
@@ -48,7 +50,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         let eject = |name: &str, [kept, per_node]: [bool; 2]| ejection(name, !own || kept, per_node);
         // With the flags as they are in the file, and whether it is so however user space sets the others.
         let verdict = |name: &str| {
-            let mut texts = flags.ways([KEEP_BUILTIN_IDLE, BUILTIN_IDLE_PER_NODE]).map(|way| eject(name, way));
+            let mut texts =
+                flags.ways([KEEP_BUILTIN_IDLE, BUILTIN_IDLE_PER_NODE]).map(|way| eject(name, way));
             let text = texts.next()??;
             Some((text, texts.all(|other| other == Some(text))))
         };

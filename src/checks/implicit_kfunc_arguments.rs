@@ -43,7 +43,9 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         // calls in dead code as well (add_kfunc_call). Any other object is refused by what another rule says.
         let called = || {
             let mut programs = cx.loaded().map(|(program, ..)| program);
-            programs.any(|program| kfunc_calls::of(cx, program).iter().any(|call| std::ptr::eq(call.external, external)))
+            programs.any(|program| {
+                kfunc_calls::of(cx, program).iter().any(|call| std::ptr::eq(call.external, external))
+            })
         };
         if resolved && called() {
             finding

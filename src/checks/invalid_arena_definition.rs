@@ -95,7 +95,11 @@ fn problem(map: &Map<'_>, always: u32) -> Option<(String, Errno)> {
         return invalid(format!("map_flags {:#x} lack BPF_F_MMAPABLE", map.flags));
     }
     if map.flags & !known != 0 {
-        return invalid(format!("map_flags {:#x} hold bits that no arena takes: {:#x}", map.flags, map.flags & !known));
+        return invalid(format!(
+            "map_flags {:#x} hold bits that no arena takes: {:#x}",
+            map.flags,
+            map.flags & !known
+        ));
     }
     if !map.map_extra.is_multiple_of(PAGE_SIZE) {
         return invalid(format!("map_extra {:#x} is not page aligned", map.map_extra));
@@ -104,14 +108,14 @@ fn problem(map: &Map<'_>, always: u32) -> Option<(String, Errno)> {
         return Some((format!("{} pages are more than 4 GiB", map.max_entries), Errno::E2BIG));
     }
     if map.map_extra >> 32 != last >> 32 {
-        return Some((
-            format!("{:#x} to {last:#x} crosses a 4 GiB boundary", map.map_extra),
-            Errno::ERANGE,
-        ));
+        return Some((format!("{:#x} to {last:#x} crosses a 4 GiB boundary", map.map_extra), Errno::ERANGE));
     }
     if last >= USER_END {
         return Some((
-            format!("map_extra {:#x} is no address of a user program: libbpf maps the arena there", map.map_extra),
+            format!(
+                "map_extra {:#x} is no address of a user program: libbpf maps the arena there",
+                map.map_extra
+            ),
             Errno::EFAULT,
         ));
     }

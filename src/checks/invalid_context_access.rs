@@ -31,7 +31,9 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             Some((access, problem))
         });
         let sure = |access: Access| reached(access.at) == Reached::Certain;
-        let Some((access, problem)) = bad.min_by_key(|(access, _)| (!sure(*access), access.at)) else { continue };
+        let Some((access, problem)) = bad.min_by_key(|(access, _)| (!sure(*access), access.at)) else {
+            continue;
+        };
         let subject = Subject::program(cx.object, program);
         if !sure(access) {
             out.undecided(&INVALID_CONTEXT_ACCESS, subject, format!("{problem}, behind a branch"));
@@ -40,7 +42,9 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         let off = access.insn.off;
         let quote = match access.insn.class() {
             // Atomics: kernels before 7.1 have other words.
-            Class::Stx if access.insn.code & 0xe0 != 0x60 => format!("BPF_ATOMIC stores into R{} ctx", access.insn.dst),
+            Class::Stx if access.insn.code & 0xe0 != 0x60 => {
+                format!("BPF_ATOMIC stores into R{} ctx", access.insn.dst)
+            }
             _ => format!("invalid bpf_context access off={off} size={}", size(access)),
         };
         let message = format!("program '{}' {problem}", function.name);

@@ -27,10 +27,17 @@ rule! {
 }
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
-    refusal::report(cx, out, &INVALID_MAP_DEFINITION, Cause::MapDefinition, "correct the definition in SEC(\".maps\")");
+    refusal::report(
+        cx,
+        out,
+        &INVALID_MAP_DEFINITION,
+        Cause::MapDefinition,
+        "correct the definition in SEC(\".maps\")",
+    );
     for declared in cx.declared_maps() {
         let subject = Subject::map(cx.object, declared.index);
-        let Some(Problem { text: problem, errno, by_loader }) = problem(cx.object.btf.as_ref(), declared.map) else {
+        let Some(Problem { text: problem, errno, by_loader }) = problem(cx.object.btf.as_ref(), declared.map)
+        else {
             if let Some(node) = distant_node(declared.map) {
                 let reason = format!("whether the machine has NUMA node {node} is in no file");
                 out.undecided(&INVALID_MAP_DEFINITION, subject, reason);
@@ -38,7 +45,11 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             continue;
         };
         if by_loader && cx.edited {
-            out.undecided(&INVALID_MAP_DEFINITION, subject, format!("{problem}, which the loader may set before load"));
+            out.undecided(
+                &INVALID_MAP_DEFINITION,
+                subject,
+                format!("{problem}, which the loader may set before load"),
+            );
             continue;
         }
         out.found(&INVALID_MAP_DEFINITION, subject, format!("{}: {problem}", declared.words()))
@@ -106,21 +117,29 @@ fn wrong_size(map: &Map<'_>, name: &str) -> Option<Problem> {
     }
     let (key, value) = match map.map_type {
         MapType::ARRAY | MapType::PERCPU_ARRAY => (Size::Is(4), Size::Some),
-        MapType::PROG_ARRAY | MapType::PERF_EVENT_ARRAY | MapType::CGROUP_ARRAY | MapType::ARRAY_OF_MAPS | MapType::XSKMAP => {
-            (Size::Is(4), Size::Is(4))
-        }
-        MapType::HASH | MapType::LRU_HASH | MapType::PERCPU_HASH | MapType::LRU_PERCPU_HASH | MapType::RHASH => {
-            (Size::Some, Size::Some)
-        }
+        MapType::PROG_ARRAY
+        | MapType::PERF_EVENT_ARRAY
+        | MapType::CGROUP_ARRAY
+        | MapType::ARRAY_OF_MAPS
+        | MapType::XSKMAP => (Size::Is(4), Size::Is(4)),
+        MapType::HASH
+        | MapType::LRU_HASH
+        | MapType::PERCPU_HASH
+        | MapType::LRU_PERCPU_HASH
+        | MapType::RHASH => (Size::Some, Size::Some),
         MapType::HASH_OF_MAPS => (Size::Some, Size::Is(4)),
         MapType::LPM_TRIE => (Size::Between(5, 260), Size::Some),
         MapType::BLOOM_FILTER | MapType::QUEUE | MapType::STACK => (Size::Is(0), Size::Some),
-        MapType::STACK_TRACE => (Size::Is(4), Size::Multiple(if map.flags & STACK_BUILD_ID == 0 { 8 } else { 32 })),
+        MapType::STACK_TRACE => {
+            (Size::Is(4), Size::Multiple(if map.flags & STACK_BUILD_ID == 0 { 8 } else { 32 }))
+        }
         MapType::INSN_ARRAY => (Size::Is(4), Size::Is(16)),
         MapType::RINGBUF | MapType::USER_RINGBUF => (Size::Is(0), Size::Is(0)),
-        MapType::CPUMAP | MapType::DEVMAP | MapType::DEVMAP_HASH | MapType::SOCKMAP | MapType::REUSEPORT_SOCKARRAY => {
-            (Size::Is(4), Size::Either(4, 8))
-        }
+        MapType::CPUMAP
+        | MapType::DEVMAP
+        | MapType::DEVMAP_HASH
+        | MapType::SOCKMAP
+        | MapType::REUSEPORT_SOCKARRAY => (Size::Is(4), Size::Either(4, 8)),
         MapType::SOCKHASH => (Size::Some, Size::Either(4, 8)),
         MapType::CGROUP_STORAGE | MapType::PERCPU_CGROUP_STORAGE => (Size::Either(8, 16), Size::Some),
         ty if is_storage(ty) => (Size::Is(4), Size::Some),
@@ -135,7 +154,11 @@ fn wrong_size(map: &Map<'_>, name: &str) -> Option<Problem> {
             Size::Multiple(of) => (got > 0 && got.is_multiple_of(of), format!("a multiple of {of}")),
             Size::Any => (true, String::new()),
         };
-        if fits { None } else { Problem::new(Errno::EINVAL, format!("{what} size {got}, {name} needs {needs}")) }
+        if fits {
+            None
+        } else {
+            Problem::new(Errno::EINVAL, format!("{what} size {got}, {name} needs {needs}"))
+        }
     };
     check("key", map.key_size, key).or_else(|| check("value", map.value_size, value))
 }
@@ -144,7 +167,8 @@ fn wrong_size(map: &Map<'_>, name: &str) -> Option<Problem> {
 fn wrong_option(map: &Map<'_>, name: &str) -> Option<Problem> {
     let ty = map.map_type;
     let invalid = |text: String| Problem::new(Errno::EINVAL, text);
-    let by_loader = |text: &str| Some(Problem { text: text.to_owned(), errno: Errno::EINVAL, by_loader: true });
+    let by_loader =
+        |text: &str| Some(Problem { text: text.to_owned(), errno: Errno::EINVAL, by_loader: true });
     if map.map_extra != 0 && !matches!(ty, MapType::ARENA | MapType::BLOOM_FILTER | MapType::RHASH) {
         return invalid(format!("map_extra {:#x}, {name} takes none", map.map_extra));
     }
@@ -162,7 +186,8 @@ fn wrong_option(map: &Map<'_>, name: &str) -> Option<Problem> {
     let unnumbered = is_storage(ty) || matches!(ty, MapType::CGROUP_STORAGE | MapType::PERCPU_CGROUP_STORAGE);
     // An arena has a rule of its own, libbpf fills in the number of CPUs for the array of perf events, and about the others
     // nothing is known.
-    let counted = !unnumbered && !matches!(ty, MapType::ARENA | MapType::PERF_EVENT_ARRAY | MapType::STRUCT_OPS);
+    let counted =
+        !unnumbered && !matches!(ty, MapType::ARENA | MapType::PERF_EVENT_ARRAY | MapType::STRUCT_OPS);
     match map.max_entries {
         0 if counted => return by_loader("max_entries 0"),
         1.. if unnumbered => return invalid(format!("max_entries {}, {name} needs 0", map.max_entries)),
@@ -193,12 +218,19 @@ fn wrong_type(btf: &Btf<'_>, map: &Map<'_>, name: &str) -> Option<Problem> {
     }
     for (what, ty) in [("key", map.key_type), ("value", map.value_type)] {
         if ty.0 == 0 {
-            return Problem::new(Errno::EINVAL, format!("no type of the {what}, {name} needs __type({what}, ...)"));
+            return Problem::new(
+                Errno::EINVAL,
+                format!("no type of the {what}, {name} needs __type({what}, ...)"),
+            );
         }
     }
     let (_, key) = btf.resolve(map.key_type)?;
     let is_int = key.kind() == Kind::Int;
-    if is_int { None } else { Problem::new(Errno::EINVAL, format!("key of kind {}, {name} needs an int", key.kind().as_str())) }
+    if is_int {
+        None
+    } else {
+        Problem::new(Errno::EINVAL, format!("key of kind {}, {name} needs an int", key.kind().as_str()))
+    }
 }
 
 /// What is too large to be allocated, and the one flag that gets an error number of its own.
@@ -209,22 +241,33 @@ fn too_large(map: &Map<'_>, name: &str) -> Option<Problem> {
     let (ty, value) = (map.map_type, u64::from(map.value_size));
     let entry = u64::from(map.key_size) + value;
     match ty {
-        MapType::LRU_HASH | MapType::LRU_PERCPU_HASH if map.flags & NO_PREALLOC != 0 => {
-            Problem::new(Errno::ENOTSUPP, format!("map_flags {:#x}, {name} takes no BPF_F_NO_PREALLOC", map.flags))
-        }
+        MapType::LRU_HASH | MapType::LRU_PERCPU_HASH if map.flags & NO_PREALLOC != 0 => Problem::new(
+            Errno::ENOTSUPP,
+            format!("map_flags {:#x}, {name} takes no BPF_F_NO_PREALLOC", map.flags),
+        ),
         MapType::PERCPU_CGROUP_STORAGE if map.value_size > PERCPU_VALUE => {
             large("value size", value, PERCPU_VALUE.into())
         }
-        _ if is_percpu(ty) && map.value_size > PERCPU_VALUE => large("value size", value, PERCPU_VALUE.into()),
+        _ if is_percpu(ty) && map.value_size > PERCPU_VALUE => {
+            large("value size", value, PERCPU_VALUE.into())
+        }
         MapType::ARRAY if map.value_size > i32::MAX as u32 => large("value size", value, i32::MAX as u64),
-        MapType::HASH | MapType::LRU_HASH | MapType::PERCPU_HASH | MapType::LRU_PERCPU_HASH | MapType::HASH_OF_MAPS
+        MapType::HASH
+        | MapType::LRU_HASH
+        | MapType::PERCPU_HASH
+        | MapType::LRU_PERCPU_HASH
+        | MapType::HASH_OF_MAPS
             if entry >= ALLOCATION =>
         {
             large("key and value of size", entry, ALLOCATION - 49)
         }
         MapType::QUEUE | MapType::STACK if value > ALLOCATION => large("value size", value, ALLOCATION),
-        MapType::SOCKHASH if map.key_size > SOCKHASH_KEY => large("key size", map.key_size.into(), SOCKHASH_KEY.into()),
-        MapType::CPUMAP if map.max_entries > CPUS => large("max_entries", map.max_entries.into(), CPUS.into()),
+        MapType::SOCKHASH if map.key_size > SOCKHASH_KEY => {
+            large("key size", map.key_size.into(), SOCKHASH_KEY.into())
+        }
+        MapType::CPUMAP if map.max_entries > CPUS => {
+            large("max_entries", map.max_entries.into(), CPUS.into())
+        }
         MapType::CGROUP_STORAGE if value > u16::MAX.into() => large("value size", value, u16::MAX.into()),
         _ if is_storage(ty) && value > u16::MAX.into() => large("value size", value, u16::MAX.into()),
         _ => None,

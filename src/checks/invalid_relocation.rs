@@ -18,5 +18,11 @@ rule! {
 }
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
-    refusal::report(cx, out, &INVALID_RELOCATION, Cause::Relocation, "code may refer to maps, global variables, externs and functions without SEC() only");
+    refusal::report(
+        cx,
+        out,
+        &INVALID_RELOCATION,
+        Cause::Relocation,
+        "code may refer to maps, global variables, externs and functions without SEC() only",
+    );
 }

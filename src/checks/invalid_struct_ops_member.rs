@@ -30,14 +30,22 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         for member in &ops.members {
             let Value::Bytes(bytes) = member.value else { continue };
             // `priv` is the business of the rule on values; with a kernel the match against its type says so.
-            if !member.pointer || bytes.iter().all(|&b| b == 0) || member.name == "priv" || cx.kernel.is_some() {
+            if !member.pointer
+                || bytes.iter().all(|&b| b == 0)
+                || member.name == "priv"
+                || cx.kernel.is_some()
+            {
                 continue;
             }
-            let message = format!("pointer {} of '{name}' holds a number, expected NULL or a program", member.name);
+            let message =
+                format!("pointer {} of '{name}' holds a number, expected NULL or a program", member.name);
             out.found(&INVALID_STRUCT_OPS_MEMBER, Subject::member(cx.object, index, member.name), message)
                 .phase(Phase::Load)
                 .errno(Errno::EOPNOTSUPP)
-                .quote(format!("struct_ops init_kern {name}: member {} is not a struct_ops program", member.name))
+                .quote(format!(
+                    "struct_ops init_kern {name}: member {} is not a struct_ops program",
+                    member.name
+                ))
                 .help(help)
                 .at(Site::StructOps(index), "in this ops variable");
         }

@@ -22,18 +22,23 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let (Some(kernel), Some(btf)) = (cx.kernel, cx.object.btf.as_ref()) else { return };
     for (program, function, _) in cx.loaded() {
         for call in kfunc_calls::of(cx, program) {
-            let Some(iterator) = call.name.strip_suffix("_new").filter(|name| name.starts_with("bpf_iter_")) else {
+            let Some(iterator) = call.name.strip_suffix("_new").filter(|name| name.starts_with("bpf_iter_"))
+            else {
                 continue;
             };
             let ExternFate::Kfunc(kfunc) = call.fate else { continue };
-            let local = btf.names().find(iterator, Kind::Struct).and_then(|id| btf.get(id)).map(|ty| ty.size());
+            let local =
+                btf.names().find(iterator, Kind::Struct).and_then(|id| btf.get(id)).map(|ty| ty.size());
             let target = kernel.btf_of(kfunc.home);
-            let theirs = target.names().find(iterator, Kind::Struct).and_then(|id| target.get(id)).map(|ty| ty.size());
+            let theirs =
+                target.names().find(iterator, Kind::Struct).and_then(|id| target.get(id)).map(|ty| ty.size());
             let (Some(local), Some(theirs)) = (local, theirs) else { continue };
             if local < theirs {
-                let message = format!("struct {iterator} is {local} bytes long here and {theirs} in the kernel");
+                let message =
+                    format!("struct {iterator} is {local} bytes long here and {theirs} in the kernel");
                 // It depends on what lies beside it on the stack, which is seldom nothing.
-                let reason = format!("{message}: whether the verifier finds room for it on the stack is not known");
+                let reason =
+                    format!("{message}: whether the verifier finds room for it on the stack is not known");
                 out.undecided(&ITERATOR_SIZE_DRIFT, Subject::program(cx.object, program), reason);
                 out.found(&ITERATOR_SIZE_DRIFT, Subject::program(cx.object, program), message)
                     .help("compile against the newer vmlinux.h; a larger struct works on older kernels")

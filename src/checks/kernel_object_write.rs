@@ -54,7 +54,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             break;
         }
         if let Some(place) = undecided {
-            let reason = format!("writes {place}, which the verifier refuses, behind a branch that it may prune");
+            let reason =
+                format!("writes {place}, which the verifier refuses, behind a branch that it may prune");
             out.undecided(&KERNEL_OBJECT_WRITE, Subject::program(cx.object, program), reason);
         }
     }
@@ -114,7 +115,9 @@ fn pointee<'a>(btf: &Btf<'a>, pointer: TypeId, kinds: &[Kind]) -> Option<&'a str
 fn place(cx: &Context<'_, '_>, program: FuncIdx, at: InsnIdx, name: &str, access: &Access) -> String {
     let recorded = cx.load.core.iter().find(|used| used.function == program && used.insn == at);
     match recorded {
-        Some(used) if !matches!(used.fate, CoreFate::Poison(_) | CoreFate::Refused { .. }) => used.subject.clone(),
+        Some(used) if !matches!(used.fate, CoreFate::Poison(_) | CoreFate::Refused { .. }) => {
+            used.subject.clone()
+        }
         _ => format!("byte {} of a {name}", access.insn.off),
     }
 }

@@ -69,7 +69,9 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                 };
                 // A timer's callback runs when no callback of the scheduler does.
                 if phase != Phase::Load && kfunc_calls::is_in_callback(cx.object, &call) {
-                    let reason = format!("kfunc '{name}' {what}, and this call is in a callback, which may run elsewhere");
+                    let reason = format!(
+                        "kfunc '{name}' {what}, and this call is in a callback, which may run elsewhere"
+                    );
                     out.undecided_at(&KFUNC_OUTSIDE_ITS_OPS, phase, subject, reason);
                     continue;
                 }
@@ -80,7 +82,9 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                         &KFUNC_OUTSIDE_ITS_OPS,
                         phase,
                         subject,
-                        format!("kfunc '{name}' {what}, and the call is behind a branch that may never be taken"),
+                        format!(
+                            "kfunc '{name}' {what}, and the call is behind a branch that may never be taken"
+                        ),
                     );
                     continue;
                 }

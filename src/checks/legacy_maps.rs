@@ -17,5 +17,11 @@ rule! {
 }
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
-    refusal::report(cx, out, &LEGACY_MAPS, Cause::LegacyMaps, "declare each map as an anonymous struct in SEC(\".maps\")");
+    refusal::report(
+        cx,
+        out,
+        &LEGACY_MAPS,
+        Cause::LegacyMaps,
+        "declare each map as an anonymous struct in SEC(\".maps\")",
+    );
 }

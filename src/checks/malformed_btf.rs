@@ -17,5 +17,11 @@ rule! {
 }
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
-    refusal::report(cx, out, &MALFORMED_BTF, Cause::MalformedBtf, "compile again with a current clang and leave .BTF and .BTF.ext as they come out");
+    refusal::report(
+        cx,
+        out,
+        &MALFORMED_BTF,
+        Cause::MalformedBtf,
+        "compile again with a current clang and leave .BTF and .BTF.ext as they come out",
+    );
 }

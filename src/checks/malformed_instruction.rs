@@ -44,7 +44,9 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         .functions
         .iter()
         .enumerate()
-        .map(|(index, function)| astray(object, function).or_else(|| problem(function, cx.fault(FuncIdx(index)))))
+        .map(|(index, function)| {
+            astray(object, function).or_else(|| problem(function, cx.fault(FuncIdx(index))))
+        })
         .collect();
     let bad: Vec<_> = object.functions.iter().map(bad_fields).collect();
     for (program, function, _) in object.programs().filter(|(_, _, entry)| entry.autoload) {
@@ -110,7 +112,8 @@ fn bad_field(
         }
     }
     if let Some(text) = guarded {
-        let reason = format!("{text}, behind a branch; kernels before 7.1 refuse it only where they come to it");
+        let reason =
+            format!("{text}, behind a branch; kernels before 7.1 refuse it only where they come to it");
         out.undecided(&MALFORMED_INSTRUCTION, Subject::program(cx.object, program), reason);
     }
     None
@@ -221,13 +224,16 @@ fn problem(function: &Function<'_>, fault: Option<Fault>) -> Option<Problem> {
         }
         if insn.is_ld_imm64() {
             let second = code.get(at + 1);
-            if second.is_none_or(|second| second.code != 0 || second.dst != 0 || second.src != 0 || second.off != 0) {
+            if second.is_none_or(|second| {
+                second.code != 0 || second.dst != 0 || second.src != 0 || second.off != 0
+            }) {
                 let text = format!("64-bit load at instruction {at} lacks its second half");
                 return problem(at, text, "invalid bpf_ld_imm64 insn");
             }
             // Numbers up to 6 stand for maps, variables and functions.
             if insn.src > 6 && !is_relocated(function, InsnIdx(at)) {
-                let text = format!("64-bit load at instruction {at} is of kind {}, which no kernel knows", insn.src);
+                let text =
+                    format!("64-bit load at instruction {at} is of kind {}, which no kernel knows", insn.src);
                 return problem(at, text, "unrecognized bpf_ld_imm64 insn");
             }
         }
@@ -351,7 +357,10 @@ mod tests {
 
     #[test]
     fn the_table_knows_what_compilers_emit_and_nothing_else() {
-        for code in [0x18, 0x61, 0x79, 0x7b, 0x63, 0xdb, 0xc3, 0x07, 0x0f, 0xbf, 0x87, 0xd7, 0xd4, 0xdc, 0x05, 0x06, 0x85, 0x95, 0x1d, 0xe5, 0x91] {
+        for code in [
+            0x18, 0x61, 0x79, 0x7b, 0x63, 0xdb, 0xc3, 0x07, 0x0f, 0xbf, 0x87, 0xd7, 0xd4, 0xdc, 0x05, 0x06,
+            0x85, 0x95, 0x1d, 0xe5, 0x91,
+        ] {
             assert!(is_opcode(code), "{code:#04x}");
         }
         for code in [0x00, 0x8f, 0xff, 0xef, 0x9d, 0x99, 0xf5, 0x38, 0xe7] {

@@ -31,8 +31,10 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         debug_assert!(external.kind == ExternKind::Kfunc);
         let name = Object::essential_name(external.name);
         let theirs = kernel.signature(name, *kfunc);
-        let message = format!("kfunc '{name}' is declared with another prototype than the kernel's: {theirs}");
-        let local = cx.object.btf.as_ref().and_then(|btf| btf.get(external.type_id)).map_or(0, |ty| ty.target().0);
+        let message =
+            format!("kfunc '{name}' is declared with another prototype than the kernel's: {theirs}");
+        let local =
+            cx.object.btf.as_ref().and_then(|btf| btf.get(external.type_id)).map_or(0, |ty| ty.target().0);
         let finding = out
             .found(&MISMATCHED_KFUNC, Subject::external(external.name), message)
             .errno(Errno::EINVAL)

@@ -29,7 +29,9 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         for (member, fate) in ops.members.iter().zip(&cx.load.ops[index.0].members) {
             let field = member.name;
             let (problem, text) = match fate {
-                MemberFate::Bitfield => ("is a bitfield".to_owned(), format!("bitfield {field} is not supported")),
+                MemberFate::Bitfield => {
+                    ("is a bitfield".to_owned(), format!("bitfield {field} is not supported"))
+                }
                 MemberFate::OtherKind(ours, theirs) => (
                     format!("is {} here and {} in the kernel", ours.as_str(), theirs.as_str()),
                     format!("Unmatched member type {field} {} != {}(kernel)", *ours as u32, *theirs as u32),

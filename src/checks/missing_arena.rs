@@ -40,8 +40,11 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
 fn missing(cx: &Context<'_, '_>, index: OpsIdx, subject: Subject, out: &mut Outcome) {
     let object = cx.object;
     let name = &object[object[index].map].name;
-    let members: Vec<_> =
-        cx.load.callbacks(index).map(|(member, program)| format!("{member} ({})", object[program].name)).collect();
+    let members: Vec<_> = cx
+        .load
+        .callbacks(index)
+        .map(|(member, program)| format!("{member} ({})", object[program].name))
+        .collect();
     let members = if members.is_empty() { "it has none".to_owned() } else { members.join(", ") };
     let message = format!("no member program of cid-form scheduler '{name}' uses an arena: {members}");
     let help = match object.arenas().next() {
@@ -61,7 +64,10 @@ fn missing(cx: &Context<'_, '_>, index: OpsIdx, subject: Subject, out: &mut Outc
         for (program, function, _) in object.programs() {
             let found = object.maps_of(program).iter().find(|used| used.map == arena);
             if let Some(at) = found {
-                let label = format!("used by '{}', which is no member of this ops variable: does not count", function.name);
+                let label = format!(
+                    "used by '{}', which is no member of this ops variable: does not count",
+                    function.name
+                );
                 finding.via(Site::Insn(at.function, at.insn), program, label);
             }
         }

@@ -53,7 +53,8 @@ fn is_bare(section: &str) -> bool {
 /// A program whose target nobody named.
 fn bare(cx: &Context<'_, '_>, program: FuncIdx, subject: Subject, out: &mut Outcome) {
     let function = &cx.object[program];
-    let message = format!("section '{}' of program '{}' names no target", function.section_name, function.name);
+    let message =
+        format!("section '{}' of program '{}' names no target", function.section_name, function.name);
     if cx.edited {
         out.undecided(&MISSING_ATTACH_TARGET, subject, format!("{message}; the loader may set one"));
         return;
@@ -86,16 +87,28 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             }
             Lookup::Absent => {
                 let short = function.section_name.rsplit('/').next().unwrap_or_default();
-                let message =
-                    format!("program '{}' attaches to '{name}'{of_module}, which the kernel lacks", function.name);
+                let message = format!(
+                    "program '{}' attaches to '{name}'{of_module}, which the kernel lacks",
+                    function.name
+                );
                 if cx.edited {
-                    out.undecided(&MISSING_ATTACH_TARGET, subject, format!("{message}; the loader may leave it out"));
+                    out.undecided(
+                        &MISSING_ATTACH_TARGET,
+                        subject,
+                        format!("{message}; the loader may leave it out"),
+                    );
                     continue;
                 }
                 out.found(&MISSING_ATTACH_TARGET, subject, message)
                     .errno(Errno::ESRCH)
-                    .quote(format!("prog '{}': failed to find kernel BTF type ID of '{short}': -ESRCH", function.name))
-                    .help(format!("SEC(\"?{}\"), switched on by the loader where the target exists", function.section_name))
+                    .quote(format!(
+                        "prog '{}': failed to find kernel BTF type ID of '{short}': -ESRCH",
+                        function.name
+                    ))
+                    .help(format!(
+                        "SEC(\"?{}\"), switched on by the loader where the target exists",
+                        function.section_name
+                    ))
                     .at(Site::Function(program), "this program");
             }
         }
@@ -114,7 +127,10 @@ mod tests {
         // The prefix belongs to the function.
         assert_eq!(target("lsm/some:file_open"), function(Some("some"), "bpf_lsm_file_open"));
         assert_eq!(target("iter/task"), function(None, "bpf_iter_task"));
-        assert_eq!(target("tp_btf/sched_switch"), Some((None, "btf_trace_sched_switch".to_owned(), Kind::Typedef)));
+        assert_eq!(
+            target("tp_btf/sched_switch"),
+            Some((None, "btf_trace_sched_switch".to_owned(), Kind::Typedef))
+        );
         assert_eq!(target("tp/sched/sched_switch"), None);
         assert_eq!(target("fentry"), None);
     }

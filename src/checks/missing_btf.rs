@@ -17,5 +17,11 @@ rule! {
 }
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
-    refusal::report(cx, out, &MISSING_BTF, Cause::MissingBtf, "compile with -g, and strip with 'llvm-strip -g', which keeps BTF");
+    refusal::report(
+        cx,
+        out,
+        &MISSING_BTF,
+        Cause::MissingBtf,
+        "compile with -g, and strip with 'llvm-strip -g', which keeps BTF",
+    );
 }

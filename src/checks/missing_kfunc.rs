@@ -27,11 +27,17 @@ rule! {
 fn successor(name: &str) -> Option<&'static str> {
     Some(match name {
         "scx_bpf_dispatch" => "it was renamed scx_bpf_dsq_insert in 6.13 and went away after 6.16",
-        "scx_bpf_dispatch_vtime" => "it was renamed scx_bpf_dsq_insert_vtime in 6.13 and went away after 6.16",
+        "scx_bpf_dispatch_vtime" => {
+            "it was renamed scx_bpf_dsq_insert_vtime in 6.13 and went away after 6.16"
+        }
         "scx_bpf_consume" => "it was renamed scx_bpf_dsq_move_to_local in 6.13 and went away after 6.16",
         "scx_bpf_dispatch_from_dsq" => "it was renamed scx_bpf_dsq_move in 6.13 and went away after 6.16",
-        "scx_bpf_dispatch_vtime_from_dsq" => "it was renamed scx_bpf_dsq_move_vtime in 6.13 and went away after 6.16",
-        "scx_bpf_cpu_rq" => "it went away in 7.3; scx_bpf_locked_rq and scx_bpf_cpu_curr are in kernels from 6.18 on",
+        "scx_bpf_dispatch_vtime_from_dsq" => {
+            "it was renamed scx_bpf_dsq_move_vtime in 6.13 and went away after 6.16"
+        }
+        "scx_bpf_cpu_rq" => {
+            "it went away in 7.3; scx_bpf_locked_rq and scx_bpf_cpu_curr are in kernels from 6.18 on"
+        }
         _ => return None,
     })
 }

@@ -41,7 +41,9 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                     finding.at(site, "referred to here");
                 }
             }
-            ExternFate::Unknown(reason) if !external.weak => out.undecided(&MISSING_KSYM, subject, reason.clone()),
+            ExternFate::Unknown(reason) if !external.weak => {
+                out.undecided(&MISSING_KSYM, subject, reason.clone())
+            }
             _ => {}
         }
     }

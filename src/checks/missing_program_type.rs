@@ -25,7 +25,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (program, function, entry) in cx.object.programs() {
         if entry.autoload && entry.kind == ProgramKind::UNSPEC {
             let section = &function.section_name;
-            let message = format!("section '{section}' of program '{}' stands for no program type", function.name);
+            let message =
+                format!("section '{section}' of program '{}' stands for no program type", function.name);
             out.found(&MISSING_PROGRAM_TYPE, Subject::program(cx.object, program), message)
                 .errno(Errno::EINVAL)
                 .quote(format!(

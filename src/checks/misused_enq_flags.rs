@@ -48,7 +48,9 @@ enum Way {
 /// What the kfunc does, and the registers of the DSQ and of the flags.
 fn meaning(kfunc: &str) -> Option<(Way, u8, Option<u8>)> {
     match kfunc {
-        "scx_bpf_dsq_insert" | "scx_bpf_dsq_insert___v2" | "scx_bpf_dispatch" => Some((Way::Insert, 2, Some(4))),
+        "scx_bpf_dsq_insert" | "scx_bpf_dsq_insert___v2" | "scx_bpf_dispatch" => {
+            Some((Way::Insert, 2, Some(4)))
+        }
         "scx_bpf_dsq_insert_vtime" | "scx_bpf_dispatch_vtime" => Some((Way::InsertByVtime, 2, Some(5))),
         "scx_bpf_dsq_move_to_local" | "scx_bpf_consume" => Some((Way::Consume, 1, None)),
         "scx_bpf_dsq_move_to_local___v2" => Some((Way::Consume, 1, Some(2))),
@@ -74,7 +76,10 @@ fn ejection(
             Some(flags) if cx.kernel?.any_enumerator("SCX_ENQ_RESCUE").is_some() => {
                 Some(flagged(format!("invalid enq_flags {flags:#x}")))
             }
-            _ => Some((format!("invalid DSQ ID {:#018x}", dsq?), "move from a DSQ that scx_bpf_create_dsq() made")),
+            _ => Some((
+                format!("invalid DSQ ID {:#018x}", dsq?),
+                "move from a DSQ that scx_bpf_create_dsq() made",
+            )),
         };
     }
     if let Some(flags) = internal {
@@ -90,7 +95,10 @@ fn ejection(
     }
     let known = dsq == GLOBAL || dsq == LOCAL && at_once;
     (way == Way::InsertByVtime && known).then(|| {
-        ("cannot use vtime ordering for built-in DSQs".to_owned(), "insert into a DSQ that scx_bpf_create_dsq() made")
+        (
+            "cannot use vtime ordering for built-in DSQs".to_owned(),
+            "insert into a DSQ that scx_bpf_create_dsq() made",
+        )
     })
 }
 
@@ -109,22 +117,29 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                 continue;
             }
             let constant = |register| constants::before(cx, call.function, call.insn, register);
-            let Some((text, help)) = ejection(cx, way, constant(dsq), flags.and_then(constant), at_once) else { continue };
+            let Some((text, help)) = ejection(cx, way, constant(dsq), flags.and_then(constant), at_once)
+            else {
+                continue;
+            };
             let reached = cx.reached(program, call.function, call.insn);
             if reached == Reached::Never {
                 continue;
             }
             let subject = Subject::program(cx.object, program);
             if reached == Reached::Possible || !cx.is_unavoidable(program, call.function, call.insn) {
-                let reason = format!("calls '{}', which would get the scheduler ejected ({text}), behind a branch", call.name);
+                let reason = format!(
+                    "calls '{}', which would get the scheduler ejected ({text}), behind a branch",
+                    call.name
+                );
                 out.undecided(&MISUSED_ENQ_FLAGS, subject, reason);
                 continue;
             }
             let message = format!("program '{}' calls '{}': {text}", function.name, call.name);
-            out.found(&MISUSED_ENQ_FLAGS, subject, message)
-                .quote(text)
-                .help(help)
-                .via(call.site(), program, "this call");
+            out.found(&MISUSED_ENQ_FLAGS, subject, message).quote(text).help(help).via(
+                call.site(),
+                program,
+                "this call",
+            );
             break;
         }
     }

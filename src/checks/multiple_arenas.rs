@@ -21,7 +21,8 @@ rule! {
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for found in member_arenas::of(cx).filter(|found| found.arenas.len() > 1) {
-        let names: Vec<_> = found.arenas.iter().map(|&arena| format!("'{}'", cx.object[arena].name)).collect();
+        let names: Vec<_> =
+            found.arenas.iter().map(|&arena| format!("'{}'", cx.object[arena].name)).collect();
         let message = format!(
             "member programs of cid-form scheduler '{}' use {} arenas: {}",
             found.name,

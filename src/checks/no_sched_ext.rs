@@ -29,7 +29,10 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     }
     out.found(&NO_SCHED_EXT, subject, "the kernel has no sched_ext: CONFIG_SCHED_CLASS_EXT is not set in it")
         .errno(Errno::ESRCH)
-        .quote(format!("struct_ops init_kern: struct bpf_struct_ops_{} is not found in kernel BTF", ops.type_name))
+        .quote(format!(
+            "struct_ops init_kern: struct bpf_struct_ops_{} is not found in kernel BTF",
+            ops.type_name
+        ))
         .help("use a kernel from 6.12 on with CONFIG_SCHED_CLASS_EXT=y")
         .at(Site::StructOps(index), "this scheduler");
 }

@@ -44,9 +44,13 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         "" => "no license".to_owned(),
         other => format!("license \"{other}\" is not GPL compatible"),
     };
-    out.found(&NON_GPL_LICENSE, Subject::object(object), format!("{license}: program '{}' will not load", function.name))
-        .errno(Errno::EINVAL)
-        .quote(text)
-        .help("char _license[] SEC(\"license\") = \"GPL\";")
-        .at(Site::Function(first), "the first program that is refused");
+    out.found(
+        &NON_GPL_LICENSE,
+        Subject::object(object),
+        format!("{license}: program '{}' will not load", function.name),
+    )
+    .errno(Errno::EINVAL)
+    .quote(text)
+    .help("char _license[] SEC(\"license\") = \"GPL\";")
+    .at(Site::Function(first), "the first program that is refused");
 }

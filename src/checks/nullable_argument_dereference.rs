@@ -32,7 +32,9 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let mut seen = Vec::new();
     for (_, ops) in cx.schedulers() {
         for (member, argument) in MEMBERS {
-            let Some(program) = ops.callback(member).filter(|program| !seen.contains(program)) else { continue };
+            let Some(program) = ops.callback(member).filter(|program| !seen.contains(program)) else {
+                continue;
+            };
             seen.push(program);
             let access = cx.accesses(program).iter().filter(|access| {
                 access.base == Holds::Argument(1)
@@ -45,7 +47,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             if !access.is_some_and(|access| sure(access.at))
                 && let Some((function, at, register)) = untested(cx, program)
             {
-                let message = format!("'{member}' dereferences '{argument}' on a path that does not test it for NULL");
+                let message =
+                    format!("'{member}' dereferences '{argument}' on a path that does not test it for NULL");
                 out.found(&NULLABLE_ARGUMENT_DEREFERENCE, subject, message)
                     .errno(Errno::EACCES)
                     .quote(format!("R{register} invalid mem access 'trusted_ptr_or_null_'"))
@@ -55,7 +58,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             }
             let Some(access) = access else { continue };
             if !sure(access.at) {
-                let reason = format!("dereferences '{argument}' without testing it for NULL, behind a branch");
+                let reason =
+                    format!("dereferences '{argument}' without testing it for NULL, behind a branch");
                 out.undecided(&NULLABLE_ARGUMENT_DEREFERENCE, subject, reason);
                 continue;
             }

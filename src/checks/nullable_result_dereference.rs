@@ -34,11 +34,16 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             _ => false,
         };
         let helper = |(_, insn): (_, Insn)| insn.helper().is_some_and(|id| helper_name(id).is_some());
-        if !object.refs_of(program).any(kfunc) && !object.code_of(program).any(|(_, code)| code.code.insns().any(helper)) {
+        if !object.refs_of(program).any(kfunc)
+            && !object.code_of(program).any(|(_, code)| code.code.insns().any(helper))
+        {
             continue;
         }
         let Some((site, at, register, kfunc)) = untested(cx, program) else { continue };
-        let message = format!("program '{}' dereferences what '{kfunc}' returns without testing it for NULL", function.name);
+        let message = format!(
+            "program '{}' dereferences what '{kfunc}' returns without testing it for NULL",
+            function.name
+        );
         out.found(&NULLABLE_RESULT_DEREFERENCE, Subject::program(object, program), message)
             .errno(Errno::EACCES)
             .quote(format!("R{register} invalid mem access"))

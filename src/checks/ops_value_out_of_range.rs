@@ -31,7 +31,9 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         let problem = |name: &str, value: u64| match (name, value) {
             ("timeout_ms", 30_001..) => Some(("at most 30000".to_owned(), Errno::E2BIG)),
             ("dispatch_max_batch", 0x8000_0000..) => Some((format!("at most {batch}"), Errno::E2BIG)),
-            ("dispatch_max_batch", value) if value > batch => Some((format!("at most {batch}"), Errno::ENOMEM)),
+            ("dispatch_max_batch", value) if value > batch => {
+                Some((format!("at most {batch}"), Errno::ENOMEM))
+            }
             // Larger than any allocation of the kernel's (`kvzalloc`, INT_MAX).
             ("exit_dump_len", 0x8000_0000..) => Some(("at most 2147483647".to_owned(), Errno::ENOMEM)),
             ("rescue_bandwidth_ppt", 0xffff_ffff) => None,

@@ -22,7 +22,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (program, function, _) in cx.loaded() {
         let count: usize = cx.object.code_of(program).map(|(_, function)| function.code.len()).sum();
         if count > LIMIT {
-            let message = format!("program '{}' has {count} instructions, the kernel takes {LIMIT}", function.name);
+            let message =
+                format!("program '{}' has {count} instructions, the kernel takes {LIMIT}", function.name);
             out.found(&OVERSIZED_PROGRAM, Subject::program(cx.object, program), message)
                 .errno(Errno::E2BIG)
                 .help("split the program, or turn unrolled loops into loops")

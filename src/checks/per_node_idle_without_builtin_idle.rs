@@ -39,12 +39,17 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                 );
                 continue;
             }
-            let message = "SCX_OPS_BUILTIN_IDLE_PER_NODE is set, and update_idle switches built-in idle tracking off";
-            out.found(&PER_NODE_IDLE_WITHOUT_BUILTIN_IDLE, Subject::member(cx.object, index, "flags"), message)
-                .errno(Errno::EINVAL)
-                .quote("SCX_OPS_BUILTIN_IDLE_PER_NODE requires CPU idle selection enabled")
-                .help("set SCX_OPS_KEEP_BUILTIN_IDLE too, or drop the flag or update_idle")
-                .at(Site::Function(update_idle), "update_idle is implemented here");
+            let message =
+                "SCX_OPS_BUILTIN_IDLE_PER_NODE is set, and update_idle switches built-in idle tracking off";
+            out.found(
+                &PER_NODE_IDLE_WITHOUT_BUILTIN_IDLE,
+                Subject::member(cx.object, index, "flags"),
+                message,
+            )
+            .errno(Errno::EINVAL)
+            .quote("SCX_OPS_BUILTIN_IDLE_PER_NODE requires CPU idle selection enabled")
+            .help("set SCX_OPS_KEEP_BUILTIN_IDLE too, or drop the flag or update_idle")
+            .at(Site::Function(update_idle), "update_idle is implemented here");
         }
     }
 }

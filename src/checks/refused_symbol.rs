@@ -22,5 +22,11 @@ rule! {
 }
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
-    refusal::report(cx, out, &REFUSED_SYMBOL, Cause::Symbol, "programs must be global functions: drop 'static', or drop SEC() if it is a subprogram");
+    refusal::report(
+        cx,
+        out,
+        &REFUSED_SYMBOL,
+        Cause::Symbol,
+        "programs must be global functions: drop 'static', or drop SEC() if it is a subprogram",
+    );
 }

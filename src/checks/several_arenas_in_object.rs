@@ -17,5 +17,11 @@ rule! {
 }
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
-    refusal::report(cx, out, &SEVERAL_ARENAS_IN_OBJECT, Cause::SeveralArenas, "keep one ARENA map per object");
+    refusal::report(
+        cx,
+        out,
+        &SEVERAL_ARENAS_IN_OBJECT,
+        Cause::SeveralArenas,
+        "keep one ARENA map per object",
+    );
 }

@@ -25,7 +25,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         if !entry.autoload || arenas.len() < 2 {
             continue;
         }
-        let message = format!("program '{}' uses {} arenas, the verifier takes one", function.name, arenas.len());
+        let message =
+            format!("program '{}' uses {} arenas, the verifier takes one", function.name, arenas.len());
         let finding = out
             .found(&SEVERAL_ARENAS_IN_PROGRAM, Subject::program(object, program), message)
             .errno(Errno::EBUSY)

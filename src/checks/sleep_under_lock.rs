@@ -39,7 +39,10 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         });
         let kfuncs = sleeping.map(|call| (call.function, call.insn, call.name.to_owned(), Errno::EACCES));
         let helpers = cx.object.code_of(program).flat_map(|(function, code)| {
-            let found = code.code.insns().filter_map(|(at, insn)| Some((at, insn.helper().filter(|id| SLEEPING.contains(id))?)));
+            let found = code
+                .code
+                .insns()
+                .filter_map(|(at, insn)| Some((at, insn.helper().filter(|id| SLEEPING.contains(id))?)));
             found.map(move |(at, id)| (function, InsnIdx(at), format!("helper #{id}"), Errno::EINVAL))
         });
         let reach = cx.analysis.program(program);
@@ -48,7 +51,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             Some(((function, at), lock, region(cx, lock)?, callee, errno))
         });
         let Some((call, lock, region, callee, errno)) = held else { continue };
-        let message = format!("program '{}' calls {callee}, which may sleep, while it holds a lock", function.name);
+        let message =
+            format!("program '{}' calls {callee}, which may sleep, while it holds a lock", function.name);
         let site = |(function, at): (FuncIdx, InsnIdx)| Site::Insn(function, at);
         out.found(&SLEEP_UNDER_LOCK, Subject::program(cx.object, program), message)
             .errno(errno)

@@ -25,14 +25,18 @@ rule! {
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (program, function, entry) in cx.loaded().filter(|(_, _, entry)| !entry.sleepable) {
         let roles = callers::roles(cx, program);
-        let calls = kfunc_calls::of(cx, program).into_iter().filter(|call| must_sleep(cx.kernel, call.name) == Some(true));
+        let calls = kfunc_calls::of(cx, program)
+            .into_iter()
+            .filter(|call| must_sleep(cx.kernel, call.name) == Some(true));
         // Without a kernel: a strong extern resolves or fails the load, so that the call is refused either way.
         let resolved = calls.filter(|call| cx.has_kfunc(call.index));
-        let resolved = resolved.filter(|call| !kfunc_calls::may_sleep_as_work(cx.object, program, call.function));
+        let resolved =
+            resolved.filter(|call| !kfunc_calls::may_sleep_as_work(cx.object, program, call.function));
         for (call, reached) in kfunc_calls::surest(cx, resolved.collect::<Vec<_>>()) {
             let name = call.name;
             let refused_before = |kernel| {
-                let refused = |role: &callers::Role<'_>| permission(kernel, name, role.caller) == Permission::Refused;
+                let refused =
+                    |role: &callers::Role<'_>| permission(kernel, name, role.caller) == Permission::Refused;
                 !roles.is_empty() && roles.iter().all(refused)
             };
             if cx.kernel.is_some_and(refused_before) {
@@ -47,7 +51,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                 );
                 continue;
             }
-            let message = format!("program '{}' is not sleepable and calls '{name}', which may sleep", function.name);
+            let message =
+                format!("program '{}' is not sleepable and calls '{name}', which may sleep", function.name);
             out.found(&SLEEPABLE_KFUNC, subject, message)
                 .errno(Errno::EACCES)
                 .quote(format!("program must be sleepable to call sleepable kfunc {name}"))

@@ -32,7 +32,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                 Lookup::Found(false) | Lookup::Absent => {}
             }
             let type_name = map.map_type.name().unwrap_or("?");
-            let message = format!("sleepable program '{}' uses map '{}' of type {type_name}", function.name, map.name);
+            let message =
+                format!("sleepable program '{}' uses map '{}' of type {type_name}", function.name, map.name);
             out.found(&SLEEPABLE_MAP_USE, Subject::program(cx.object, program), message)
                 .errno(Errno::EINVAL)
                 .quote("Sleepable programs can only use array, hash, ringbuf and local storage maps")

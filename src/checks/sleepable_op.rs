@@ -40,7 +40,10 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             if may {
                 continue;
             }
-            let message = format!("program '{}' is sleepable and serves '{member}', which may not sleep", function.name);
+            let message = format!(
+                "program '{}' is sleepable and serves '{member}', which may not sleep",
+                function.name
+            );
             out.found(&SLEEPABLE_OP, Subject::program(cx.object, program), message)
                 .errno(Errno::EINVAL)
                 .quote(format!("attach to unsupported member {member} of struct {}", ops.type_name))

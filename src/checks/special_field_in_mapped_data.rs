@@ -39,8 +39,10 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         match (record.sure.first(), record.unsure) {
             (Some((name, what)), None) => {
                 let kernel_name = &map.kernel_name;
-                let message =
-                    format!("'{name}' holds a {what}, and libbpf maps its section {} into user space", map.name);
+                let message = format!(
+                    "'{name}' holds a {what}, and libbpf maps its section {} into user space",
+                    map.name
+                );
                 out.found(&SPECIAL_FIELD_IN_MAPPED_DATA, subject, message)
                     .errno(Errno::ENOTSUPP)
                     .quote(format!("map '{kernel_name}': failed to re-mmap() contents: -ENOTSUPP"))
@@ -48,8 +50,10 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                     .at(Site::Map(MapIdx(index)), "this section");
             }
             (_, Some((name, what))) => {
-                let reason =
-                    format!("'{name}' holds a {what}; where the kernel takes it for one, libbpf cannot map {}", map.name);
+                let reason = format!(
+                    "'{name}' holds a {what}; where the kernel takes it for one, libbpf cannot map {}",
+                    map.name
+                );
                 out.undecided(&SPECIAL_FIELD_IN_MAPPED_DATA, subject, reason);
             }
             (None, None) => {}
@@ -130,7 +134,8 @@ impl<'d> Record<'_, '_, 'd> {
             ty = self.btf.get(array.elem);
         }
         let Some(ty) = ty.filter(|_| elements > 0) else { return Ok(()) };
-        let fits = |size: u32| expected.is_none_or(|expected| u64::from(expected) == u64::from(size) * elements);
+        let fits =
+            |size: u32| expected.is_none_or(|expected| u64::from(expected) == u64::from(size) * elements);
         let special = match ty.kind() {
             Kind::Struct => {
                 let name = self.btf.name(&ty);
@@ -161,7 +166,9 @@ impl<'d> Record<'_, '_, 'd> {
             Special::Once(_) if elements > 1 => return Err(NoRecord),
             Special::Once(what) if depth == 0 && self.unique.contains(&(what, true)) => return Err(NoRecord),
             // A second one inside a struct may pass.
-            Special::Once(what) if self.unique.iter().any(|(seen, _)| *seen == what) => self.unsure = Some((var, what)),
+            Special::Once(what) if self.unique.iter().any(|(seen, _)| *seen == what) => {
+                self.unsure = Some((var, what))
+            }
             Special::Once(what) => {
                 self.unique.push((what, depth == 0));
                 self.sure.push((var, what));
@@ -195,7 +202,9 @@ impl<'d> Record<'_, '_, 'd> {
 
     /// What a pointer is by its type tag (`btf_find_kptr`, `btf_parse_kptr`).
     fn pointer(&self, pointer: &Type<'d>) -> Result<Option<Special>, NoRecord> {
-        let Some(tag) = self.btf.get(pointer.target()).filter(|ty| ty.kind() == Kind::TypeTag) else { return Ok(None) };
+        let Some(tag) = self.btf.get(pointer.target()).filter(|ty| ty.kind() == Kind::TypeTag) else {
+            return Ok(None);
+        };
         let owns = match self.btf.name(&tag) {
             "kptr" => true,
             "kptr_untrusted" => false,

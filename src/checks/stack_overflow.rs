@@ -46,8 +46,10 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             Sight::Certain(site, insn) => {
                 let at = object[site].code.get(insn.0);
                 let off = at.map_or(0, |insn| insn.off);
-                let verb = if at.is_some_and(|insn| insn.class() == Class::Ldx) { "read from" } else { "write to" };
-                let message = format!("program '{}' accesses its stack at {off}, beyond {LIMIT} bytes", function.name);
+                let verb =
+                    if at.is_some_and(|insn| insn.class() == Class::Ldx) { "read from" } else { "write to" };
+                let message =
+                    format!("program '{}' accesses its stack at {off}, beyond {LIMIT} bytes", function.name);
                 out.found(&STACK_OVERFLOW, subject, message)
                     .errno(Errno::EACCES)
                     .quote(format!("invalid {verb} stack R10 off={off}"))
@@ -56,19 +58,26 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                 continue;
             }
             Sight::Guarded => {
-                out.undecided(&STACK_OVERFLOW, subject, "accesses its stack beyond 512 bytes, behind a branch");
+                out.undecided(
+                    &STACK_OVERFLOW,
+                    subject,
+                    "accesses its stack beyond 512 bytes, behind a branch",
+                );
                 continue;
             }
             Sight::No => {}
         }
-        let tails: Vec<FuncIdx> = object.code_of(program).filter(|(_, code)| tail_calls(code.code)).map(|(f, _)| f).collect();
-        if tails.is_empty() && (has_traced_stack(cx, entry.kind, function) || has_private_stack(cx, program)) {
+        let tails: Vec<FuncIdx> =
+            object.code_of(program).filter(|(_, code)| tail_calls(code.code)).map(|(f, _)| f).collect();
+        if tails.is_empty() && (has_traced_stack(cx, entry.kind, function) || has_private_stack(cx, program))
+        {
             continue;
         }
         if tails.iter().any(|&tail| tail != program) {
             let walk = Walk::new(cx, program);
             let mut counts = |function, insn| walk.is_certain(function, insn);
-            let above = above_tail_call(object, callees, program, &tails, &mut counts, &mut HashMap::new(), 0);
+            let above =
+                above_tail_call(object, callees, program, &tails, &mut counts, &mut HashMap::new(), 0);
             if let Some((above, tail)) = above.filter(|(above, _)| *above >= TAIL_CALL_LIMIT) {
                 let name = &object[tail].name;
                 let message = format!(
@@ -93,10 +102,19 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         }
         let walk = Walk::new(cx, program);
         let mut known = HashMap::new();
-        let certain = chain(object, callees, program, &mut |function, insn| walk.is_certain(function, insn), &mut known, 0);
+        let certain = chain(
+            object,
+            callees,
+            program,
+            &mut |function, insn| walk.is_certain(function, insn),
+            &mut known,
+            0,
+        );
         if certain > LIMIT {
-            let message =
-                format!("a chain of calls in program '{}' uses {certain} bytes of stack, at most {LIMIT}", function.name);
+            let message = format!(
+                "a chain of calls in program '{}' uses {certain} bytes of stack, at most {LIMIT}",
+                function.name
+            );
             out.found(&STACK_OVERFLOW, subject, message)
                 .errno(Errno::EACCES)
                 .quote(format!("calls is {certain}. Too large"))
@@ -106,7 +124,9 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             out.undecided(
                 &STACK_OVERFLOW,
                 subject,
-                format!("a chain of calls uses up to {possible} bytes of stack, where no branch of it is pruned"),
+                format!(
+                    "a chain of calls uses up to {possible} bytes of stack, where no branch of it is pruned"
+                ),
             );
         }
     }
@@ -128,7 +148,8 @@ fn traces(kind: ProgramKind, function: &Function<'_>) -> bool {
 
 /// Does a program have a stack of its own because it traces. Without a kernel: on some kernel.
 fn has_traced_stack(cx: &Context<'_, '_>, kind: ProgramKind, function: &Function<'_>) -> bool {
-    let kernel_has = || cx.kernel.is_none_or(|kernel| kernel.knows(Fact::TracingHasOwnStack) != Lookup::Absent);
+    let kernel_has =
+        || cx.kernel.is_none_or(|kernel| kernel.knows(Fact::TracingHasOwnStack) != Lookup::Absent);
     traces(kind, function) && kernel_has()
 }
 
@@ -164,7 +185,9 @@ fn addressed(code: Code<'_>) -> u64 {
                 most = most.max(u64::from(insn.imm.min(0).unsigned_abs()));
                 copies[dst] = false;
             }
-            _ if matches!(insn.class(), Class::Alu | Class::Alu64 | Class::Ldx | Class::Ld) => copies[dst] = false,
+            _ if matches!(insn.class(), Class::Alu | Class::Alu64 | Class::Ldx | Class::Ld) => {
+                copies[dst] = false
+            }
             _ => {}
         }
     }
@@ -173,7 +196,13 @@ fn addressed(code: Code<'_>) -> u64 {
 }
 
 /// The most stack that a chain of calls from a function can use.
-fn bound(object: &Object<'_>, callees: &Callees, function: FuncIdx, known: &mut HashMap<FuncIdx, u64>, depth: usize) -> u64 {
+fn bound(
+    object: &Object<'_>,
+    callees: &Callees,
+    function: FuncIdx,
+    known: &mut HashMap<FuncIdx, u64>,
+    depth: usize,
+) -> u64 {
     if let Some(&bound) = known.get(&function) {
         return bound;
     }
@@ -193,7 +222,8 @@ fn bound(object: &Object<'_>, callees: &Callees, function: FuncIdx, known: &mut 
 /// Stack of one function, over the instructions that count, rounded as a frame.
 fn frame(object: &Object<'_>, function: FuncIdx, counts: &mut dyn FnMut(FuncIdx, InsnIdx) -> bool) -> u64 {
     let code = object[function].code;
-    let mut accesses: Vec<_> = code.insns().map(|(at, insn)| (stack_use(insn), at)).filter(|(used, _)| *used > 0).collect();
+    let mut accesses: Vec<_> =
+        code.insns().map(|(at, insn)| (stack_use(insn), at)).filter(|(used, _)| *used > 0).collect();
     accesses.sort_unstable_by(|a, b| b.cmp(a));
     let own = accesses.into_iter().find(|(_, at)| counts(function, InsnIdx(*at))).map_or(0, |(used, _)| used);
     own.next_multiple_of(16)

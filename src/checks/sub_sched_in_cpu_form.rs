@@ -34,7 +34,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                 .help("write a cid-form scheduler, or clear sub_cgroup_id")
                 .at(Site::StructOps(index), "in this ops variable");
         }
-        let callback = cx.load.callbacks(index).find(|(name, _)| matches!(*name, "sub_attach" | "sub_detach"));
+        let callback =
+            cx.load.callbacks(index).find(|(name, _)| matches!(*name, "sub_attach" | "sub_detach"));
         if let Some((member, program)) = callback {
             let message = format!("a cpu-form scheduler implements '{member}'");
             out.found(&SUB_SCHED_IN_CPU_FORM, Subject::member(cx.object, index, member), message)

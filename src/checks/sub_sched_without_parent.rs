@@ -32,7 +32,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         let subject = Subject::member(cx.object, index, "sub_cgroup_id");
         if let Some(kernel) = cx.kernel {
             if !kernel.is(Fact::SubSchedulers) {
-                let message = "sub_cgroup_id is set, and the kernel has no sub-schedulers (CONFIG_EXT_SUB_SCHED)";
+                let message =
+                    "sub_cgroup_id is set, and the kernel has no sub-schedulers (CONFIG_EXT_SUB_SCHED)";
                 out.found(&SUB_SCHED_WITHOUT_PARENT, subject, message)
                     .level(Level::Error)
                     .errno(Errno::EINVAL)

@@ -54,7 +54,10 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                     continue;
                 }
                 let program_name = &cx.object[program].name;
-                let message = format!("program '{program_name}' calls '{}': the flags lack SCX_OPS_TID_TO_TASK", call.name);
+                let message = format!(
+                    "program '{program_name}' calls '{}': the flags lack SCX_OPS_TID_TO_TASK",
+                    call.name
+                );
                 out.found(&TID_LOOKUP_WITHOUT_ITS_FLAG, subject, message)
                     .quote("scx_bpf_tid_to_task() called without SCX_OPS_TID_TO_TASK")
                     .help("set SCX_OPS_TID_TO_TASK in .flags")

@@ -36,7 +36,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         }
         let Some(call) = beyond else { continue };
         let count = names.len();
-        let message = format!("program '{}' calls {count} different kfuncs, the verifier takes {LIMIT}", function.name);
+        let message =
+            format!("program '{}' calls {count} different kfuncs, the verifier takes {LIMIT}", function.name);
         out.found(&TOO_MANY_KFUNCS, Subject::program(cx.object, program), message)
             .errno(Errno::E2BIG)
             .quote("too many different kernel function calls")

@@ -22,7 +22,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (program, function, entry) in cx.loaded() {
         let count = entry.linked.len() + 1;
         if count > LIMIT {
-            let message = format!("program '{}' has {count} functions, the verifier takes {LIMIT}", function.name);
+            let message =
+                format!("program '{}' has {count} functions, the verifier takes {LIMIT}", function.name);
             out.found(&TOO_MANY_SUBPROGRAMS, Subject::program(cx.object, program), message)
                 .errno(Errno::E2BIG)
                 .quote("too many subprograms")

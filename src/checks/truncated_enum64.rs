@@ -30,9 +30,11 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             })
         })
     };
-    let read: Vec<&str> = cut.iter().copied().filter(|name| cx.edited && name.starts_with("scx_") || reads(name)).collect();
+    let read: Vec<&str> =
+        cut.iter().copied().filter(|name| cx.edited && name.starts_with("scx_") || reads(name)).collect();
     if let Some(first) = read.first() {
-        let message = format!("the kernel's BTF cuts the values of enum {first} to 32 bits, and the object reads them");
+        let message =
+            format!("the kernel's BTF cuts the values of enum {first} to 32 bits, and the object reads them");
         out.found(&TRUNCATED_ENUM64, Subject::object(cx.object), message)
             .help("the kernel's BTF is at fault: use a kernel whose BTF has ENUM64");
     }

@@ -23,13 +23,18 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     }
     let object = cx.object;
     let constants = object.elf.symbols.iter().filter(|symbol| symbol.kind == SymbolKind::Object);
-    let names: Vec<&str> =
-        constants.filter_map(|symbol| symbol.name.as_deref()).filter(|name| name.starts_with("__SCX_")).collect();
+    let names: Vec<&str> = constants
+        .filter_map(|symbol| symbol.name.as_deref())
+        .filter(|name| name.starts_with("__SCX_"))
+        .collect();
     let Some(first) = names.first() else { return };
     let subject = Subject::object(object);
     let message = match names.len() {
         1 => format!("{first} is 0 in the file, and the loader is said to fill in nothing"),
-        more => format!("{first} and {} more constants are 0 in the file, and the loader is said to fill in nothing", more - 1),
+        more => format!(
+            "{first} and {} more constants are 0 in the file, and the loader is said to fill in nothing",
+            more - 1
+        ),
     };
     out.found(&UNFILLED_SCX_CONSTANTS, subject.clone(), message)
         .help("load it with scx's user space (--loader scx models that)");

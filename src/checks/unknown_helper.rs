@@ -35,7 +35,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             Sight::Certain(site, insn) => {
                 let id = object[site].code.get(insn.0).map_or(0, |insn| insn.imm);
                 let name = if id == 0 { "unspec" } else { "unknown" };
-                let message = format!("program '{}' calls helper #{id}, the last one is #{last}", function.name);
+                let message =
+                    format!("program '{}' calls helper #{id}, the last one is #{last}", function.name);
                 out.found(&UNKNOWN_HELPER, subject, message)
                     .errno(Errno::EINVAL)
                     .quote(format!("invalid func {name}#{id}"))

@@ -66,9 +66,13 @@ fn taken(map_type: MapType) -> Option<u32> {
     const PRESERVE_ELEMS: u32 = 1 << 11;
     const INNER_MAP: u32 = 1 << 12;
     Some(match map_type {
-        MapType::HASH | MapType::PERCPU_HASH | MapType::HASH_OF_MAPS => NUMA_NODE | ACCESS | NO_PREALLOC | ZERO_SEED,
+        MapType::HASH | MapType::PERCPU_HASH | MapType::HASH_OF_MAPS => {
+            NUMA_NODE | ACCESS | NO_PREALLOC | ZERO_SEED
+        }
         // That they take no BPF_F_NO_PREALLOC is `invalid-map-definition`: the error is another.
-        MapType::LRU_HASH | MapType::LRU_PERCPU_HASH => NUMA_NODE | ACCESS | NO_PREALLOC | NO_COMMON_LRU | ZERO_SEED,
+        MapType::LRU_HASH | MapType::LRU_PERCPU_HASH => {
+            NUMA_NODE | ACCESS | NO_PREALLOC | NO_COMMON_LRU | ZERO_SEED
+        }
         MapType::ARRAY => NUMA_NODE | ACCESS | F_MMAPABLE | INNER_MAP,
         MapType::PERCPU_ARRAY
         | MapType::QUEUE

@@ -29,7 +29,9 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         let subject = Subject::member(cx.object, index, "flags");
         let problem = match cx.kernel.map(Kernel::ops_flags) {
             Some(Lookup::Found(all)) if flags & !all == 0 => continue,
-            Some(Lookup::Found(all)) => format!("flags {flags:#x} hold bits that the kernel does not know: {:#x}", flags & !all),
+            Some(Lookup::Found(all)) => {
+                format!("flags {flags:#x} hold bits that the kernel does not know: {:#x}", flags & !all)
+            }
             Some(Lookup::Unknown(reason)) if flags != 0 => {
                 out.undecided(&UNKNOWN_OPS_FLAG, subject, reason);
                 continue;

@@ -37,7 +37,10 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                 continue;
             }
             let name = &object[ops.map].name;
-            let message = format!("'{name}' sets '{}', which struct {} of the kernel lacks", member.name, ops.type_name);
+            let message = format!(
+                "'{name}' sets '{}', which struct {} of the kernel lacks",
+                member.name, ops.type_name
+            );
             let finding = out
                 .found(&UNKNOWN_OPS_MEMBER, subject, message)
                 .errno(Errno::EOPNOTSUPP)

@@ -46,7 +46,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             ),
             Lookup::Absent => {
                 let name = &object[ops.map].name;
-                let message = format!("ops variable '{name}' is of type '{}', which the kernel lacks", ops.type_name);
+                let message =
+                    format!("ops variable '{name}' is of type '{}', which the kernel lacks", ops.type_name);
                 let help = match ops.form() {
                     Form::Cid => "cid-form schedulers need kernel 7.2 or later",
                     _ => "correct the type's name, or choose a kernel that has it",
@@ -55,10 +56,9 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                     .found(&UNKNOWN_STRUCT_OPS_TYPE, subject, message)
                     .at(Site::StructOps(index), "this ops variable");
                 match refused_before(cx) {
-                    Some((name, quote)) => finding
-                        .errno(Errno::EINVAL)
-                        .quote(quote)
-                        .help(format!("{help}; libbpf comes to extern '{name}' first, which the kernel lacks too")),
+                    Some((name, quote)) => finding.errno(Errno::EINVAL).quote(quote).help(format!(
+                        "{help}; libbpf comes to extern '{name}' first, which the kernel lacks too"
+                    )),
                     None => finding.errno(Errno::ESRCH).help(help).quote(format!(
                         "struct_ops init_kern: struct bpf_struct_ops_{} is not found in kernel BTF",
                         ops.type_name

@@ -35,7 +35,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         Some((btf.name(&ty), number + 1))
     });
     let Some((name, number)) = unnamed else { return };
-    let message = format!("parameter {number} of '{name}' has no name, and the kernel refuses the object's types");
+    let message =
+        format!("parameter {number} of '{name}' has no name, and the kernel refuses the object's types");
     let finding = out
         .found(&UNNAMED_PARAMETER, Subject::object(cx.object), message)
         .errno(Errno::EINVAL)

@@ -25,7 +25,8 @@ rule! {
 }
 
 /// `KF_RCU_PROTECTED` since they exist.
-const PROTECTED: [&str; 4] = ["scx_bpf_cid_curr", "scx_bpf_cpu_curr", "scx_bpf_dsq_peek", "scx_bpf_tid_to_task"];
+const PROTECTED: [&str; 4] =
+    ["scx_bpf_cid_curr", "scx_bpf_cpu_curr", "scx_bpf_dsq_peek", "scx_bpf_tid_to_task"];
 /// So marked from 6.18; kernels before say something else at the next call of the iterator.
 const ITERATOR: &str = "bpf_iter_scx_dsq_new";
 
@@ -55,12 +56,11 @@ fn locks(cx: &Context<'_, '_>, program: FuncIdx) -> bool {
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (program, function, _) in cx.loaded().filter(|(_, _, entry)| entry.sleepable) {
-        let calls = kfunc_calls::of(cx, program).into_iter().filter(|call| is_protected(cx.kernel, call.name));
+        let calls =
+            kfunc_calls::of(cx, program).into_iter().filter(|call| is_protected(cx.kernel, call.name));
         // Callbacks of timers and work queues do not sleep, or are looked at on their own.
         let calls = calls.filter(|call| !kfunc_calls::is_in_callback(cx.object, call));
-        let resolved: Vec<_> = calls
-            .filter(|call| cx.has_kfunc(call.index))
-            .collect();
+        let resolved: Vec<_> = calls.filter(|call| cx.has_kfunc(call.index)).collect();
         if resolved.is_empty() || locks(cx, program) {
             continue;
         }
@@ -68,12 +68,14 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             let subject = Subject::program(cx.object, program);
             let name = call.name;
             if reached == Reached::Possible {
-                let reason =
-                    format!("calls '{name}' without an RCU read lock, behind a branch that the verifier may prune");
+                let reason = format!(
+                    "calls '{name}' without an RCU read lock, behind a branch that the verifier may prune"
+                );
                 out.undecided(&UNPROTECTED_RCU_KFUNC, subject, reason);
                 continue;
             }
-            let message = format!("program '{}' may sleep and calls '{name}' without an RCU read lock", function.name);
+            let message =
+                format!("program '{}' may sleep and calls '{name}' without an RCU read lock", function.name);
             out.found(&UNPROTECTED_RCU_KFUNC, subject, message)
                 .errno(Errno::EACCES)
                 .quote(format!("kernel func {name} requires RCU critical section protection"))

@@ -22,7 +22,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     if !object.refusals.is_empty() {
         return;
     }
-    let named = |program| object.struct_ops.iter().any(|ops| ops.callbacks().any(|(_, named)| named == program));
+    let named =
+        |program| object.struct_ops.iter().any(|ops| ops.callbacks().any(|(_, named)| named == program));
     for (program, function, entry) in object.programs() {
         if entry.kind != ProgramKind::STRUCT_OPS || !entry.autoload || named(program) {
             continue;

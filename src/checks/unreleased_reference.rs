@@ -3,9 +3,9 @@
 use super::{Context, callers};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
+use crate::insn::Insn;
 use crate::kernel::kfuncs::Caller;
 use crate::object::{FuncIdx, InsnIdx, Object, Ref, Target};
-use crate::insn::Insn;
 use crate::reach;
 
 rule! {
@@ -36,7 +36,9 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             _ => false,
         };
         let helper = |(_, insn): (_, Insn)| insn.helper().is_some_and(reach::helper_takes);
-        if !object.refs_of(program).any(kfunc) && !object.code_of(program).any(|(_, code)| code.code.insns().any(helper)) {
+        if !object.refs_of(program).any(kfunc)
+            && !object.code_of(program).any(|(_, code)| code.code.insns().any(helper))
+        {
             continue;
         }
         // Callbacks of other kinds may hand a reference over to the kernel.
@@ -44,12 +46,18 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             continue;
         }
         let leaks = cx.analysis.program(program).leaks().iter();
-        let Some((leak, (taker, giver, quote))) = leaks.filter_map(|leak| Some((leak, taken(cx, leak.made)?))).next() else {
+        let Some((leak, (taker, giver, quote))) =
+            leaks.filter_map(|leak| Some((leak, taken(cx, leak.made)?))).next()
+        else {
             continue;
         };
         let message = match giver {
-            Some(giver) => format!("program '{}' may end without '{giver}' for what '{taker}' took", function.name),
-            None => format!("program '{}' may end without giving back what '{taker}' returned", function.name),
+            Some(giver) => {
+                format!("program '{}' may end without '{giver}' for what '{taker}' took", function.name)
+            }
+            None => {
+                format!("program '{}' may end without giving back what '{taker}' returned", function.name)
+            }
         };
         let help = match giver {
             Some(giver) => format!("call {giver}() on every path"),
@@ -65,7 +73,10 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
 }
 
 /// The function that was called, the one that gives back, and the kernel's words; `None` where the kernel lacks it.
-fn taken<'a>(cx: &Context<'a, '_>, (function, at): (FuncIdx, InsnIdx)) -> Option<(&'a str, Option<&'static str>, &'static str)> {
+fn taken<'a>(
+    cx: &Context<'a, '_>,
+    (function, at): (FuncIdx, InsnIdx),
+) -> Option<(&'a str, Option<&'static str>, &'static str)> {
     let object = cx.object;
     const REFERENCE: &str = "Unreleased reference id=";
     match object[function].code.get(at.0)?.helper() {
@@ -79,11 +90,15 @@ fn taken<'a>(cx: &Context<'a, '_>, (function, at): (FuncIdx, InsnIdx)) -> Option
     })?;
     let (giver, quote) = match name {
         "bpf_rcu_read_lock" => ("bpf_rcu_read_unlock", "cannot be used inside bpf_rcu_read_lock-ed region"),
-        "bpf_preempt_disable" => ("bpf_preempt_enable", "cannot be used inside bpf_preempt_disable-ed region"),
+        "bpf_preempt_disable" => {
+            ("bpf_preempt_enable", "cannot be used inside bpf_preempt_disable-ed region")
+        }
         "bpf_cpumask_create" | "bpf_cpumask_acquire" => ("bpf_cpumask_release", REFERENCE),
         "scx_bpf_get_online_cpumask" | "scx_bpf_get_possible_cpumask" => ("scx_bpf_put_cpumask", REFERENCE),
         _ if name.starts_with("scx_bpf_get_idle_") => ("scx_bpf_put_idle_cpumask", REFERENCE),
-        _ if name.starts_with("bpf_task_") && name != "bpf_task_get_cgroup1" => ("bpf_task_release", REFERENCE),
+        _ if name.starts_with("bpf_task_") && name != "bpf_task_get_cgroup1" => {
+            ("bpf_task_release", REFERENCE)
+        }
         "bpf_task_get_cgroup1" | "scx_bpf_task_cgroup" => ("bpf_cgroup_release", REFERENCE),
         _ if name.starts_with("bpf_cgroup_") => ("bpf_cgroup_release", REFERENCE),
         _ => return Some((name, None, REFERENCE)),

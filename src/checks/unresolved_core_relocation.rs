@@ -63,7 +63,9 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                 Poison::NoCandidate => "whose type the kernel does not have".to_owned(),
                 Poison::NoMatch => "which is not in the kernel, or of another type there".to_owned(),
                 Poison::MemorySize { local, target, .. } => {
-                    format!("which is {local} bytes long here and {target} in the kernel, and no unsigned integer or pointer")
+                    format!(
+                        "which is {local} bytes long here and {target} in the kernel, and no unsigned integer or pointer"
+                    )
                 }
             };
             if reached == Reached::Possible {
@@ -74,11 +76,17 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                 );
                 continue;
             }
-            out.found(&UNRESOLVED_CORE_RELOCATION, subject, format!("program '{}' accesses {what}, {problem}", function.name))
-                .errno(Errno::EINVAL)
-                .quote(format!("failed to resolve CO-RE relocation {}", used.spec))
-                .help("test for it first (bpf_core_field_exists, bpf_core_type_exists, bpf_core_enum_value_exists)")
-                .via(Site::Insn(used.function, used.insn), program, "this access");
+            out.found(
+                &UNRESOLVED_CORE_RELOCATION,
+                subject,
+                format!("program '{}' accesses {what}, {problem}", function.name),
+            )
+            .errno(Errno::EINVAL)
+            .quote(format!("failed to resolve CO-RE relocation {}", used.spec))
+            .help(
+                "test for it first (bpf_core_field_exists, bpf_core_type_exists, bpf_core_enum_value_exists)",
+            )
+            .via(Site::Insn(used.function, used.insn), program, "this access");
         }
     }
 }

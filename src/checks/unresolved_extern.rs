@@ -17,5 +17,11 @@ rule! {
 }
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
-    refusal::report(cx, out, &UNRESOLVED_EXTERN, Cause::Extern, "define the symbol, link the object that does, or mark it __ksym or __kconfig");
+    refusal::report(
+        cx,
+        out,
+        &UNRESOLVED_EXTERN,
+        Cause::Extern,
+        "define the symbol, link the object that does, or mark it __ksym or __kconfig",
+    );
 }

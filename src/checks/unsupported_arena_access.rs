@@ -45,12 +45,15 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             insns.map(move |(at, insn)| (function, InsnIdx(at), insn))
         });
         let found = candidates.find(|&(function, at, insn)| {
-            let refused = if extends_sign(insn) { known != Lookup::Found(()) } else { kernel.is(Fact::X86_64) };
+            let refused =
+                if extends_sign(insn) { known != Lookup::Found(()) } else { kernel.is(Fact::X86_64) };
             refused && cx.analysis.program(program).base(function, at) == Some(Base::Arena)
         });
         let Some((site, at, insn)) = found else { continue };
         if let (true, Lookup::Unknown(reason)) = (extends_sign(insn), &known) {
-            let reason = format!("loads from the arena with sign extension, which kernels up to 6.17 refuse; {reason}");
+            let reason = format!(
+                "loads from the arena with sign extension, which kernels up to 6.17 refuse; {reason}"
+            );
             out.undecided(&UNSUPPORTED_ARENA_ACCESS, Subject::program(cx.object, program), reason);
             continue;
         }

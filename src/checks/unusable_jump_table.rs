@@ -35,8 +35,10 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         for (index, code) in object.code_of(program) {
             for reference in &code.refs {
                 let Target::JumpTable { offset, size } = reference.target else { continue };
-                let lacking =
-                    || lacks_maps.then(|| "the kernel has no maps of type insn_array, which came with 6.19".to_owned());
+                let lacking = || {
+                    lacks_maps
+                        .then(|| "the kernel has no maps of type insn_array, which came with 6.19".to_owned())
+                };
                 let trouble = misaligned(offset, size)
                     .or_else(lacking)
                     .or_else(|| misleading(object, index, linked, offset, size));
@@ -67,11 +69,19 @@ fn misaligned(offset: u32, size: u32) -> Option<String> {
 }
 
 /// The first entry that does not lead into the program: its distance to the function that uses it does not fit 32 bits.
-fn misleading(object: &Object<'_>, function: FuncIdx, linked: usize, offset: u32, size: u32) -> Option<String> {
+fn misleading(
+    object: &Object<'_>,
+    function: FuncIdx,
+    linked: usize,
+    offset: u32,
+    size: u32,
+) -> Option<String> {
     let section = object.elf.sections.iter().rev().find(|section| section.name == ".jumptables")?;
     let data = section.data?;
     let range = usize::try_from(offset).ok()?..usize::try_from(u64::from(offset) + u64::from(size)).ok()?;
-    let Some(table) = data.get(range) else { return Some(format!("it ends beyond its section of {} bytes", data.len())) };
+    let Some(table) = data.get(range) else {
+        return Some(format!("it ends beyond its section of {} bytes", data.len()));
+    };
     let entries = table.as_chunks::<{ ENTRY as usize }>().0.iter().map(|entry| match object.elf.byte_order {
         ByteOrder::Little => u64::from_le_bytes(*entry),
         ByteOrder::Big => u64::from_be_bytes(*entry),
