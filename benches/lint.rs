@@ -13,8 +13,9 @@ use divan::counter::BytesCount;
 use scx_lint::btf::{Btf, Kind};
 use scx_lint::checks::{self, Checker, Options};
 use scx_lint::kernel::{Kernel, target};
+use scx_lint::load::Knowledge;
 use scx_lint::object::Object;
-use scx_lint::reach::{Analysis, Knowledge};
+use scx_lint::reach::Analysis;
 
 fn main() {
     divan::main();

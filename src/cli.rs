@@ -21,11 +21,12 @@ use rayon::prelude::*;
 
 use crate::checks::{self, Options};
 use crate::config::{ArenaRuleKey, Config, FailOnKey, LevelKey, LoaderKey};
-use crate::finding::Level;
 use crate::input::Compiler;
 use crate::kernel::{Kernel, Target, builtin, target};
 use crate::live;
 use crate::report::{self, Document};
+use crate::rule::Level;
+use crate::rule::Rule;
 use crate::suggest::nearest;
 use examine::{Plan, examine};
 use progress::Progress;
@@ -340,7 +341,7 @@ enum Failure {
     NoLive,
 }
 
-fn known_rule(name: &str) -> Result<&'static checks::Rule, Failure> {
+fn known_rule(name: &str) -> Result<&'static Rule, Failure> {
     checks::find(name).ok_or_else(|| {
         let near = nearest(name, checks::RULES.iter().map(|rule| rule.name));
         let near = near.map(|near| format!(", did you mean '{near}'?"));

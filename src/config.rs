@@ -6,9 +6,9 @@ use globset::{Glob, GlobMatcher};
 use serde::{Deserialize, Serialize};
 
 use crate::checks::{self, ArenaRule, Loader};
-use crate::finding::Level;
 use crate::input::relative_to;
 use crate::kernel::builtin;
+use crate::rule::Level;
 use crate::suggest::nearest;
 use crate::suppress::{Allow, Pattern, Place};
 

@@ -3,62 +3,9 @@
 //! Locations stay symbolic (function `enqueue`, instruction 12) until a report makes them
 //! concrete with [`crate::object::Object::source_line`].
 
-use crate::checks::Rule;
 use crate::errno::Errno;
 use crate::object::{FuncIdx, InsnIdx, MapIdx, Object, OpsIdx};
-
-/// When the problem would bite.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Phase {
-    /// `bpf_object__open`: libbpf reads the file.
-    Open,
-    /// `bpf_object__load`: maps are created, programs verified.
-    Load,
-    /// Attach: the struct_ops value is updated and linked, the scheduler enabled.
-    Attach,
-    /// While the scheduler runs: it would be ejected.
-    Run,
-}
-
-impl Phase {
-    /// All phases, in the order in which an object goes through them.
-    pub const ALL: [Self; 4] = [Self::Open, Self::Load, Self::Attach, Self::Run];
-
-    /// The word used in JSON and in texts.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Load => "load",
-            Self::Attach => "attach",
-            Self::Run => "run",
-        }
-    }
-}
-
-/// How loud a finding is; the user may change it for every rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Level {
-    /// Not reported.
-    Allow,
-    /// Worth knowing; never fails a run.
-    Note,
-    /// Probably a mistake, though the kernel takes it.
-    Warning,
-    /// libbpf or the kernel refuses the object, or ejects the scheduler.
-    Error,
-}
-
-impl Level {
-    /// The word used in JSON and in texts.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Allow => "allow",
-            Self::Note => "note",
-            Self::Warning => "warning",
-            Self::Error => "error",
-        }
-    }
-}
+use crate::rule::{Level, Phase, Rule};
 
 /// What a finding is about.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

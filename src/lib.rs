@@ -40,6 +40,9 @@
 
 #![cfg_attr(not(feature = "live"), forbid(unsafe_code))]
 
+#[macro_use]
+pub mod rule;
+
 pub mod btf;
 pub mod checks;
 #[cfg(feature = "cli")]

@@ -1,11 +1,12 @@
 //! `arena-argument-as-kernel-pointer`.
 
-use super::context_use::Holds;
-use super::{Context, Reached};
+use super::context::Context;
+use super::shared::context_use::Holds;
 use crate::finding::{Outcome, Site, Subject};
 use crate::kernel::Lookup;
 use crate::kernel::exceptions::Fact;
 use crate::object::{Form, InsnIdx};
+use crate::reach::Reached;
 
 rule! {
     /// `set_cmask` reads through an argument that is an arena address and that the kernel calls a pointer.

@@ -1,6 +1,7 @@
 //! `arena-globals-without-arena`.
 
-use super::{Context, refusal};
+use super::context::Context;
+use super::shared::refusal;
 use crate::finding::Outcome;
 use crate::object::Cause;
 

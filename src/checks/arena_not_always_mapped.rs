@@ -1,6 +1,7 @@
 //! `arena-not-always-mapped`.
 
-use super::{Context, member_arenas};
+use super::context::Context;
+use super::shared::member_arenas;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::kernel::KernelArenaRule;

@@ -1,7 +1,7 @@
 //! `cast-without-arena`.
 
-use super::Context;
-use super::walk::{Sight, Walk};
+use super::context::Context;
+use super::shared::walk::{Sight, Walk};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::object::MapType;

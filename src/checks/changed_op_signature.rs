@@ -1,11 +1,12 @@
 //! `changed-op-signature`.
 
-use super::context_use::{Holds, MAX_ARGUMENTS};
-use super::{Context, Reached};
+use super::context::Context;
+use super::shared::context_use::{Holds, MAX_ARGUMENTS};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::kernel::Lookup;
 use crate::object::InsnIdx;
+use crate::reach::Reached;
 
 rule! {
     /// A callback reads an argument that the kernel's callback does not have.

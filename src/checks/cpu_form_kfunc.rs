@@ -1,10 +1,12 @@
 //! `cpu-form-kfunc`.
 
-use super::{Context, Reached, callers, kfunc_calls};
+use super::context::Context;
+use super::shared::{callers, kfunc_calls};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Subject};
 use crate::kernel::kfuncs::{Permission, permission};
 use crate::load::ExternFate;
+use crate::reach::Reached;
 
 rule! {
     /// A cid-form scheduler calls a kfunc that deals in CPU numbers.

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::Context;
-use super::callees::Callees;
+use super::context::Context;
+use super::shared::callees::Callees;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::kernel::exceptions::Fact;

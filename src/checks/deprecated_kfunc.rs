@@ -1,6 +1,7 @@
 //! `deprecated-kfunc`.
 
-use super::{Context, kfunc_calls};
+use super::context::Context;
+use super::shared::kfunc_calls;
 use crate::finding::{Outcome, Subject};
 use crate::load::ExternFate;
 use crate::object::{ExternIdx, ExternKind, Object};

@@ -1,6 +1,6 @@
 //! `deprecated-ops-flag`.
 
-use super::Context;
+use super::context::Context;
 use crate::finding::{Outcome, Site, Subject};
 use crate::kernel::Lookup;
 use crate::kernel::exceptions::Fact;

@@ -1,16 +1,19 @@
 //! `direct-task-write`.
 
-use super::{Context, Reached, core_uses};
+use super::context::Context;
+use super::shared::core_uses;
 use crate::btf::Kind;
 use crate::btf::core::RelocationKind;
 use crate::errno::Errno;
-use crate::finding::{Level, Outcome, Site, Subject};
+use crate::finding::{Outcome, Site, Subject};
 use crate::insn::{Class, Insn};
 use crate::kernel::Kernel;
 use crate::kernel::exceptions::Fact;
 use crate::load::CoreFate;
 use crate::object::{Form, FuncIdx, InsnIdx};
 use crate::reach::Base;
+use crate::reach::Reached;
+use crate::rule::Level;
 
 rule! {
     /// A callback writes to a task directly.

@@ -1,7 +1,8 @@
 //! `disallow-during-fork`.
 
-use super::context_use::{Access, Holds};
-use super::{Context, constants};
+use super::context::Context;
+use super::shared::constants;
+use super::shared::context_use::{Access, Holds};
 use crate::finding::{Outcome, Site, Subject};
 use crate::insn::Class;
 use crate::kernel::exceptions::Fact;

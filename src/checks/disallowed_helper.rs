@@ -1,7 +1,8 @@
 //! `disallowed-helper`.
 
-use super::walk::{Sight, Walk};
-use super::{Context, kfunc_calls};
+use super::context::Context;
+use super::shared::kfunc_calls;
+use super::shared::walk::{Sight, Walk};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::insn::Insn;

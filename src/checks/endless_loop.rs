@@ -1,10 +1,12 @@
 //! `endless-loop`.
 
-use super::{Context, Reached, kfunc_calls};
+use super::context::Context;
+use super::shared::kfunc_calls;
 use crate::finding::{Outcome, Site, Subject};
 use crate::insn::Code;
 use crate::insn::flow::{self, Flow};
 use crate::object::InsnIdx;
+use crate::reach::Reached;
 
 rule! {
     /// A loop that nothing ends.

@@ -1,6 +1,6 @@
 //! `enq-last-without-enqueue`.
 
-use super::Context;
+use super::context::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 

@@ -1,6 +1,6 @@
 //! `failing-init`.
 
-use super::Context;
+use super::context::Context;
 use crate::finding::{Outcome, Site, Subject};
 
 rule! {

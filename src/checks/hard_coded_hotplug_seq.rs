@@ -1,6 +1,6 @@
 //! `hard-coded-hotplug-seq`.
 
-use super::Context;
+use super::context::Context;
 use crate::finding::{Outcome, Site, Subject};
 
 rule! {

@@ -1,8 +1,10 @@
 //! `idle-kfunc-without-builtin-idle`.
 
-use super::{Context, Reached, kfunc_calls};
+use super::context::Context;
+use super::shared::kfunc_calls;
 use crate::finding::{Outcome, Subject};
 use crate::kernel::kfuncs::needs_builtin_idle;
+use crate::reach::Reached;
 
 rule! {
     /// Asks the kernel's idle tracking, which the scheduler has switched off or split by node.

@@ -1,10 +1,12 @@
 //! `implicit-kfunc-arguments`.
 
-use super::{Context, kfunc_calls};
+use super::context::Context;
+use super::shared::kfunc_calls;
 use crate::errno::Errno;
-use crate::finding::{Level, Outcome, Subject};
+use crate::finding::{Outcome, Subject};
 use crate::load::ExternFate;
 use crate::object::{ExternIdx, Object};
+use crate::rule::Level;
 
 rule! {
     /// The kernel's BTF shows an argument of a kfunc that the kernel means to fill in itself.

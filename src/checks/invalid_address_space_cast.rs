@@ -1,7 +1,7 @@
 //! `invalid-address-space-cast`.
 
-use super::Context;
-use super::walk::{Sight, Walk};
+use super::context::Context;
+use super::shared::walk::{Sight, Walk};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::insn::Insn;

@@ -1,9 +1,11 @@
 //! `invalid-arena-definition`.
 
-use super::{Context, member_arenas};
+use super::context::Context;
+use super::shared::member_arenas;
 use crate::errno::Errno;
-use crate::finding::{Outcome, Phase, Site, Subject};
+use crate::finding::{Outcome, Site, Subject};
 use crate::object::{F_MMAPABLE, F_NO_USER_CONV, F_SEGV_ON_FAULT, Map, PAGE_SIZE};
+use crate::rule::Phase;
 
 rule! {
     /// An arena map that the kernel will not create, or that is too small for a scheduler.
@@ -29,7 +31,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         let map = &object[arena];
         let Some((problem, errno)) = problem(map, cx.arena_flag()) else { continue };
         let subject = Subject::map(object, arena);
-        if map.max_entries == 0 && cx.edited {
+        if map.max_entries == 0 && cx.load.edited {
             out.undecided(
                 &INVALID_ARENA_DEFINITION,
                 subject,

@@ -1,11 +1,12 @@
 //! `invalid-context-access`.
 
-use super::context_use::{Access, Holds, MAX_ARGUMENTS};
-use super::{Context, Reached};
+use super::context::Context;
+use super::shared::context_use::{Access, Holds, MAX_ARGUMENTS};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::insn::Class;
 use crate::object::InsnIdx;
+use crate::reach::Reached;
 
 rule! {
     /// A callback writes to its context, or reads what is no argument.

@@ -1,6 +1,6 @@
 //! `invalid-core-relocation`.
 
-use super::Context;
+use super::context::Context;
 use crate::finding::{Outcome, Site, Subject};
 use crate::load::CoreFate;
 

@@ -1,11 +1,13 @@
 //! `invalid-map-definition`: maps that the kernel refuses to create, on every version.
 
+use super::context::Context;
+use super::shared::refusal;
 use super::unknown_map_flag::{NO_PREALLOC, NUMA_NODE};
-use super::{Context, refusal};
 use crate::btf::{Btf, Kind};
 use crate::errno::Errno;
-use crate::finding::{Outcome, Phase, Site, Subject};
+use crate::finding::{Outcome, Site, Subject};
 use crate::object::{Cause, Map, MapType};
+use crate::rule::Phase;
 
 rule! {
     /// A map definition that libbpf or the kernel refuses.
@@ -44,7 +46,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             }
             continue;
         };
-        if by_loader && cx.edited {
+        if by_loader && cx.load.edited {
             out.undecided(
                 &INVALID_MAP_DEFINITION,
                 subject,

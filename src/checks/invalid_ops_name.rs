@@ -1,6 +1,6 @@
 //! `invalid-ops-name`.
 
-use super::Context;
+use super::context::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 

@@ -1,6 +1,7 @@
 //! `invalid-relocation`.
 
-use super::{Context, refusal};
+use super::context::Context;
+use super::shared::refusal;
 use crate::finding::Outcome;
 use crate::object::Cause;
 

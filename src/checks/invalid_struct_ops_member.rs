@@ -1,9 +1,11 @@
 //! `invalid-struct-ops-member`.
 
-use super::{Context, refusal};
+use super::context::Context;
+use super::shared::refusal;
 use crate::errno::Errno;
-use crate::finding::{Outcome, Phase, Site, Subject};
+use crate::finding::{Outcome, Site, Subject};
 use crate::object::{Cause, Value};
+use crate::rule::Phase;
 
 rule! {
     /// An ops variable is initialised in a way that libbpf refuses.

@@ -1,6 +1,7 @@
 //! `iterator-size-drift`.
 
-use super::{Context, kfunc_calls};
+use super::context::Context;
+use super::shared::kfunc_calls;
 use crate::btf::Kind;
 use crate::finding::{Outcome, Subject};
 use crate::load::ExternFate;

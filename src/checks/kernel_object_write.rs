@@ -1,13 +1,14 @@
 //! `kernel-object-write`.
 
-use super::context_use::{Access, Holds};
-use super::{Context, Reached};
+use super::context::Context;
+use super::shared::context_use::{Access, Holds};
 use crate::btf::{Btf, Kind, TypeId};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::kernel::exceptions::Fact;
 use crate::load::{CoreFate, MemberFate};
 use crate::object::{FuncIdx, InsnIdx, Value};
+use crate::reach::Reached;
 
 rule! {
     /// A callback writes to a kernel object that it is handed.

@@ -1,11 +1,14 @@
 //! `kfunc-outside-its-ops`.
 
-use super::{Context, Reached, callers, kfunc_calls};
+use super::context::Context;
+use super::shared::{callers, kfunc_calls};
 use crate::errno::Errno;
-use crate::finding::{Outcome, Phase, Subject};
+use crate::finding::{Outcome, Subject};
 use crate::kernel::cpu_name;
 use crate::kernel::kfuncs::{Caller, Permission, permission};
 use crate::load::ExternFate;
+use crate::reach::Reached;
+use crate::rule::Phase;
 
 rule! {
     /// A callback calls a kfunc that belongs to other callbacks.

@@ -1,7 +1,7 @@
 //! `malformed-instruction`.
 
-use super::Context;
-use super::walk::Walk;
+use super::context::Context;
+use super::shared::walk::Walk;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::insn::flow::Fault;

@@ -1,6 +1,6 @@
 //! `mismatched-ops-member`.
 
-use super::Context;
+use super::context::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::load::MemberFate;

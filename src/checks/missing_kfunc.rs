@@ -1,6 +1,7 @@
 //! `missing-kfunc`.
 
-use super::{Context, kfunc_calls};
+use super::context::Context;
+use super::shared::kfunc_calls;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Subject};
 use crate::load::ExternFate;

@@ -1,6 +1,6 @@
 //! `missing-line-info`.
 
-use super::Context;
+use super::context::Context;
 use crate::finding::{Outcome, Subject};
 
 rule! {

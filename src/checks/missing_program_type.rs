@@ -1,6 +1,6 @@
 //! `missing-program-type`.
 
-use super::Context;
+use super::context::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::object::ProgramKind;

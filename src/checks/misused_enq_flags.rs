@@ -1,8 +1,10 @@
 //! `misused-enq-flags`.
 
-use super::{Context, Reached, constants, kfunc_calls};
+use super::context::Context;
+use super::shared::{constants, kfunc_calls};
 use crate::finding::{Outcome, Subject};
 use crate::kernel::cpu_name;
+use crate::reach::Reached;
 
 rule! {
     /// Inserts or moves a task in a way that the kernel does not take for that DSQ.

@@ -1,6 +1,7 @@
 //! `multiple-arenas`.
 
-use super::{Context, member_arenas};
+use super::context::Context;
+use super::shared::member_arenas;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 

@@ -1,6 +1,6 @@
 //! `no-hotplug-callbacks`.
 
-use super::Context;
+use super::context::Context;
 use crate::finding::{Outcome, Subject};
 
 rule! {

@@ -1,6 +1,6 @@
 //! `no-sched-ext`.
 
-use super::Context;
+use super::context::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::object::Form;

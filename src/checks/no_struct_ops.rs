@@ -1,6 +1,6 @@
 //! `no-struct-ops`.
 
-use super::Context;
+use super::context::Context;
 use crate::finding::{Outcome, Subject};
 use crate::object::Form;
 

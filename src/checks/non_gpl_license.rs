@@ -1,6 +1,7 @@
 //! `non-gpl-license`.
 
-use super::{Context, kfunc_calls};
+use super::context::Context;
+use super::shared::kfunc_calls;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::object::ProgramKind;

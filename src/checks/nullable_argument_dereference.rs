@@ -1,12 +1,13 @@
 //! `nullable-argument-dereference`.
 
-use super::context_use::{Holds, Tested};
-use super::{Context, Reached};
+use super::context::Context;
+use super::shared::context_use::{Holds, Tested};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::insn::Class;
 use crate::object::{FuncIdx, InsnIdx};
 use crate::reach::Base;
+use crate::reach::Reached;
 
 rule! {
     /// `dispatch` or `yield` dereferences an argument that may be NULL.

@@ -1,6 +1,6 @@
 //! `nullable-result-dereference`.
 
-use super::Context;
+use super::context::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::insn::Insn;

@@ -1,10 +1,11 @@
 //! `ops-value-out-of-range`.
 
-use super::Context;
+use super::context::Context;
 use crate::errno::Errno;
-use crate::finding::{Outcome, Phase, Site, Subject};
+use crate::finding::{Outcome, Site, Subject};
 use crate::kernel::{Kernel, Lookup};
 use crate::object::{Form, Value};
+use crate::rule::Phase;
 
 rule! {
     /// A number in the ops variable that every kernel refuses.

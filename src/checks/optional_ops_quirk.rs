@@ -1,6 +1,6 @@
 //! `optional-ops-quirk`.
 
-use super::Context;
+use super::context::Context;
 use crate::finding::{Outcome, Site, Subject};
 
 rule! {

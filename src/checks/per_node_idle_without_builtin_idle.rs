@@ -1,6 +1,6 @@
 //! `per-node-idle-without-builtin-idle`.
 
-use super::Context;
+use super::context::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::kernel::{Kernel, Lookup};

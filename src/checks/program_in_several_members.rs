@@ -1,6 +1,6 @@
 //! `program-in-several-members`.
 
-use super::Context;
+use super::context::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::object::OpsIdx;
@@ -36,7 +36,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         };
         let Some(&(index, other)) = uses.iter().find(|used| differs(used)) else { continue };
         let subject = Subject::program(object, program);
-        if cx.edited && (CLEARED.contains(&member) || CLEARED.contains(&other)) {
+        if cx.load.edited && (CLEARED.contains(&member) || CLEARED.contains(&other)) {
             out.undecided(
                 &PROGRAM_IN_SEVERAL_MEMBERS,
                 subject,

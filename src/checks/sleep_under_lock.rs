@@ -1,7 +1,8 @@
 //! `sleep-under-lock`.
 
+use super::context::Context;
 use super::disallowed_helper::SLEEPING;
-use super::{Context, kfunc_calls};
+use super::shared::kfunc_calls;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::kernel::kfuncs::must_sleep;

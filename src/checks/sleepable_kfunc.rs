@@ -1,9 +1,11 @@
 //! `sleepable-kfunc`.
 
-use super::{Context, Reached, callers, kfunc_calls};
+use super::context::Context;
+use super::shared::{callers, kfunc_calls};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Subject};
 use crate::kernel::kfuncs::{Permission, must_sleep, permission};
+use crate::reach::Reached;
 
 rule! {
     /// A program that may not sleep calls a kfunc that may.

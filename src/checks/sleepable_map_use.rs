@@ -1,6 +1,6 @@
 //! `sleepable-map-use`.
 
-use super::Context;
+use super::context::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::kernel::{Lookup, exceptions};

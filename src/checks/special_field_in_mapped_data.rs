@@ -1,6 +1,6 @@
 //! `special-field-in-mapped-data`.
 
-use super::Context;
+use super::context::Context;
 use crate::btf::{Btf, Kind, Type, TypeId, VarSecInfo};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};

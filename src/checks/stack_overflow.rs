@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::Context;
-use super::callees::Callees;
-use super::walk::{Sight, Walk};
+use super::context::Context;
+use super::shared::callees::Callees;
+use super::shared::walk::{Sight, Walk};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::insn::{Class, Code, Insn};

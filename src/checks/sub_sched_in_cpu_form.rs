@@ -1,7 +1,7 @@
 //! `sub-sched-in-cpu-form`.
 
-use super::Context;
-use super::ops_values::OpsValue;
+use super::context::Context;
+use super::shared::ops_values::OpsValue;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::kernel::exceptions::Fact;

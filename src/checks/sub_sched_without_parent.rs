@@ -1,12 +1,13 @@
 //! `sub-sched-without-parent`.
 
-use super::Context;
-use super::ops_values::OpsValue;
+use super::context::Context;
+use super::shared::ops_values::OpsValue;
 use crate::errno::Errno;
-use crate::finding::{Level, Outcome, Site, Subject};
+use crate::finding::{Outcome, Site, Subject};
 use crate::kernel::exceptions::Fact;
 use crate::load::MemberFate;
 use crate::object::Form;
+use crate::rule::Level;
 
 rule! {
     /// The ops variable makes the scheduler a sub-scheduler of a cgroup that is named in the file.

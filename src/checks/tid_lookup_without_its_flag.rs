@@ -1,9 +1,11 @@
 //! `tid-lookup-without-its-flag`.
 
-use super::ops_values::OpsValue;
-use super::{Context, Reached, kfunc_calls};
+use super::context::Context;
+use super::shared::kfunc_calls;
+use super::shared::ops_values::OpsValue;
 use crate::finding::{Outcome, Subject};
 use crate::object::OpsIdx;
+use crate::reach::Reached;
 
 rule! {
     /// Looks a task up by its number, which the scheduler has not asked the kernel to keep.

@@ -1,6 +1,7 @@
 //! `truncated-enum64`.
 
-use super::{Context, core_uses};
+use super::context::Context;
+use super::shared::core_uses;
 use crate::finding::{Outcome, Subject};
 
 rule! {
@@ -30,8 +31,11 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             })
         })
     };
-    let read: Vec<&str> =
-        cut.iter().copied().filter(|name| cx.edited && name.starts_with("scx_") || reads(name)).collect();
+    let read: Vec<&str> = cut
+        .iter()
+        .copied()
+        .filter(|name| cx.load.edited && name.starts_with("scx_") || reads(name))
+        .collect();
     if let Some(first) = read.first() {
         let message =
             format!("the kernel's BTF cuts the values of enum {first} to 32 bits, and the object reads them");

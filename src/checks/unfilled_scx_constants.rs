@@ -1,6 +1,6 @@
 //! `unfilled-scx-constants`.
 
-use super::Context;
+use super::context::Context;
 use crate::elf::SymbolKind;
 use crate::finding::{Outcome, Subject};
 
@@ -18,7 +18,7 @@ rule! {
 }
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
-    if cx.edited || cx.schedulers().next().is_none() {
+    if cx.load.edited || cx.schedulers().next().is_none() {
         return;
     }
     let object = cx.object;

@@ -1,9 +1,11 @@
 //! `unguarded-weak-kfunc`.
 
-use super::{Context, Reached, kfunc_calls};
+use super::context::Context;
+use super::shared::kfunc_calls;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Subject};
 use crate::load::ExternFate;
+use crate::reach::Reached;
 
 rule! {
     /// Calls a weak kfunc that the kernel lacks, without a test.

@@ -1,6 +1,6 @@
 //! `unknown-map-flag`.
 
-use super::Context;
+use super::context::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::kernel::KernelArenaRule;

@@ -1,6 +1,6 @@
 //! `unknown-map-type`.
 
-use super::Context;
+use super::context::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::kernel::Lookup;
@@ -39,7 +39,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         }
         let name = ty.name().map_or_else(|| ty.0.to_string(), str::to_owned);
         let message = format!("{} is of type {name}, which the kernel does not know", declared.words());
-        if cx.edited {
+        if cx.load.edited {
             out.undecided(&UNKNOWN_MAP_TYPE, subject, format!("{message}, and the loader may leave it out"));
             continue;
         }

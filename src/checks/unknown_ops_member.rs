@@ -1,6 +1,6 @@
 //! `unknown-ops-member`.
 
-use super::Context;
+use super::context::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::load::MemberFate;
@@ -28,7 +28,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                 continue;
             }
             let subject = Subject::member(object, index, member.name);
-            if cx.edited && matches!(member.value, Value::Program(_)) {
+            if cx.load.edited && matches!(member.value, Value::Program(_)) {
                 out.undecided(
                     &UNKNOWN_OPS_MEMBER,
                     subject,

@@ -1,6 +1,6 @@
 //! `unnamed-parameter`.
 
-use super::Context;
+use super::context::Context;
 use crate::btf::{Kind, Linkage, TypeId};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};

@@ -1,10 +1,12 @@
 //! `unprotected-rcu-kfunc`.
 
-use super::{Context, Reached, kfunc_calls};
+use super::context::Context;
+use super::shared::kfunc_calls;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Subject};
 use crate::kernel::{Kernel, Lookup};
 use crate::object::FuncIdx;
+use crate::reach::Reached;
 
 rule! {
     /// A sleepable program calls a kfunc that needs an RCU read lock, and takes none.

@@ -1,6 +1,7 @@
 //! `unreleased-reference`.
 
-use super::{Context, callers};
+use super::context::Context;
+use super::shared::callers;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::insn::Insn;

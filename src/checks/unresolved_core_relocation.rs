@@ -1,10 +1,12 @@
 //! `unresolved-core-relocation`.
 
-use super::{Context, Reached, core_uses};
+use super::context::Context;
+use super::shared::core_uses;
 use crate::btf::core::Poison;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::load::{CoreFate, CoreUse};
+use crate::reach::Reached;
 
 rule! {
     /// Accesses a field, type or enumerator that the kernel does not have.

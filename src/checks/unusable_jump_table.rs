@@ -1,6 +1,6 @@
 //! `unusable-jump-table`.
 
-use super::Context;
+use super::context::Context;
 use crate::elf::ByteOrder;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};

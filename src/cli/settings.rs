@@ -10,8 +10,8 @@ use globset::GlobMatcher;
 
 use crate::checks::Options;
 use crate::config::{self, Config, InputKey};
-use crate::finding::Level;
 use crate::report::{Document, UnmatchedDoc, recorded_fingerprints};
+use crate::rule::Level;
 use crate::suppress::Allow;
 
 /// Options about the configuration.

@@ -1,10 +1,10 @@
 //! Holds what a kernel did against what the static report says. A difference is a bug in scx-lint.
 
 use crate::checks::{self, ArenaRule, Options};
-use crate::finding::Phase;
 use crate::kernel::Kernel;
 use crate::object::Object;
 use crate::report::{Answer, Document, Verdict};
+use crate::rule::Phase;
 
 use super::observation::{Came, Observation};
 

@@ -283,8 +283,8 @@ impl Observation {
     }
 
     /// What `open`, `load`, `attach` and `run` came to, for one struct_ops map or for the whole object.
-    pub fn came(&self, phase: crate::finding::Phase, map: Option<&str>) -> Came {
-        use crate::finding::Phase;
+    pub fn came(&self, phase: crate::rule::Phase, map: Option<&str>) -> Came {
+        use crate::rule::Phase;
         let answer = |ok: bool| if ok { Came::Pass } else { Came::Fail };
         let maps = || self.attach.iter().filter(|seen| map.is_none_or(|map| map == seen.map));
         let poor = self.failure.as_ref().is_some_and(|failure| failure.code == code::NO_KCONFIG);
@@ -339,7 +339,7 @@ mod tests {
 
     #[test]
     fn an_ejected_scheduler_was_attached_and_failed_at_run() {
-        use crate::finding::Phase;
+        use crate::rule::Phase;
         let attach = AttachSeen {
             map: "a".to_owned(),
             call_ok: true,

@@ -1,17 +1,96 @@
-//! What the verifier will know before a program runs, for [`crate::reach`].
+//! What the verifier will know before a program runs.
 
 use std::collections::HashMap;
 
 use super::{CoreFate, ExternFate, Load};
 use crate::elf::{ByteOrder, Symbol, SymbolKind};
 use crate::kernel::Kernel;
-use crate::object::{MapIdx, MapOrigin, Object};
-use crate::reach::{CoreFact, Edit, ExternFact, Knowledge};
+use crate::object::{FuncIdx, InsnIdx, MapIdx, MapOrigin, Object};
+
+/// What is known of an extern before the program runs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum ExternFact {
+    /// Nothing.
+    #[default]
+    Unknown,
+    /// It is there: its address is not NULL.
+    Resolved,
+    /// Weak and not there: its address is 0 and a call to it is poisoned.
+    Null,
+    /// A kernel configuration value, as libbpf puts it into `.kconfig`: bytes in the object's byte order.
+    Value(Vec<u8>),
+}
+
+/// What CO-RE makes of an instruction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CoreFact {
+    /// Not known. The instruction is taken not to be poisoned: if it is, the program fails all the same.
+    Unknown,
+    /// This value stands in it: an immediate, or the byte offset of a load or store.
+    Value(u64),
+    /// It is poisoned: the verifier refuses where it comes to it.
+    Poison,
+}
+
+/// Bytes of a `.rodata` map that user space sets before load.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edit {
+    /// Which map.
+    pub map: MapIdx,
+    /// First byte.
+    pub start: u64,
+    /// Number of bytes.
+    pub len: u64,
+    /// What they become, `len` bytes; `None` where that is not known.
+    pub bytes: Option<Vec<u8>>,
+}
+
+/// What is known before the program runs, of the kernel and of what the loader does. By default nothing of the
+/// kernel, and `.rodata` is as it stands in the file.
+#[derive(Debug, Clone, Default)]
+pub struct Knowledge {
+    /// Per extern, in the order of [`Object::externs`]; one that is missing is unknown.
+    pub externs: Vec<ExternFact>,
+    /// CO-RE results by function and instruction. A record of the object that is missing here is unknown.
+    pub core: HashMap<(FuncIdx, InsnIdx), CoreFact>,
+    /// Edits of `.rodata` maps, the last one for a byte counts.
+    pub rodata: Vec<Edit>,
+}
+
+impl Knowledge {
+    /// The value of so many bytes of a `.rodata` map at load; `None` where it is not known.
+    pub(crate) fn rodata_value(&self, object: &Object<'_>, map: MapIdx, at: u64, bytes: u8) -> Option<u64> {
+        let end = at.checked_add(u64::from(bytes))?;
+        let section = object.elf.section_at(object[map].section.0)?.data?;
+        let raw = section.get(usize::try_from(at).ok()?..usize::try_from(end).ok()?)?;
+        let mut value = [0; 8];
+        let value = value.get_mut(..raw.len())?;
+        value.copy_from_slice(raw);
+        for edit in self.rodata.iter().filter(|edit| edit.map == map) {
+            let (from, to) = (edit.start.max(at), edit.start.saturating_add(edit.len).min(end));
+            for byte in from..to {
+                let index = usize::try_from(byte - edit.start).ok()?;
+                value[usize::try_from(byte - at).ok()?] = *edit.bytes.as_ref()?.get(index)?;
+            }
+        }
+        Some(number(value, object.elf.byte_order))
+    }
+}
+
+/// Up to eight bytes as a number.
+pub(crate) fn number(bytes: &[u8], order: ByteOrder) -> u64 {
+    let push = |value: u64, byte: &u8| value << 8 | u64::from(*byte);
+    match order {
+        ByteOrder::Little => bytes.iter().rev().fold(0, push),
+        ByteOrder::Big => bytes.iter().fold(0, push),
+    }
+}
 
 /// Bytes that a loader may write into a variable at most; a larger one becomes unknown as a whole.
 const WORD: u64 = 8;
 
-pub(super) fn knowledge(object: &Object<'_>, kernel: Option<&Kernel<'_>>, load: &Load<'_, '_>) -> Knowledge {
+pub(super) fn knowledge(load: &Load<'_, '_>) -> Knowledge {
+    let object = load.object;
     let externs = object.externs.iter().zip(&load.externs).map(|(external, fate)| match fate {
         ExternFate::Kfunc(_) | ExternFate::Variable(..) => ExternFact::Resolved,
         ExternFate::Null | ExternFate::NullMismatched(_) => ExternFact::Null,
@@ -41,8 +120,7 @@ pub(super) fn knowledge(object: &Object<'_>, kernel: Option<&Kernel<'_>>, load: 
     Knowledge {
         externs: externs.collect(),
         core: core.collect(),
-        rodata: if load.is_edited() { edits(object, kernel) } else { Vec::new() },
-        created: HashMap::new(),
+        rodata: if load.edited { edits(object, load.kernel) } else { Vec::new() },
     }
 }
 

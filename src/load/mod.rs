@@ -11,10 +11,11 @@ mod ops;
 
 use crate::kernel::{Kernel, Lookup};
 use crate::object::{ExternIdx, FuncIdx, Object, OpsIdx, ProgramKind};
-use crate::reach::Knowledge;
 
 pub use self::core::{CoreFate, CoreUse};
 pub use externs::{ExternFate, is_always_set};
+pub(crate) use knowledge::number;
+pub use knowledge::{CoreFact, Edit, ExternFact, Knowledge};
 pub use ops::{MemberFate, OpsFate};
 
 /// An object on its way into one kernel.
@@ -26,8 +27,12 @@ pub struct Load<'a, 'd> {
     pub ops: Vec<OpsFate<'a>>,
     /// What became of every CO-RE record that libbpf processes.
     pub core: Vec<CoreUse>,
-    object: &'a Object<'d>,
-    edited: bool,
+    /// The object.
+    pub object: &'a Object<'d>,
+    /// The target, if one is named.
+    pub kernel: Option<&'a Kernel<'a>>,
+    /// User space may change values, sizes and what is loaded between open and load: the loader is scx's.
+    pub edited: bool,
     autoload: Vec<bool>,
 }
 
@@ -38,7 +43,7 @@ impl<'a, 'd> Load<'a, 'd> {
         let ops = ops::resolve(object, kernel, edited);
         let autoload = autoload(object, &ops);
         let core = core::resolve(object, kernel, |program| autoload[program.0]);
-        Self { externs, ops, core, object, edited, autoload }
+        Self { externs, ops, core, object, kernel, edited, autoload }
     }
 
     /// The kernel is known to lack the type of an ops variable.
@@ -67,13 +72,8 @@ impl<'a, 'd> Load<'a, 'd> {
     }
 
     /// What the verifier will know before a program runs.
-    pub fn knowledge(&self, kernel: Option<&Kernel<'_>>) -> Knowledge {
-        knowledge::knowledge(self.object, kernel, self)
-    }
-
-    /// User space may edit the object between open and load.
-    pub fn is_edited(&self) -> bool {
-        self.edited
+    pub fn knowledge(&self) -> Knowledge {
+        knowledge::knowledge(self)
     }
 }
 

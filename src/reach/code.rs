@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-use super::{CoreFact, Knowledge};
 use crate::insn::{Class, Insn};
+use crate::load::{CoreFact, Knowledge};
 use crate::object::{ExternIdx, FuncIdx, InsnIdx, Object, Target};
 
 /// What an instruction carries besides its own fields.
@@ -66,15 +66,10 @@ pub(super) struct Region {
 }
 
 impl Code {
-    pub(super) fn new(
-        object: &Object<'_>,
-        knowledge: &Knowledge,
-        core: &CoreFacts,
-        function: FuncIdx,
-    ) -> Self {
+    pub(super) fn new(object: &Object<'_>, core: &CoreFacts, function: FuncIdx) -> Self {
         let code = object[function].code;
         let mut insns: Vec<_> = code.slots().map(|(_, insn)| (insn, Note::None)).collect();
-        annotate(object, knowledge, core, function, &mut insns);
+        annotate(object, core, function, &mut insns);
         let mut result = Self {
             function,
             leaders: vec![u32::MAX; insns.len()],
@@ -337,13 +332,7 @@ fn registers(insn: Insn) -> (u16, u16) {
 }
 
 /// Puts relocations, calls and CO-RE results to the instructions.
-fn annotate(
-    object: &Object<'_>,
-    knowledge: &Knowledge,
-    core: &CoreFacts,
-    function: FuncIdx,
-    insns: &mut [(Insn, Note)],
-) {
+fn annotate(object: &Object<'_>, core: &CoreFacts, function: FuncIdx, insns: &mut [(Insn, Note)]) {
     for (insn, target) in &object[function].calls {
         if let Some((_, note)) = insns.get_mut(insn.0) {
             *note = Note::Function(*target);
@@ -352,7 +341,7 @@ fn annotate(
     for reference in &object[function].refs {
         let Some((insn, note)) = insns.get_mut(reference.insn.0) else { continue };
         *note = match reference.target {
-            Target::Map(map) if !knowledge.is_created(object, map) => Note::MissingMap(map),
+            Target::Map(map) if !object[map].autocreate => Note::MissingMap(map),
             Target::Map(map) => {
                 let offset = (reference.value as u32).wrapping_add(insn.imm as u32);
                 let in_value = object[map].origin != crate::object::MapOrigin::Declared;

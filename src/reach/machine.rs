@@ -3,15 +3,16 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
+use super::Reached;
 use super::code::{Code, Note, Step};
 use super::model::{self, Memory, Returns};
 use super::state::State;
 use super::value::{
     Condition, Null, Origin, Place, Scalar, Value, Ways, arithmetic, compare, refined, sign_extended,
 };
-use super::{CoreFact, ExternFact, Knowledge, Reached};
 use crate::btf::{Kind, TypeId};
 use crate::insn::{Class, Insn};
+use crate::load::{CoreFact, ExternFact, Knowledge};
 use crate::object::{ExternIdx, ExternKind, FuncIdx, MapIdx, MapOrigin, MapType, Object, ProgramKind};
 
 /// Where control goes after an instruction.
@@ -249,7 +250,7 @@ impl<'a, 'd> Machine<'a, 'd> {
         let Value::Pointer { offset: Some(offset), .. } = base else { return Some(unknown) };
         let raw = i64::from(offset) + i64::from(insn.off);
         let read = |at| {
-            let known = || self.knowledge.rodata(self.object, map, at, bytes);
+            let known = || self.knowledge.rodata_value(self.object, map, at, bytes);
             *self.reads.borrow_mut().entry((map, at, bytes)).or_insert_with(known)
         };
         let Some(raw) = u64::try_from(raw).ok().and_then(read) else { return Some(unknown) };
@@ -271,7 +272,7 @@ impl<'a, 'd> Machine<'a, 'd> {
         };
         match raw {
             Some(raw) => {
-                let value = Value::known(super::number(raw, self.object.elf.byte_order));
+                let value = Value::known(crate::load::number(raw, self.object.elf.byte_order));
                 if signed { sign_extended(value, bytes, true, 0) } else { value }
             }
             None => Value::Scalar(Scalar::vague(if signed { 8 } else { bytes })),

@@ -25,10 +25,10 @@ mod value;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use crate::elf::ByteOrder;
-use crate::object::{ExternIdx, FuncIdx, InsnIdx, MapIdx, MapOrigin, Object};
+use crate::load::{CoreFact, ExternFact, Knowledge};
+use crate::object::{ExternIdx, FuncIdx, InsnIdx, MapIdx, Object};
 
-use code::{Code, CoreFacts, Note, Step};
+use code::{Code, CoreFacts, Note};
 use machine::Machine;
 
 /// Does the verifier walk an instruction.
@@ -88,109 +88,11 @@ pub fn helper_takes(id: i32) -> bool {
     model::helper_acquires(id)
 }
 
-/// What is known of an extern before the program runs.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum ExternFact {
-    /// Nothing.
-    #[default]
-    Unknown,
-    /// It is there: its address is not NULL.
-    Resolved,
-    /// Weak and not there: its address is 0 and a call to it is poisoned.
-    Null,
-    /// A kernel configuration value, as libbpf puts it into `.kconfig`: bytes in the object's byte order.
-    Value(Vec<u8>),
-}
-
-/// What CO-RE makes of an instruction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CoreFact {
-    /// Not known. The instruction is taken not to be poisoned: if it is, the program fails all the same.
-    Unknown,
-    /// This value stands in it: an immediate, or the byte offset of a load or store.
-    Value(u64),
-    /// It is poisoned: the verifier refuses where it comes to it.
-    Poison,
-}
-
-/// Bytes of a `.rodata` map that user space sets before load.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Edit {
-    /// Which map.
-    pub map: MapIdx,
-    /// First byte.
-    pub start: u64,
-    /// Number of bytes.
-    pub len: u64,
-    /// What they become, `len` bytes; `None` where that is not known.
-    pub bytes: Option<Vec<u8>>,
-}
-
-/// What is known before the program runs, of the kernel and of what the loader does. By default nothing of the
-/// kernel, and `.rodata` is as it stands in the file.
-#[derive(Debug, Clone, Default)]
-pub struct Knowledge {
-    /// Per extern, in the order of [`Object::externs`]; one that is missing is unknown.
-    pub externs: Vec<ExternFact>,
-    /// CO-RE results by function and instruction. A record of the object that is missing here is unknown.
-    pub core: HashMap<(FuncIdx, InsnIdx), CoreFact>,
-    /// Edits of `.rodata` maps, the last one for a byte counts.
-    pub rodata: Vec<Edit>,
-    /// Maps that the loader switches on or off. The others are created if [`crate::object::Map::autocreate`] says so.
-    pub created: HashMap<MapIdx, bool>,
-}
-
-impl Knowledge {
-    /// Makes every `.rodata` map unknown: a loader may set any of its variables.
-    pub fn with_unknown_rodata(mut self, object: &Object<'_>) -> Self {
-        let maps = object.maps.iter().enumerate().filter(|(_, map)| map.origin == MapOrigin::Rodata);
-        self.rodata.extend(maps.map(|(index, map)| Edit {
-            map: MapIdx(index),
-            start: 0,
-            len: u64::from(map.value_size),
-            bytes: None,
-        }));
-        self
-    }
-
-    fn is_created(&self, object: &Object<'_>, map: MapIdx) -> bool {
-        self.created.get(&map).copied().unwrap_or(object[map].autocreate)
-    }
-
-    /// The value of so many bytes of a `.rodata` map at load; `None` where it is not known.
-    fn rodata(&self, object: &Object<'_>, map: MapIdx, at: u64, bytes: u8) -> Option<u64> {
-        let end = at.checked_add(u64::from(bytes))?;
-        let section = object.elf.section_at(object[map].section.0)?.data?;
-        let raw = section.get(usize::try_from(at).ok()?..usize::try_from(end).ok()?)?;
-        let mut value = [0; 8];
-        let value = value.get_mut(..raw.len())?;
-        value.copy_from_slice(raw);
-        for edit in self.rodata.iter().filter(|edit| edit.map == map) {
-            let (from, to) = (edit.start.max(at), edit.start.saturating_add(edit.len).min(end));
-            for byte in from..to {
-                let index = usize::try_from(byte - edit.start).ok()?;
-                value[usize::try_from(byte - at).ok()?] = *edit.bytes.as_ref()?.get(index)?;
-            }
-        }
-        Some(number(value, object.elf.byte_order))
-    }
-}
-
-/// Up to eight bytes as a number.
-fn number(bytes: &[u8], order: ByteOrder) -> u64 {
-    let push = |value: u64, byte: &u8| value << 8 | u64::from(*byte);
-    match order {
-        ByteOrder::Little => bytes.iter().rev().fold(0, push),
-        ByteOrder::Big => bytes.iter().fold(0, push),
-    }
-}
-
 /// Something of [`Knowledge`] that a walk came upon, and what it was.
 #[derive(Debug, PartialEq, Eq)]
 enum Premise {
     Core(FuncIdx, InsnIdx, CoreFact),
     Extern(ExternIdx, ExternFact),
-    Created(MapIdx, bool),
     /// So many bytes of a `.rodata` map from an offset.
     Rodata(MapIdx, u64, u8, Option<u64>),
 }
@@ -248,7 +150,7 @@ impl<'a, 'd> Analysis<'a, 'd> {
     }
 
     fn code(&self, function: FuncIdx) -> &Code {
-        self.codes[function.0].get_or_init(|| Code::new(self.object, self.knowledge, self.core(), function))
+        self.codes[function.0].get_or_init(|| Code::new(self.object, self.core(), function))
     }
 
     /// What the verifier walks of one program; computed at the first call.
@@ -308,9 +210,8 @@ impl<'a, 'd> Analysis<'a, 'd> {
         match premise {
             Premise::Core(function, at, fact) => self.core_fact(*function, *at) == *fact,
             Premise::Extern(index, fact) => self.extern_fact(*index) == fact,
-            Premise::Created(map, created) => self.knowledge.is_created(self.object, *map) == *created,
             Premise::Rodata(map, at, bytes, value) => {
-                self.knowledge.rodata(self.object, *map, *at, *bytes) == *value
+                self.knowledge.rodata_value(self.object, *map, *at, *bytes) == *value
             }
         }
     }
@@ -319,7 +220,7 @@ impl<'a, 'd> Analysis<'a, 'd> {
     fn premises(&self, machine: &Machine<'_, '_>, codes: &[&Code], walked: &[Vec<bool>]) -> Vec<Premise> {
         let mut premises: Vec<Premise> =
             machine.reads().map(|((map, at, bytes), value)| Premise::Rodata(map, at, bytes, value)).collect();
-        let (mut externs, mut maps) = (HashSet::new(), HashSet::new());
+        let mut externs = HashSet::new();
         for (code, walked) in codes.iter().zip(walked) {
             let notes = code.insns.iter().zip(walked).enumerate().filter(|(_, (_, walked))| **walked);
             for (at, ((_, note), _)) in notes {
@@ -330,10 +231,6 @@ impl<'a, 'd> Analysis<'a, 'd> {
                     }
                     Note::Extern(index) if externs.insert(index) => {
                         premises.push(Premise::Extern(index, self.extern_fact(index).clone()));
-                    }
-                    Note::Map(map, _) | Note::MissingMap(map) if maps.insert(map) => {
-                        let created = self.knowledge.is_created(self.object, map);
-                        premises.push(Premise::Created(map, created));
                     }
                     _ => {}
                 }
@@ -369,21 +266,11 @@ impl<'a, 'd> Analysis<'a, 'd> {
         };
         let reach = Reach {
             exhaustive: may.is_some(),
-            guards: scope.codes.iter().map(|code| (code.function, edges(code))).collect(),
             functions: scope.codes.iter().enumerate().map(merge).collect(),
             findings,
         };
         (reach, premises)
     }
-}
-
-/// Branches of a function, each with where it leads.
-fn edges(code: &Code) -> Vec<(usize, usize, usize)> {
-    let branch = |at: usize| match code.step(at) {
-        Step::Branch(target) => Some((at, target, at + 1)),
-        _ => None,
-    };
-    (0..code.insns.len()).filter_map(branch).collect()
 }
 
 /// The functions of one program, by their place in its final code.
@@ -412,7 +299,6 @@ impl<'c> Scope<'c> {
 #[derive(Debug, Clone)]
 pub struct Reach {
     functions: HashMap<FuncIdx, Vec<Reached>>,
-    guards: HashMap<FuncIdx, Vec<(usize, usize, usize)>>,
     findings: must::Findings,
     /// The program was looked at in full; else nothing is told to be never walked.
     exhaustive: bool,
@@ -452,25 +338,6 @@ impl Reach {
     /// `bpf_spin_lock` then; in the order of the walk.
     pub fn under_lock(&self) -> &[(FuncIdx, InsnIdx)] {
         &self.findings.under_lock
-    }
-
-    /// The nearest branch before an instruction that keeps it from being certain; `None` where it is certain, or
-    /// where no branch of the same function does.
-    pub fn guard(&self, function: FuncIdx, insn: InsnIdx) -> Option<InsnIdx> {
-        let code = self.functions.get(&function)?;
-        let edges = self.guards.get(&function)?;
-        if *code.get(insn.0)? == Reached::Certain {
-            return None;
-        }
-        // The straight line back from the instruction, then the nearest branch that leads into it from certain code.
-        let mut start = insn.0;
-        while start > 0 && code[start - 1] == code[insn.0] && !edges.iter().any(|(at, ..)| *at == start - 1) {
-            start -= 1;
-        }
-        let leads = |&&(at, taken, falls): &&(usize, usize, usize)| {
-            code[at] > code[insn.0] && [taken, falls].iter().any(|to| (start..=insn.0).contains(to))
-        };
-        edges.iter().filter(leads).map(|(at, ..)| *at).max().map(InsnIdx)
     }
 
     /// Was the whole program looked at. If not, for its size, nothing is said to be never walked.

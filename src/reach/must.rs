@@ -84,7 +84,7 @@ impl Hasher for WordHasher {
     }
     fn write(&mut self, bytes: &[u8]) {
         for chunk in bytes.chunks(8) {
-            self.write_u64(super::number(chunk, crate::elf::ByteOrder::Little));
+            self.write_u64(crate::load::number(chunk, crate::elf::ByteOrder::Little));
         }
     }
     fn write_u8(&mut self, n: u8) {

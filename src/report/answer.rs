@@ -112,7 +112,7 @@ fn first_reason(document: &Document, object: usize, kernel: usize, phase: &str) 
 /// The first open question about an object on a kernel.
 fn first_question(document: &Document, object: usize, kernel: usize) -> String {
     // Open questions about notes do not keep a verdict open; of the others the one that comes up first.
-    let counts = |rule: &crate::checks::Rule| rule.level >= crate::finding::Level::Warning;
+    let counts = |rule: &crate::rule::Rule| rule.level >= crate::rule::Level::Warning;
     let here =
         document.undecided.iter().filter(|open| open.object == object && open.kernels.contains(&kernel));
     let found = here

@@ -5,9 +5,10 @@
 use serde::{Serialize, Serializer};
 
 use crate::elf;
-use crate::finding::{Finding, Level, Location, Outcome, Phase, Site, Subject};
+use crate::finding::{Finding, Location, Outcome, Site, Subject};
 use crate::kernel::Kernel;
 use crate::object::{Form, FuncIdx, MapType, Object, StructOps, Value, flag_names};
+use crate::rule::{Level, Phase};
 
 /// A whole report.
 #[derive(Debug, Clone, Serialize)]

@@ -3,8 +3,8 @@
 //! JSON has all of it in `live`; `full` and `concise` print it in their own words.
 
 use super::FindingDoc;
-use crate::checks::{Family, Rule};
-use crate::finding::{Level, Phase};
+use crate::rule::{Family, Rule};
+use crate::rule::{Level, Phase};
 
 /// One object on one real kernel.
 #[derive(Debug, Clone)]

@@ -12,7 +12,8 @@ use serde_json::{Map, Value, json};
 use super::matrix::{kernel_names, kernels_of};
 use super::place::{Place, Repository, encode, fingerprints, fingerprints_of};
 use super::{Document, FindingDoc, LiveOutcome, live_rule};
-use crate::checks::{self, Rule};
+use crate::checks;
+use crate::rule::Rule;
 
 const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
 

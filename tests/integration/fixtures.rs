@@ -5,10 +5,11 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use scx_lint::checks::{self, ArenaRule, Loader, Options, RULES};
-use scx_lint::finding::{Level, Outcome};
+use scx_lint::finding::Outcome;
 use scx_lint::kernel::builtin::RELEASES;
 use scx_lint::kernel::{Kernel, target};
 use scx_lint::object::Object;
+use scx_lint::rule::Level;
 
 use super::{fixture_objects, name, root};
 

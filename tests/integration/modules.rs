@@ -3,12 +3,13 @@
 use scx_lint::btf::build::{Builder, Field};
 use scx_lint::btf::{Btf, Kind, TypeId};
 use scx_lint::checks::{self, Options};
-use scx_lint::finding::{Level, Outcome};
+use scx_lint::finding::Outcome;
 use scx_lint::kernel::snapshot::{self, Meta};
 use scx_lint::kernel::target;
 use scx_lint::kernel::{Home, Kernel, Lookup, Modules, Source, Target};
 use scx_lint::load::{CoreFate, ExternFate, Load};
 use scx_lint::object::Object;
+use scx_lint::rule::Level;
 
 use super::root;
 

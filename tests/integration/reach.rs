@@ -6,8 +6,9 @@ use object::write::{Object as Writer, Symbol, SymbolSection};
 use object::{Architecture, BinaryFormat, Endianness, SectionKind, SymbolFlags, SymbolKind, SymbolScope};
 use scx_lint::kernel::{Kernel, target};
 use scx_lint::load::Load;
+use scx_lint::load::{ExternFact, Knowledge};
 use scx_lint::object::{FuncIdx, InsnIdx, MapType, Object};
-use scx_lint::reach::{Analysis, ExternFact, Knowledge, Memory, Reached};
+use scx_lint::reach::{Analysis, Memory, Reached};
 
 use super::{corpus_objects, name};
 
@@ -221,7 +222,7 @@ fn what_is_remembered_is_what_would_be_found() {
         let memory = Memory::default();
         // Both loaders, as they set different bytes of .rodata.
         for (kernel, edited) in kernels.iter().flat_map(|kernel| [(kernel, false), (kernel, true)]) {
-            let knowledge = Load::new(&object, Some(kernel), edited).knowledge(Some(kernel));
+            let knowledge = Load::new(&object, Some(kernel), edited).knowledge();
             let fresh = Analysis::new(&object, &knowledge);
             let other = Analysis::new(&object, &knowledge).remembering(&memory);
             for (program, ..) in object.programs() {
@@ -230,7 +231,7 @@ fn what_is_remembered_is_what_would_be_found() {
                     for (at, _) in code.code.insns() {
                         let at = InsnIdx(at);
                         let of = |reach: &scx_lint::reach::Reach| {
-                            (reach.at(function, at), reach.base(function, at), reach.guard(function, at))
+                            (reach.at(function, at), reach.base(function, at))
                         };
                         assert_eq!(of(fresh), of(other), "{} {} {at:?}", path.display(), kernel.name);
                     }

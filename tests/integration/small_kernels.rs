@@ -7,13 +7,14 @@ use std::path::Path;
 use scx_lint::btf::build::{Builder, Field};
 use scx_lint::btf::{Btf, Kind, TypeId};
 use scx_lint::checks::{self, Checker, Loader, Options};
-use scx_lint::finding::{Level, Outcome};
+use scx_lint::finding::Outcome;
 use scx_lint::kernel::builtin::RELEASES;
 use scx_lint::kernel::kfuncs::{Caller, Permission, must_sleep, permission};
 use scx_lint::kernel::{
     Kernel, KernelArenaRule, Lookup, Modules, Source, Target, cpu_name, snapshot, target,
 };
 use scx_lint::object::{Form, Object};
+use scx_lint::rule::Level;
 
 use super::{corpus_objects, fixture_objects, name, root};
 

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use libtest_mimic::{Failed, Trial};
 use scx_lint::checks;
-use scx_lint::finding::{Level, Phase};
 use scx_lint::live::agree::UNFORESEEN;
 use scx_lint::live::observation::{AttachSeen, Came, Observation, code};
 use scx_lint::object::{Form, Object};
+use scx_lint::rule::{Level, Phase};
 use serde_json::Value;
 
 use super::kernels::Kernel;

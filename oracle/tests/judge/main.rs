@@ -7,8 +7,9 @@
 use std::ffi::{CStr, CString};
 use std::sync::Mutex;
 
+use scx_lint::load::Knowledge;
 use scx_lint::object::{InsnIdx, Object};
-use scx_lint::reach::{Analysis, Knowledge, Reached};
+use scx_lint::reach::{Analysis, Reached};
 
 const OBJECT: &[u8] = include_bytes!("../../../src/reach/testdata/reach.bpf.o");
 

@@ -21,13 +21,13 @@
 //! is not there is undecided under scx's. Which ops variables are created, and which programs load, is user space's
 //! choice too; [`crate::load`] models what the macros do about it.
 
-use super::Context;
+use super::super::context::Context;
 use crate::load::MemberFate;
 use crate::object::{OpsIdx, Value};
 
 /// A number in an ops variable, as the kernel will see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum OpsValue {
+pub(in crate::checks) enum OpsValue {
     /// This one: of the file, or 0 where the kernel is not told.
     Stands(u64),
     /// It is 0 in the file, and user space may set it.
@@ -38,11 +38,11 @@ pub(super) enum OpsValue {
 
 /// The flags of a scheduler, as the kernel will see them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Flags {
+pub(in crate::checks) struct Flags {
     /// Those that are set in the file, and stay set.
-    pub(super) set: u64,
+    pub(in crate::checks) set: u64,
     /// User space may set others.
-    pub(super) open: bool,
+    pub(in crate::checks) open: bool,
 }
 
 /// Members that the loaders of scx write every time.
@@ -50,7 +50,7 @@ const REPLACED: [&str; 2] = ["hotplug_seq", "exit_dump_len"];
 
 impl OpsValue {
     /// The value, if the file tells it.
-    pub(super) fn known(self) -> Option<u64> {
+    pub(in crate::checks) fn known(self) -> Option<u64> {
         match self {
             Self::Stands(value) => Some(value),
             Self::Open | Self::Replaced => None,
@@ -60,17 +60,17 @@ impl OpsValue {
 
 impl Flags {
     /// Is a flag surely set.
-    pub(super) fn has(self, flag: u64) -> bool {
+    pub(in crate::checks) fn has(self, flag: u64) -> bool {
         self.set & flag != 0
     }
 
     /// Is a flag surely not set.
-    pub(super) fn lacks(self, flag: u64) -> bool {
+    pub(in crate::checks) fn lacks(self, flag: u64) -> bool {
         !self.has(flag) && !self.open
     }
 
     /// Every way in which these flags can be in the end; the file's comes first.
-    pub(super) fn ways<const N: usize>(self, flags: [u64; N]) -> impl Iterator<Item = [bool; N]> {
+    pub(in crate::checks) fn ways<const N: usize>(self, flags: [u64; N]) -> impl Iterator<Item = [bool; N]> {
         let set = flags.map(|flag| self.has(flag));
         let all = if self.open { 1u32 << N } else { 1 };
         let ways = (0..all).map(move |way| std::array::from_fn(|at| set[at] || way & 1 << at != 0));
@@ -81,7 +81,7 @@ impl Flags {
 
 impl Context<'_, '_> {
     /// The number that a member of a scheduler will have in the kernel.
-    pub(super) fn ops_value(&self, ops: OpsIdx, member: &str) -> OpsValue {
+    pub(in crate::checks) fn ops_value(&self, ops: OpsIdx, member: &str) -> OpsValue {
         let members = &self.object[ops].members;
         let Some(at) = members.iter().position(|known| known.name == member) else {
             return OpsValue::Stands(0);
@@ -91,7 +91,7 @@ impl Context<'_, '_> {
             return OpsValue::Stands(0);
         }
         match value {
-            _ if !self.edited => OpsValue::Stands(value),
+            _ if !self.load.edited => OpsValue::Stands(value),
             _ if REPLACED.contains(&member) => OpsValue::Replaced,
             0 => OpsValue::Open,
             value => OpsValue::Stands(value),
@@ -99,19 +99,19 @@ impl Context<'_, '_> {
     }
 
     /// The flags that a scheduler will have in the kernel.
-    pub(super) fn ops_flags(&self, ops: OpsIdx) -> Flags {
-        Flags { set: self.object[ops].scalar("flags"), open: self.edited }
+    pub(in crate::checks) fn ops_flags(&self, ops: OpsIdx) -> Flags {
+        Flags { set: self.object[ops].scalar("flags"), open: self.load.edited }
     }
 
     /// The name in the file, up to its NUL, and whether it has one; `None` if it is empty and user space may set it.
-    pub(super) fn ops_name(&self, ops: OpsIdx) -> Option<(&[u8], bool)> {
+    pub(in crate::checks) fn ops_name(&self, ops: OpsIdx) -> Option<(&[u8], bool)> {
         let bytes: &[u8] = match self.object[ops].member("name").map(|member| member.value) {
             Some(Value::Bytes(bytes)) => bytes,
             _ => &[],
         };
         let end = bytes.iter().position(|&b| b == 0);
         let name = &bytes[..end.unwrap_or(bytes.len())];
-        (!name.is_empty() || !self.edited).then_some((name, end.is_some()))
+        (!name.is_empty() || !self.load.edited).then_some((name, end.is_some()))
     }
 }
 

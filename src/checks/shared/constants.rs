@@ -1,11 +1,16 @@
 //! Constants in registers, as far as a straight line of code tells.
 
-use super::Context;
+use super::super::context::Context;
 use crate::insn::{Class, Code};
 use crate::object::{FuncIdx, InsnIdx};
 
 /// The constant that a register holds at an instruction, if the straight line that leads there puts it into it.
-pub(super) fn before(cx: &Context<'_, '_>, function: FuncIdx, at: InsnIdx, register: u8) -> Option<u64> {
+pub(in crate::checks) fn before(
+    cx: &Context<'_, '_>,
+    function: FuncIdx,
+    at: InsnIdx,
+    register: u8,
+) -> Option<u64> {
     let code = cx.object[function].code;
     let start = line_start(code, at.0)?;
     let mut found = None;

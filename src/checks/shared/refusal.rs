@@ -1,11 +1,12 @@
 //! What libbpf refuses when it opens the object, for the rules that report one cause each.
 
-use super::{Context, Rule};
+use super::super::context::Context;
 use crate::finding::{Outcome, Site, Subject, SubjectKind};
 use crate::object::{Cause, Item, Refusal};
+use crate::rule::Rule;
 
 /// Reports every refusal of one cause.
-pub(super) fn report(
+pub(in crate::checks) fn report(
     cx: &Context<'_, '_>,
     out: &mut Outcome,
     rule: &'static Rule,
@@ -21,11 +22,8 @@ pub(super) fn report(
             }
             (true, None) => "libbpf refuses to open the object without a word".to_owned(),
         };
-        let finding = out
-            .found(rule, subject, message)
-            .phase(crate::finding::Phase::Open)
-            .errno(refusal.errno)
-            .help(help);
+        let finding =
+            out.found(rule, subject, message).phase(crate::rule::Phase::Open).errno(refusal.errno).help(help);
         if !refusal.text.is_empty() {
             finding.quote(refusal.text.clone());
         }

@@ -1,23 +1,23 @@
 //! Which arenas the member programs of a cid-form scheduler use: what the kernel's `bpf_scx_reg_cid` collects.
 
-use super::Context;
+use super::super::context::Context;
 use crate::finding::{Finding, Site};
 use crate::object::{Form, FuncIdx, MapIdx, MapType, MapUse, OpsIdx};
 
 /// A cid-form scheduler and its arenas.
-pub(super) struct MemberArenas<'a> {
+pub(in crate::checks) struct MemberArenas<'a> {
     /// The ops variable.
-    pub(super) ops: OpsIdx,
+    pub(in crate::checks) ops: OpsIdx,
     /// Its name.
-    pub(super) name: &'a str,
+    pub(in crate::checks) name: &'a str,
     /// Member, program, and where it uses an arena.
     uses: Vec<(&'a str, FuncIdx, MapUse)>,
     /// The distinct arenas, in order of first use.
-    pub(super) arenas: Vec<MapIdx>,
+    pub(in crate::checks) arenas: Vec<MapIdx>,
 }
 
 /// Every cid-form scheduler that libbpf creates.
-pub(super) fn of<'a>(cx: &Context<'a, '_>) -> impl Iterator<Item = MemberArenas<'a>> {
+pub(in crate::checks) fn of<'a>(cx: &Context<'a, '_>) -> impl Iterator<Item = MemberArenas<'a>> {
     let object = cx.object;
     cx.schedulers().filter(|(_, ops)| ops.form() == Form::Cid).map(move |(ops, value)| {
         let mut found =
@@ -38,7 +38,7 @@ pub(super) fn of<'a>(cx: &Context<'a, '_>) -> impl Iterator<Item = MemberArenas<
 
 impl MemberArenas<'_> {
     /// Shows every member program and the line that makes it use its arena.
-    pub(super) fn show(&self, finding: &mut Finding, cx: &Context<'_, '_>) {
+    pub(in crate::checks) fn show(&self, finding: &mut Finding, cx: &Context<'_, '_>) {
         for (member, program, at) in &self.uses {
             let (program_name, arena) = (&cx.object[*program].name, &cx.object[at.map].name);
             let label = format!("member '{member}' ({program_name}) uses arena '{arena}'");

@@ -11,7 +11,7 @@ use crate::object::Function;
 
 /// What is known of a register or stack slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Holds {
+pub(in crate::checks) enum Holds {
     /// Nothing of the context.
     Other,
     /// The context: an array of 8-byte arguments.
@@ -22,18 +22,18 @@ pub(super) enum Holds {
 
 /// What an argument may be found to be on the paths to a place; a set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Tested(u8);
+pub(in crate::checks) struct Tested(u8);
 
 impl Tested {
     /// No path tests it.
-    pub(super) const NOT: Self = Self(1);
+    pub(in crate::checks) const NOT: Self = Self(1);
     /// Every path found it to be 0.
-    pub(super) const NULL: Self = Self(2);
+    pub(in crate::checks) const NULL: Self = Self(2);
     const OTHER: Self = Self(4);
     const ANY: Self = Self(7);
 
     /// Can it be other than 0 on no path, as far as the verifier knows.
-    pub(super) fn is_unsafe(self) -> bool {
+    pub(in crate::checks) fn is_unsafe(self) -> bool {
         self.0 & Self::OTHER.0 == 0
     }
 
@@ -44,19 +44,19 @@ impl Tested {
 }
 
 /// Arguments a callback can have (`MAX_BPF_FUNC_ARGS`).
-pub(super) const MAX_ARGUMENTS: usize = 12;
+pub(in crate::checks) const MAX_ARGUMENTS: usize = 12;
 
 /// An access to the context or through an argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Access {
+pub(in crate::checks) struct Access {
     /// The instruction.
-    pub(super) at: usize,
+    pub(in crate::checks) at: usize,
     /// The instruction itself.
-    pub(super) insn: Insn,
+    pub(in crate::checks) insn: Insn,
     /// What its base register holds.
-    pub(super) base: Holds,
+    pub(in crate::checks) base: Holds,
     /// What tests of the argument in the base register told.
-    pub(super) tested: Tested,
+    pub(in crate::checks) tested: Tested,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -198,7 +198,7 @@ impl State {
 }
 
 /// All loads and stores of an entry program whose base is surely the context or an argument, in code order.
-pub(super) fn of(function: &Function<'_>) -> Vec<Access> {
+pub(in crate::checks) fn of(function: &Function<'_>) -> Vec<Access> {
     // In the file the load of an address of a function is told from others by its relocation alone.
     let callbacks =
         function.calls.iter().any(|(at, _)| function.code.get(at.0).is_some_and(Insn::is_ld_imm64));

@@ -1,38 +1,39 @@
 //! Calls to kfuncs in programs that load, with what the extern resolves to and whether the verifier comes there.
 
-use super::{Context, Reached};
+use super::super::context::Context;
 use crate::finding::Site;
 use crate::load::ExternFate;
 use crate::object::{Extern, ExternIdx, ExternKind, FuncIdx, InsnIdx, Object, Target};
+use crate::reach::Reached;
 
 /// A call, not merely an address taken.
 #[derive(Clone, Copy)]
-pub(super) struct KfuncCall<'a, 'd> {
+pub(in crate::checks) struct KfuncCall<'a, 'd> {
     /// The program that makes it, in its own code or in a function appended to it.
-    pub(super) program: FuncIdx,
+    pub(in crate::checks) program: FuncIdx,
     /// The function that holds the instruction.
-    pub(super) function: FuncIdx,
+    pub(in crate::checks) function: FuncIdx,
     /// The call.
-    pub(super) insn: InsnIdx,
+    pub(in crate::checks) insn: InsnIdx,
     /// Which extern it calls.
-    pub(super) index: ExternIdx,
+    pub(in crate::checks) index: ExternIdx,
     /// The same.
-    pub(super) external: &'a Extern<'d>,
+    pub(in crate::checks) external: &'a Extern<'d>,
     /// Name without flavour: the kfunc that libbpf looks for.
-    pub(super) name: &'a str,
+    pub(in crate::checks) name: &'a str,
     /// What libbpf found.
-    pub(super) fate: &'a ExternFate,
+    pub(in crate::checks) fate: &'a ExternFate,
 }
 
 impl KfuncCall<'_, '_> {
     /// Where it is.
-    pub(super) fn site(&self) -> Site {
+    pub(in crate::checks) fn site(&self) -> Site {
         Site::Insn(self.function, self.insn)
     }
 }
 
 /// Every call to a kfunc that a program's final code holds, in its order.
-pub(super) fn of<'a, 'd>(cx: &Context<'a, 'd>, program: FuncIdx) -> Vec<KfuncCall<'a, 'd>> {
+pub(in crate::checks) fn of<'a, 'd>(cx: &Context<'a, 'd>, program: FuncIdx) -> Vec<KfuncCall<'a, 'd>> {
     let object = cx.object;
     let mut calls = Vec::new();
     for (function, reference) in object.refs_of(program) {
@@ -49,13 +50,13 @@ pub(super) fn of<'a, 'd>(cx: &Context<'a, 'd>, program: FuncIdx) -> Vec<KfuncCal
 
 /// Is the call in code that runs as a callback only: of a timer or work queue, that is not while the program runs, or of
 /// a loop.
-pub(super) fn is_in_callback(object: &Object<'_>, call: &KfuncCall<'_, '_>) -> bool {
+pub(in crate::checks) fn is_in_callback(object: &Object<'_>, call: &KfuncCall<'_, '_>) -> bool {
     is_callback_code(object, call.program, call.function)
 }
 
 /// May a function of a program sleep though the program may not: it runs as a callback only, and the object has callbacks of work
 /// queues or task work, which sleep (kernel `in_sleepable`).
-pub(super) fn may_sleep_as_work(object: &Object<'_>, program: FuncIdx, function: FuncIdx) -> bool {
+pub(in crate::checks) fn may_sleep_as_work(object: &Object<'_>, program: FuncIdx, function: FuncIdx) -> bool {
     let work = ["bpf_wq_set_callback", "bpf_task_work_schedule"];
     let has_work =
         || object.externs.iter().any(|known| work.iter().any(|start| known.name.starts_with(start)));
@@ -78,7 +79,7 @@ fn is_callback_code(object: &Object<'_>, program: FuncIdx, function: FuncIdx) ->
 }
 
 /// For each kfunc, by a key of the caller's, the call that the verifier is surest to walk; the first of equals.
-pub(super) fn surest<'a, 'd>(
+pub(in crate::checks) fn surest<'a, 'd>(
     cx: &Context<'a, 'd>,
     calls: impl IntoIterator<Item = KfuncCall<'a, 'd>>,
 ) -> Vec<(KfuncCall<'a, 'd>, Reached)> {
@@ -98,7 +99,7 @@ pub(super) fn surest<'a, 'd>(
 }
 
 /// The first function that refers to an extern, and where.
-pub(super) fn first_use(object: &Object<'_>, index: ExternIdx) -> Option<Site> {
+pub(in crate::checks) fn first_use(object: &Object<'_>, index: ExternIdx) -> Option<Site> {
     object.functions.iter().enumerate().find_map(|(function, code)| {
         let found = code.refs.iter().find(|r| r.target == Target::Extern(index))?;
         Some(Site::Insn(FuncIdx(function), found.insn))

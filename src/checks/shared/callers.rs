@@ -1,17 +1,17 @@
 //! Who calls a kfunc, in the kernel's eyes: the callbacks that a program serves, or its type.
 
-use super::Context;
+use super::super::context::Context;
 use crate::kernel::kfuncs::Caller;
 use crate::object::{Form, FuncIdx, Object, ProgramKind};
 
 /// One role of a program.
-pub(super) struct Role<'a> {
+pub(in crate::checks) struct Role<'a> {
     /// What the permission depends on.
-    pub(super) caller: Caller<'a>,
+    pub(in crate::checks) caller: Caller<'a>,
 }
 
 /// Every role of a program: one for each member that it serves. None for a struct_ops program that no map names.
-pub(super) fn roles<'a>(cx: &Context<'a, '_>, program: FuncIdx) -> Vec<Role<'a>> {
+pub(in crate::checks) fn roles<'a>(cx: &Context<'a, '_>, program: FuncIdx) -> Vec<Role<'a>> {
     let object: &Object<'_> = cx.object;
     let Some(entry) = object[program].entry.as_ref() else { return Vec::new() };
     let plain = |caller| vec![Role { caller }];

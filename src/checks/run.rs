@@ -1,0 +1,93 @@
+//! Runs every check over an object.
+
+use std::cmp::Reverse;
+
+use super::context::{Context, Shared};
+use super::options::{Loader, Options};
+use super::registry::REGISTRY;
+use crate::finding::Outcome;
+use crate::kernel::Kernel;
+use crate::load::Load;
+use crate::object::Object;
+use crate::reach::{Analysis, Memory};
+use crate::rule::{Family, Level, Rule};
+
+/// Runs every check over an object, with no kernel in view.
+pub fn check(object: &Object<'_>, options: &Options) -> Outcome {
+    check_on(object, None, options)
+}
+
+/// Runs every check over an object, for one kernel or none. For several kernels a [`Checker`] saves work.
+pub fn check_on(object: &Object<'_>, kernel: Option<&Kernel<'_>>, options: &Options) -> Outcome {
+    Checker::new(object).check(kernel, options)
+}
+
+/// An object, with what the checks find out about it once and for all kernels.
+#[derive(Debug)]
+pub struct Checker<'a, 'd> {
+    object: &'a Object<'d>,
+    memory: Memory,
+    shared: Shared,
+}
+
+impl<'a, 'd> Checker<'a, 'd> {
+    /// Nothing is found out yet.
+    pub fn new(object: &'a Object<'d>) -> Self {
+        Self { object, memory: Memory::default(), shared: Shared::new(object) }
+    }
+
+    /// Runs every check, for one kernel or none.
+    pub fn check(&self, kernel: Option<&Kernel<'_>>, options: &Options) -> Outcome {
+        let object = self.object;
+        let edited = is_edited(object, options);
+        let load = Load::new(object, kernel, edited);
+        let knowledge = load.knowledge();
+        let analysis = Analysis::new(object, &knowledge).remembering(&self.memory);
+        #[cfg(feature = "cli")]
+        analysis.walk_all(
+            object.programs().map(|(program, ..)| program).filter(|&program| load.autoload(program)),
+        );
+        run(&Context { object, kernel, load: &load, options, analysis: &analysis, shared: &self.shared })
+    }
+}
+
+fn run(cx: &Context<'_, '_>) -> Outcome {
+    let (object, options) = (cx.object, cx.options);
+    let mut outcome = Outcome::default();
+    // A kernel that lacks the type of every scheduler in the object is told so: which of its functions and fields the
+    // programs would miss besides does not matter to anyone.
+    let hopeless = object.schedulers().next().is_some() && cx.schedulers().next().is_none();
+    for (rule, check) in REGISTRY {
+        if !(hopeless && matches!(rule.family, Family::Kfunc | Family::Extern | Family::CoRe)) {
+            check(cx, &mut outcome);
+        }
+    }
+    let level = |rule: &Rule| {
+        options.levels.iter().rev().find(|(name, _)| name == rule.name).map(|(_, level)| *level)
+    };
+    for finding in &mut outcome.findings {
+        finding.refuses = finding.level == Level::Error;
+        finding.level = level(finding.rule).unwrap_or(finding.level);
+    }
+    outcome.findings.retain(|finding| finding.level != Level::Allow);
+    outcome.undecided.retain(|undecided| level(undecided.rule) != Some(Level::Allow));
+    outcome.findings.sort_by_key(|finding| (Reverse(finding.level), finding.phase));
+    outcome
+}
+
+/// Has the loader of scx a hand in the object: `__SCX_*` constants mark the objects that its headers made.
+fn is_edited(object: &Object<'_>, options: &Options) -> bool {
+    match options.loader {
+        Loader::Plain => false,
+        Loader::Scx => true,
+        Loader::Auto => object.elf.symbols.iter().any(|symbol| {
+            symbol.kind == crate::elf::SymbolKind::Object
+                && symbol.name.as_deref().is_some_and(|name| name.starts_with("__SCX_"))
+        }),
+    }
+}
+
+/// `scx` or `plain`: the loader that an object is judged for.
+pub fn loader_name(object: &Object<'_>, options: &Options) -> &'static str {
+    if is_edited(object, options) { "scx" } else { "plain" }
+}
