@@ -10,7 +10,7 @@ pub mod exceptions;
 mod forms;
 mod gates;
 pub mod image;
-// The struct of that name is what the folder is about.
+// What the folder is about is the struct of that name.
 #[expect(clippy::module_inception)]
 mod kernel;
 pub mod kfuncs;
