@@ -212,7 +212,7 @@ pub fn check_files(args: &LiveArgs) -> io::Result<()> {
         statistics::read(path).map_err(|error| in_file(path, error))?;
     }
     if let Some(path) = &args.save {
-        if crate::regular::is_binary(path) {
+        if crate::input::is_binary(path) {
             let why = "is an object, a program or a kernel, which would be overwritten; remove it first";
             return Err(in_file(path, io::Error::other(why)));
         }
