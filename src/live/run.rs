@@ -12,7 +12,8 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::args::{LiveArgs, OnOff};
-use super::attach::{self, Job};
+use super::attach;
+use super::job::Job;
 use super::observation::{Failure, KernelSeen, Observation, code};
 use super::statistics::{self, Comparison};
 use super::vm::{self, Machine};
