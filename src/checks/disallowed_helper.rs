@@ -4,7 +4,7 @@ use super::context::Context;
 use super::shared::kfunc_calls;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
-use crate::insn::Insn;
+use crate::insn::Op;
 use crate::kernel::exceptions;
 use crate::object::FuncIdx;
 
@@ -47,15 +47,15 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         };
         let sleeps = |id| SLEEPING.contains(&id) && !entry.sleepable;
         let works = |code| kfunc_calls::may_sleep_as_work(object, program, code);
-        let refused = |code: FuncIdx, insn: Insn| {
-            let id = insn.helper().filter(|id| (1..=211).contains(id));
+        let refused = |code: FuncIdx, op: Op| {
+            let id = op.helper().filter(|id| (1..=211).contains(id));
             id.is_some_and(|id| !offered(id) || sleeps(id) && !works(code))
         };
         let what = |_: &_| "calls a helper that sched_ext does not offer".to_owned();
         let call = cx.walks_any(program, refused);
         let call = call.or_undecided(out, &DISALLOWED_HELPER, subject.clone(), what);
-        let Some(((site, at), insn)) = call else { continue };
-        let id = insn.imm;
+        let Some(((site, at), op)) = call else { continue };
+        let id = op.helper().unwrap_or_default();
         let why = if sleeps(id) && offered(id) {
             "which may sleep, and the program may not"
         } else {

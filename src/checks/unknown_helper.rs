@@ -3,7 +3,7 @@
 use super::context::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
-use crate::insn::Insn;
+use crate::insn::Op;
 use crate::kernel::{Kernel, Lookup};
 
 rule! {
@@ -29,12 +29,12 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     };
     for (program, function, _) in cx.loaded() {
         let subject = Subject::program(object, program);
-        let unknown = |_, insn: Insn| insn.helper().is_some_and(|id| !(1..=last).contains(&id));
+        let unknown = |_, op: Op| op.helper().is_some_and(|id| !(1..=last).contains(&id));
         let what = |_: &_| "calls a helper that no kernel has".to_owned();
         let call = cx.walks_any(program, unknown);
         let call = call.or_undecided(out, &UNKNOWN_HELPER, subject.clone(), what);
-        let Some(((site, at), insn)) = call else { continue };
-        let id = insn.imm;
+        let Some(((site, at), op)) = call else { continue };
+        let id = op.helper().unwrap_or_default();
         let name = if id == 0 { "unspec" } else { "unknown" };
         let message = format!("program '{}' calls helper #{id}, the last one is #{last}", function.name);
         out.found(&UNKNOWN_HELPER, subject, message)
