@@ -21,6 +21,7 @@ use crate::btf::Kind;
 use crate::elf::SymbolKind;
 use crate::errno::Errno;
 use crate::object::{F_LINK, Form, Object, Value};
+use crate::rule::Phase;
 
 /// libbpf messages that are kept of one phase.
 const MAX_MESSAGES: usize = 200;
@@ -170,7 +171,7 @@ fn drive<'k>(
             messages = take_messages();
         }
     }
-    let mut phase = phase("load", &messages, start);
+    let mut phase = phase(Phase::Load, &messages, start);
     match result {
         Err(error) => {
             fail(&mut phase, errno_of(&error));
@@ -218,7 +219,7 @@ fn builder(job: &Job) -> ObjectBuilder {
 fn open(job: &Job, data: &[u8], seen: &mut Observation) -> Option<OpenObject> {
     let start = Instant::now();
     let result = builder(job).open_memory(data);
-    let mut phase = phase("open", &take_messages(), start);
+    let mut phase = phase(Phase::Open, &take_messages(), start);
     if let Err(error) = &result {
         fail(&mut phase, errno_of(error));
     }
@@ -255,9 +256,9 @@ fn ready(
     open
 }
 
-fn phase(name: &str, messages: &[(PrintLevel, String)], start: Instant) -> PhaseSeen {
+fn phase(phase: Phase, messages: &[(PrintLevel, String)], start: Instant) -> PhaseSeen {
     PhaseSeen {
-        phase: name.to_owned(),
+        phase,
         ok: true,
         messages: messages
             .iter()
@@ -273,7 +274,7 @@ fn phase(name: &str, messages: &[(PrintLevel, String)], start: Instant) -> Phase
 fn fail(phase: &mut PhaseSeen, errno: Option<Errno>) {
     phase.ok = false;
     phase.errno = errno.map(|errno| errno.to_string());
-    phase.meaning = errno.and_then(|errno| meaning(errno, &phase.phase)).map(str::to_owned);
+    phase.meaning = errno.and_then(|errno| meaning(errno, phase.phase)).map(str::to_owned);
 }
 
 /// The program and log in libbpf's message about the last program that was refused.
@@ -443,7 +444,7 @@ impl Trial<'_> {
         if let Err(error) = &link {
             let errno = errno_of(error);
             found.errno = errno.map(|errno| errno.to_string());
-            found.meaning = errno.and_then(|errno| meaning(errno, "attach")).map(str::to_owned);
+            found.meaning = errno.and_then(|errno| meaning(errno, Phase::Attach)).map(str::to_owned);
         }
         let mut name_taken = true;
         if link.is_ok() && self.is_scheduler {

@@ -13,13 +13,16 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::args::{LiveArgs, OnOff};
 use super::attach::{self, Job};
+use super::difference::Difference;
 use super::observation::{Failure, KernelSeen, Observation, code};
 use super::statistics::{self, Comparison};
 use super::vm::{self, Machine};
 use super::{agree, guest, running, supervise, sys, workload};
-use crate::checks::{self, Options};
+use crate::checks::Options;
 use crate::kernel::Kernel;
+use crate::load::Loader;
 use crate::object::Object;
+use crate::report::Document;
 
 /// Bytes of a verifier log that a report keeps, and that `--save` keeps.
 const LOG: (usize, usize) = (64 << 10, 8 << 20);
@@ -38,11 +41,26 @@ pub struct Input<'a> {
     /// Path as the report shows it.
     pub path: &'a str,
     /// The path, and which of a file's objects it is.
-    pub title: &'a str,
+    pub title: String,
     /// File name, which libbpf names the object after.
     pub file_name: &'a str,
     /// The file.
     pub data: &'a [u8],
+    /// libbpf's name for the object.
+    pub name: &'a str,
+    /// The loader that the report is about.
+    pub loader: Loader,
+    /// What is foreseen on each of the report's kernels.
+    pub foreseen: &'a [Document],
+}
+
+/// A kernel that is asked, as a target.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// The kernel.
+    pub kernel: &'a Kernel<'a>,
+    /// Its index into the report's `kernels`, if the report is about it.
+    pub number: Option<usize>,
 }
 
 /// What live mode found.
@@ -84,12 +102,15 @@ impl Live {
             }
         }
         for seen in &mut self.observations {
+            let mut differs = std::mem::take(&mut seen.differs);
+            differs.iter_mut().for_each(Difference::make_printable);
             if let Ok(mut value) = serde_json::to_value(&*seen) {
                 walk(&mut value);
                 if let Ok(printable) = serde_json::from_value(value) {
                     *seen = printable;
                 }
             }
+            seen.differs = differs;
         }
         let comparison = self.comparison.iter_mut();
         for comparison in comparison {
@@ -140,7 +161,7 @@ pub fn own_role() -> Option<ExitCode> {
 pub fn run(
     args: &LiveArgs,
     inputs: &[Input<'_>],
-    kernels: &[Option<&Kernel<'_>>],
+    kernels: &[Option<Asked<'_>>],
     kconfig: Option<&Path>,
     quiet: bool,
     options: &dyn Fn(&str) -> Options,
@@ -148,7 +169,7 @@ pub fn run(
     let bars = bars(quiet);
     supervise::catch_signals();
     let mut live = Live::default();
-    let jobs: Vec<Job> = inputs.iter().map(|input| job(args, input, &options(input.path))).collect();
+    let jobs: Vec<Job> = inputs.iter().map(|input| job(args, input)).collect();
     let mut by_kernel: Vec<Vec<Observation>> = Vec::new();
     if args.attach {
         live.kernels.push("host".to_owned());
@@ -157,13 +178,10 @@ pub fn run(
     live.kernels.extend(image_names(&args.vm));
     by_kernel.extend(in_guests(args, kconfig, &jobs, inputs, &bars));
     for (number, observations) in by_kernel.into_iter().enumerate() {
-        let kernel = kernels.get(number).copied().flatten();
+        let asked = kernels.get(number).copied().flatten();
         for mut seen in observations {
-            if let Some(input) = inputs.iter().find(|input| input.object == seen.object)
-                && let Ok(object) = Object::open(input.data, input.file_name)
-            {
-                let document = agree::static_side(input.path, &object, &options(input.path), kernel, &seen);
-                seen.differs = agree::differences(&document, &seen);
+            if let Some(input) = inputs.iter().find(|input| input.object == seen.object) {
+                seen.differs = differences(input, asked, &seen, options);
             }
             live.observations.push(seen);
         }
@@ -173,7 +191,7 @@ pub fn run(
         .iter()
         .filter_map(|seen| {
             let input = inputs.iter().find(|input| input.object == seen.object)?;
-            Some((input.title.to_owned(), seen.clone()))
+            Some((input.title.clone(), seen.clone()))
         })
         .collect();
     // Nothing was asked: there is nothing to compare, and what an earlier run has saved stays.
@@ -232,15 +250,30 @@ fn in_file(path: &Path, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
-fn job(args: &LiveArgs, input: &Input<'_>, options: &Options) -> Job {
-    let object = Object::open(input.data, input.file_name).ok();
-    let stem = input.file_name.split('.').next().unwrap_or_default();
+/// Holds what a kernel did with an input against what the report foresees there, or against what is foreseen for that kernel
+/// now that it has shown itself.
+fn differences(
+    input: &Input<'_>,
+    asked: Option<Asked<'_>>,
+    seen: &Observation,
+    options: &dyn Fn(&str) -> Options,
+) -> Vec<Difference> {
+    if let Some(foreseen) = asked.and_then(|asked| input.foreseen.get(asked.number?)) {
+        return agree::differences(foreseen, seen);
+    }
+    let Ok(object) = Object::open(input.data, input.file_name) else { return Vec::new() };
+    let kernel = asked.map(|asked| asked.kernel);
+    let foreseen = agree::foreseen(input.path, &object, &options(input.path), kernel, seen);
+    agree::differences(&foreseen, seen)
+}
+
+fn job(args: &LiveArgs, input: &Input<'_>) -> Job {
     let (report, save) = if args.vm.is_empty() { LOG } else { GUEST_LOG };
     Job {
         object: input.object,
         path: String::new(),
-        name: object.as_ref().map_or_else(|| stem.chars().take(15).collect(), |object| object.name.clone()),
-        loader: object.map_or("plain", |object| checks::loader_name(&object, options)).to_owned(),
+        name: input.name.to_owned(),
+        loader: input.loader.as_str().to_owned(),
         hold_ms: args.hold.as_millis() as u64,
         timeout_ms: args.timeout.as_millis() as u64,
         workload: args.workload == OnOff::On,

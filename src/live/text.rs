@@ -5,7 +5,10 @@ use std::io::{self, Write};
 use super::observation::{AttachSeen, Diagnostic, Failure, Observation, PhaseSeen, code};
 use super::run::Live;
 use super::statistics::Comparison;
-use crate::report::{self, Document, FindingDoc, LocationDoc, Sources, Style, SubjectDoc};
+use crate::errno::Errno;
+use crate::finding::{Subject, SubjectKind};
+use crate::report::{self, Document, FindingDoc, LocationDoc, Sources, Style};
+use crate::rule::{Family, Level, Phase, Rule};
 
 /// Longest register state that is shown, in characters.
 const MAX_STATE: usize = 160;
@@ -63,9 +66,9 @@ pub fn full(
             print_failure(failure, out)?;
         }
         for difference in &seen.differs {
-            let plea = match difference.contains(super::agree::UNFORESEEN) {
-                true => "",
-                false => " (please report this: it is a bug in scx-lint)",
+            let plea = match difference.is_foreseeable() {
+                true => " (please report this: it is a bug in scx-lint)",
+                false => "",
             };
             writeln!(out, "  differs: {difference}{plea}")?;
         }
@@ -125,7 +128,7 @@ pub(super) fn place(seen: &Observation) -> String {
 /// One sentence: how far it came, and the reason.
 pub fn sentence(seen: &Observation) -> String {
     if let Some(phase) = seen.phases.iter().find(|phase| !phase.ok) {
-        return format!("error: {}: {}", phase.phase, reason(phase));
+        return format!("error: {}: {}", phase.phase.as_str(), reason(phase));
     }
     if let Some(attach) = seen.attach.iter().find(|attach| !attach.ok) {
         return format!("error: {}: {}", attach.map, verdict(attach));
@@ -203,17 +206,17 @@ fn verdict(attach: &AttachSeen) -> String {
 
 fn print_phase(phase: &PhaseSeen, seen: &Observation, verbose: bool, out: &mut impl Write) -> io::Result<()> {
     if phase.ok {
-        let extra = match phase.phase.as_str() {
-            "load" => {
+        let extra = match phase.phase {
+            Phase::Load => {
                 let insns: u64 = seen.programs.iter().map(|program| u64::from(program.verified_insns)).sum();
                 let plural = if seen.programs.len() == 1 { "" } else { "s" };
                 format!(": {} program{plural}, {insns} instructions verified", seen.programs.len())
             }
             _ => String::new(),
         };
-        writeln!(out, "  {:7} ok{extra}", phase.phase)?;
+        writeln!(out, "  {:7} ok{extra}", phase.phase.as_str())?;
     } else {
-        writeln!(out, "  {:7} FAILED: {}", phase.phase, reason(phase))?;
+        writeln!(out, "  {:7} FAILED: {}", phase.phase.as_str(), reason(phase))?;
     }
     if !phase.ok || verbose {
         for message in &phase.messages {
@@ -337,7 +340,7 @@ pub(super) fn metric(change: &super::statistics::Change) -> &'static str {
 /// One word for a cell of the matrix.
 fn cell(seen: &Observation) -> &'static str {
     if let Some(phase) = seen.phases.iter().find(|phase| !phase.ok) {
-        return if phase.phase == "open" { "open" } else { "load" };
+        return phase.phase.as_str();
     }
     if let Some(attach) = seen.attach.iter().find(|attach| !attach.ok) {
         return match () {
@@ -378,6 +381,16 @@ fn print_matrix(live: &Live, document: &Document, out: &mut impl Write) -> io::R
     writeln!(out, "(ok, or the phase that fails: open, load, attach; ejected: enabled, then thrown out)")
 }
 
+/// What the verifier's objection goes by where it is printed like a finding. No rule foresees it, and none can be allowed.
+static VERIFIER: Rule = Rule {
+    name: "verifier",
+    family: Family::Kernel,
+    level: Level::Error,
+    phase: Phase::Load,
+    since: "0.1.0",
+    doc: " The verifier refuses a program.\n",
+};
+
 /// The verifier's objection as a finding, so that it is shown at the C line.
 pub(super) fn finding(object: usize, found: &Diagnostic, phase: &PhaseSeen, verbose: bool) -> FindingDoc {
     let label = match found.culprit() {
@@ -404,18 +417,11 @@ pub(super) fn finding(object: usize, found: &Diagnostic, phase: &PhaseSeen, verb
             }
         }
     }
+    let subject = Subject { kind: SubjectKind::Program, name: found.program.clone() };
+    let message = format!("the verifier refuses program '{}'", found.program);
     FindingDoc {
-        rule: "verifier",
-        known: false,
-        refuses: true,
-        level: "error",
-        object,
-        kernels: Vec::new(),
-        phase: "load",
-        errno: phase.errno.clone(),
+        errno: phase.errno.as_deref().and_then(Errno::from_words),
         kernel_message: Some(found.message.clone()),
-        subject: SubjectDoc { kind: "program", name: found.program.clone() },
-        message: format!("the verifier refuses program '{}'", found.program),
         help: (!help.is_empty()).then_some(help),
         locations: vec![LocationDoc {
             file: found.file.clone(),
@@ -426,6 +432,7 @@ pub(super) fn finding(object: usize, found: &Diagnostic, phase: &PhaseSeen, verb
             program: found.function.clone(),
             insn: found.function_insn,
         }],
+        ..FindingDoc::new(&VERIFIER, object, subject, message)
     }
 }
 
@@ -459,7 +466,7 @@ mod tests {
     /// With -q what passed is silent, in both formats.
     #[test]
     fn only_what_fails_is_shown_where_that_is_asked_for() {
-        let phase = |ok| PhaseSeen { phase: "load".to_owned(), ok, ..PhaseSeen::default() };
+        let phase = |ok| PhaseSeen { phase: Phase::Load, ok, ..PhaseSeen::default() };
         let seen = |ok| Observation { phases: vec![phase(ok)], ..Observation::default() };
         let live = |outcomes: &[bool]| Live {
             observations: outcomes.iter().map(|&ok| seen(ok)).collect(),

@@ -20,6 +20,7 @@ use super::sys;
 use super::wire::{self, Frame, Orders};
 use super::{guest, kconfig};
 use crate::kernel::builtin;
+use crate::rule::Phase;
 
 /// Console lines that are kept for a report.
 const CONSOLE_LINES: usize = 40;
@@ -455,7 +456,7 @@ impl Run<'_> {
         let lacks_config = |text: &String| kconfig::is_to_blame(&observation.edits, text);
         if observation.failure.is_none()
             && observation
-                .phase("load")
+                .phase(Phase::Load)
                 .is_some_and(|load| !load.ok && load.messages.iter().any(lacks_config))
         {
             let words = "the object reads the kernel's configuration, which the guest does not have; \

@@ -7,6 +7,7 @@
 mod core;
 mod externs;
 mod knowledge;
+mod loader;
 mod ops;
 
 use crate::kernel::{Kernel, Lookup};
@@ -16,6 +17,7 @@ pub use self::core::{CoreFate, CoreUse};
 pub use externs::{ExternFate, is_always_set};
 pub(crate) use knowledge::number;
 pub use knowledge::{CoreFact, Edit, ExternFact, Knowledge};
+pub use loader::Loader;
 pub use ops::{MemberFate, OpsFate};
 
 /// An object on its way into one kernel.

@@ -1,5 +1,7 @@
 //! Map definitions: `.maps`, data sections and `.kconfig` (libbpf `bpf_object__init_maps`).
 
+use std::fmt;
+
 use super::open::{Opening, Role, Var};
 use super::{
     Cause, ExternKind, F_ARENA_MAP_ALWAYS, F_MMAPABLE, F_NO_USER_CONV, F_RDONLY_PROG, F_SEGV_ON_FAULT, Item,
@@ -28,6 +30,16 @@ macro_rules! map_types {
             }
         }
     };
+}
+
+/// The type's name, or its number where no kernel knows it.
+impl fmt::Display for MapType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.write_str(name),
+            None => write!(f, "{}", self.0),
+        }
+    }
 }
 
 map_types! {
