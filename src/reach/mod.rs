@@ -223,7 +223,7 @@ impl<'a, 'd> Analysis<'a, 'd> {
         let mut externs = HashSet::new();
         for (code, walked) in codes.iter().zip(walked) {
             let notes = code.insns.iter().zip(walked).enumerate().filter(|(_, (_, walked))| **walked);
-            for (at, ((_, note), _)) in notes {
+            for (at, ((_, _, note), _)) in notes {
                 match *note {
                     Note::Core(_) => {
                         let fact = self.core_fact(code.function, InsnIdx(at));
