@@ -83,3 +83,52 @@ fn for_each<T: Send>(count: usize, job: impl Fn(usize) -> T + Send + Sync) -> Ve
 fn for_each<T>(count: usize, job: impl Fn(usize) -> T) -> Vec<T> {
     (0..count).map(job).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Answer;
+    use crate::suppress::Place;
+
+    fn fixture(name: &str) -> Vec<u8> {
+        let path = format!("{}/fixtures/obj/clang-19/{name}.bpf.o", env!("CARGO_MANIFEST_DIR"));
+        std::fs::read(path).unwrap()
+    }
+
+    #[test]
+    fn what_is_allowed_is_foreseen_all_the_same() {
+        let data = fixture("missing-arena__no_arena");
+        let object = Object::open(&data, "sched.bpf.o").unwrap();
+        let targets = crate::kernel::target::load("6.18,7.3").unwrap();
+        let kernels: Vec<Kernel<'_>> = targets.iter().map(|target| Kernel::new(target).unwrap()).collect();
+        let kernels: Vec<&Kernel<'_>> = kernels.iter().collect();
+        let everywhere = Place::Config { object: None, program: None, map: None };
+        let allow = Allow::new("missing-arena".to_owned(), "a test".to_owned(), everywhere);
+        let judged = Judged::new("sched.bpf.o", &object, &kernels, &Options::default());
+        let foreseen = judged.foreseen();
+        let report = judged.report(&[allow]);
+
+        let names: Vec<&str> = report.kernels.iter().map(|kernel| kernel.name.as_str()).collect();
+        assert_eq!(names, ["6.18", "7.3"]);
+        assert!(report.findings.iter().all(|finding| finding.rule.name != "missing-arena"));
+        assert_eq!(report.suppressed[0].rule.name, "missing-arena");
+        assert_eq!(report.verdicts[1].attach, Answer::Pass);
+
+        assert_eq!(foreseen.len(), 2);
+        let on = &foreseen[1];
+        assert_eq!((on.kernels[0].name.as_str(), on.verdicts[0].attach), ("7.3", Answer::Fail));
+        let found = on.findings.iter().find(|finding| finding.rule.name == "missing-arena").unwrap();
+        assert_eq!(found.kernels, [0]);
+    }
+
+    #[test]
+    fn without_a_kernel_there_is_one_answer() {
+        let data = fixture("missing-arena__no_arena");
+        let object = Object::open(&data, "sched.bpf.o").unwrap();
+        let report = lint("sched.bpf.o", &object, &[], &[], &Options::default());
+        assert_eq!((report.kernels.len(), report.verdicts.len()), (0, 1));
+        assert_eq!(report.verdicts[0].kernel, None);
+        let judged = Judged::new("sched.bpf.o", &object, &[], &Options::default());
+        assert_eq!(judged.foreseen().len(), 1);
+    }
+}

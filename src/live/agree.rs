@@ -1,7 +1,7 @@
 //! Holds what a kernel did against what the static report says. A difference is a bug in scx-lint.
 
 use super::difference::{Difference, Foreseeable};
-use super::observation::{Came, Observation};
+use super::observation::{ArenaRuleSeen, Came, Observation};
 use crate::checks::{ArenaRule, DISALLOW_DURING_FORK, Options};
 use crate::finding::SubjectKind;
 use crate::kernel::Kernel;
@@ -22,19 +22,12 @@ pub fn foreseen(
 ) -> Document {
     let mut options = options.clone();
     if options.arena_rule == ArenaRule::Auto && kernel.is_none() {
-        options.arena_rule = arena_rule([seen]);
+        options.arena_rule = match seen.kernel.arena_rule {
+            Some(ArenaRuleSeen::Always) => ArenaRule::Always,
+            _ => ArenaRule::One,
+        };
     }
     Judged::new(path, object, kernel.as_slice(), &options).foreseen().pop().unwrap_or_default()
-}
-
-/// The arena rule of the kernels that were observed; the weaker one where they differ.
-pub fn arena_rule<'a>(seen: impl IntoIterator<Item = &'a Observation>) -> ArenaRule {
-    let mut rules = seen.into_iter().filter_map(|seen| seen.kernel.arena_rule.as_deref()).peekable();
-    if rules.peek().is_some() && rules.all(|rule| rule == "always") {
-        ArenaRule::Always
-    } else {
-        ArenaRule::One
-    }
 }
 
 /// Compares what is foreseen of one object on one kernel with what was seen there: verdicts phase by phase, and the maps of

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::kmsg;
 use super::observation::{
-    AttachSeen, ExitSeen, Failure, KernelSeen, Observation, PhaseSeen, ProgramSeen, code,
+    ArenaRuleSeen, AttachSeen, ExitSeen, Failure, KernelSeen, Observation, PhaseSeen, ProgramSeen, code,
 };
 use super::running::{self, KernelBtf, Types};
 use super::workload::Workload;
@@ -52,7 +52,7 @@ pub struct Job {
     /// Bytes of a verifier log that are kept, from its end.
     pub max_log: usize,
     /// The kernel's arena rule, where it is known already: reading the kernel's BTF takes a while in a guest.
-    pub arena_rule: Option<String>,
+    pub arena_rule: Option<ArenaRuleSeen>,
 }
 
 /// Messages of libbpf since the last look. libbpf has one print function per process.
@@ -93,7 +93,7 @@ pub fn run(job: &Job, tell: &mut dyn FnMut(&Observation, &str)) -> Observation {
 /// What must be true before anything is loaded.
 fn prepare<'k>(job: &Job, types: KernelTypes<'k>, seen: &mut Observation) -> Result<(), Failure> {
     may_use_bpf()?;
-    let rule = || types().map(|types| types.arena_rule().to_owned());
+    let rule = || types().map(|types| types.arena_rule());
     seen.kernel.arena_rule = job.arena_rule.clone().or_else(rule);
     let state = running::state();
     if running::has_sched_ext() && state != "disabled" {

@@ -45,8 +45,20 @@ pub struct KernelSeen {
     pub image: Option<String>,
     /// `kvm` or `tcg` in a guest.
     pub accel: Option<String>,
-    /// `always`, `one` or `none`: what its BTF says of the arena rule for cid-form schedulers.
-    pub arena_rule: Option<String>,
+    /// What its BTF says of the arena rule for cid-form schedulers.
+    pub arena_rule: Option<ArenaRuleSeen>,
+}
+
+/// Which arena rule a kernel that runs enforces, as far as its BTF says. The flag's value stays there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ArenaRuleSeen {
+    /// It has no cid-form schedulers.
+    None,
+    /// Exactly one arena.
+    One,
+    /// Exactly one arena, created with `BPF_F_ARENA_MAP_ALWAYS`.
+    Always,
 }
 
 /// A phase and its outcome.
@@ -359,6 +371,12 @@ mod tests {
         }
         let exit = ExitSeen { code: Some(-1 << 60), ..ExitSeen::default() };
         assert!(serde_json::to_string(&exit).unwrap().contains("\"0xf000000000000000\""));
+    }
+
+    #[test]
+    fn arena_rules_travel_as_words() {
+        let all = [ArenaRuleSeen::None, ArenaRuleSeen::One, ArenaRuleSeen::Always];
+        assert_eq!(serde_json::to_string(&all).unwrap(), r#"["none","one","always"]"#);
     }
 
     #[test]

@@ -386,7 +386,42 @@ fn bar(bars: &MultiProgress, name: &str, len: usize) -> ProgressBar {
 
 #[cfg(test)]
 mod tests {
+    use super::super::observation::PhaseSeen;
     use super::*;
+    use crate::rule::Phase;
+
+    /// What the report has judged is not judged again: here it foresees what no check would.
+    #[test]
+    fn an_observation_is_held_against_the_report() {
+        let path =
+            concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/obj/clang-19/missing-arena__no_arena.bpf.o");
+        let data = std::fs::read(path).unwrap();
+        let targets = crate::kernel::target::load("6.18,7.3").unwrap();
+        let kernel = Kernel::new(&targets[1]).unwrap();
+        let object = Object::open(&data, "sched.bpf.o").unwrap();
+        let judged = crate::lint::Judged::new("sched.bpf.o", &object, &[], &Options::default()).foreseen();
+        let mut foreseen = [Document::default(), judged[0].clone()];
+        foreseen[1].verdicts[0].open = crate::report::Answer::Fail;
+        let input = Input {
+            object: 0,
+            path: "sched.bpf.o",
+            title: "sched.bpf.o".to_owned(),
+            file_name: "sched.bpf.o",
+            data: &data,
+            name: "sched",
+            loader: Loader::Plain,
+            foreseen: &foreseen,
+        };
+        let phase = PhaseSeen { phase: Phase::Open, ok: true, ..PhaseSeen::default() };
+        let seen = Observation { phases: vec![phase], ..Observation::default() };
+        let said = |number| {
+            let asked = Some(Asked { kernel: &kernel, number });
+            differences(&input, asked, &seen, &|_| Options::default()).len()
+        };
+        assert_eq!(said(Some(1)), 1);
+        // The report is about other kernels: this one is judged now.
+        assert_eq!(said(None), 0);
+    }
 
     #[test]
     fn images_of_one_name_are_told_apart() {
