@@ -37,7 +37,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         if u64::from(ty.0) < known {
             continue;
         }
-        let name = ty.name().map_or_else(|| ty.0.to_string(), str::to_owned);
+        let name = ty.to_string();
         let message = format!("{} is of type {name}, which the kernel does not know", declared.words());
         if cx.load.edited {
             out.undecided(&UNKNOWN_MAP_TYPE, subject, format!("{message}, and the loader may leave it out"));

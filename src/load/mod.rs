@@ -10,6 +10,7 @@ mod knowledge;
 // What the folder is about is the struct of that name.
 #[expect(clippy::module_inception)]
 mod load;
+mod loader;
 mod ops;
 
 pub use self::core::{CoreFate, CoreUse};
@@ -17,4 +18,5 @@ pub use externs::{ExternFate, is_always_set};
 pub(crate) use knowledge::number;
 pub use knowledge::{CoreFact, Edit, ExternFact, Knowledge};
 pub use load::Load;
+pub use loader::Loader;
 pub use ops::{MemberFate, OpsFate};

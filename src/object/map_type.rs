@@ -1,5 +1,7 @@
 //! Map types and map flags by number and name.
 
+use std::fmt;
+
 /// `BPF_F_RDONLY_PROG`.
 pub const F_RDONLY_PROG: u32 = 1 << 7;
 /// `BPF_F_MMAPABLE`.
@@ -33,6 +35,16 @@ macro_rules! map_types {
             }
         }
     };
+}
+
+/// The type's name, or its number where no kernel knows it.
+impl fmt::Display for MapType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.write_str(name),
+            None => write!(f, "{}", self.0),
+        }
+    }
 }
 
 map_types! {

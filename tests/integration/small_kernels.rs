@@ -6,13 +6,14 @@ use std::path::Path;
 
 use scx_lint::btf::build::{Builder, Field};
 use scx_lint::btf::{Btf, Kind, TypeId};
-use scx_lint::checks::{self, Checker, Loader, Options};
+use scx_lint::checks::{self, Checker, Options};
 use scx_lint::finding::Outcome;
 use scx_lint::kernel::builtin::RELEASES;
 use scx_lint::kernel::kfuncs::{Caller, Permission, must_sleep, permission};
 use scx_lint::kernel::{
     Kernel, KernelArenaRule, Lookup, Modules, Source, Target, cpu_name, snapshot, target,
 };
+use scx_lint::load::Loader;
 use scx_lint::object::{Form, Object};
 use scx_lint::rule::Level;
 
@@ -144,8 +145,7 @@ fn constants_that_a_naked_loader_leaves_zero() {
     let data = fixture("unknown-ops-member__near_cleared");
     let object = Object::open(&data, "edited").unwrap();
     let fires = |loader| {
-        let mut options = Options::default();
-        options.loader = loader;
+        let options = Options::default().loader(loader);
         let outcome = checks::check_on(&object, Some(&kernel), &options);
         outcome.findings.iter().any(|finding| finding.rule.name == "unfilled-scx-constants")
     };
