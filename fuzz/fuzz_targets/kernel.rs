@@ -26,6 +26,7 @@ fuzz_target!(|data: &[u8]| {
         release: None,
         btf: data.to_vec(),
         kconfig: None,
+        btf_ids: None,
         partial: None,
         modules: Modules::unknown(),
         cut: None,

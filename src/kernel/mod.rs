@@ -8,6 +8,8 @@
 pub mod builtin;
 pub mod exceptions;
 pub mod image;
+pub mod kfunc_flags;
+mod kfunc_lookup;
 pub mod kfuncs;
 mod modules;
 mod ops;
@@ -101,6 +103,9 @@ pub struct Target {
     pub btf: Vec<u8>,
     /// Its configuration, one `CONFIG_X=y` a line; `None` where nothing tells.
     pub kconfig: Option<String>,
+    /// The words of its `.BTF_ids`, which hold the flags of its kfuncs; `None` where there is no image, or where a
+    /// snapshot has them.
+    pub btf_ids: Option<Vec<u32>>,
     /// Why a name outside the scheduler's own surface may be missing though kernels of this release have
     /// it; `None` for a BTF that is whole and stands for itself.
     pub partial: Option<Reason>,
@@ -119,6 +124,7 @@ impl Target {
             release: None,
             btf,
             kconfig: None,
+            btf_ids: None,
             partial: None,
             modules: Modules::loaded(modules),
             cut: None,
@@ -175,6 +181,8 @@ pub struct Kernel<'d> {
     indexes: OnceLock<Result<Vec<btf::Index>, Reason>>,
     partial: Option<&'d Reason>,
     cut: Option<&'d snapshot::Cut>,
+    btf_ids: Option<&'d [u32]>,
+    kfunc_sets: OnceLock<Option<kfunc_flags::KfuncSets>>,
     arena_rule: OnceLock<KernelArenaRule>,
 }
 
@@ -216,6 +224,8 @@ impl<'d> Kernel<'d> {
             indexes: OnceLock::new(),
             partial: target.partial.as_ref(),
             cut: target.cut.as_ref(),
+            btf_ids: target.btf_ids.as_deref(),
+            kfunc_sets: OnceLock::new(),
             arena_rule: OnceLock::new(),
         })
     }

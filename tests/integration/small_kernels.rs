@@ -26,6 +26,7 @@ fn target_of(name: &str, btf: Vec<u8>) -> Target {
         release: None,
         btf,
         kconfig: None,
+        btf_ids: None,
         partial: None,
         modules: Modules::unknown(),
         cut: None,
