@@ -227,7 +227,8 @@ fn write_snapshot(name: &str, output: &PathBuf) -> Result<u8, Failure> {
         ..snapshot::Meta::default()
     };
     let meta = meta.describing(&target.btf).map_err(fail)?;
-    let bytes = snapshot::write(&target.btf, target.kconfig.as_deref(), &meta).map_err(fail)?;
+    let bytes = snapshot::write(&target.btf, target.btf_ids.as_deref(), target.kconfig.as_deref(), &meta)
+        .map_err(fail)?;
     // An older snapshot may be written anew, a kernel not.
     let is_snapshot = fs::File::open(output).is_ok_and(|mut file| {
         let mut head = [0; 8];

@@ -98,6 +98,11 @@ impl KfuncFlags {
         Self(self.0 | other.0)
     }
 
+    /// Flags of both.
+    pub const fn intersection(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     /// Flags of this that are not in another.
     pub const fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
@@ -157,6 +162,34 @@ impl fmt::Debug for KfuncFlags {
 pub struct KfuncSet {
     /// The FUNC of each kfunc and its flags in this set, by id, each once.
     pub kfuncs: Vec<(TypeId, KfuncFlags)>,
+}
+
+/// A kfunc by which each set of sched_ext is told, with the name of the set (`scx_kfunc_ids_*`). The first that a set has
+/// decides: 6.16 to 7.0 have the select_cpu kfuncs in the set of the idle ones, 7.3 has both in that of the cpu-form ones.
+const SCX_SETS: [(&str, &str); 11] = [
+    ("bpf_iter_scx_dsq_new", "any"),
+    ("scx_bpf_create_dsq", "unlocked"),
+    ("scx_bpf_kick_cpu", "cpu_only"),
+    ("scx_bpf_pick_idle_cpu", "idle"),
+    ("scx_bpf_dispatch_nr_slots", "dispatch"),
+    ("scx_bpf_dispatch", "enqueue_dispatch"),
+    ("scx_bpf_dsq_insert", "enqueue_dispatch"),
+    ("scx_bpf_reenqueue_local", "cpu_release"),
+    ("scx_bpf_cid_to_cpu", "cid"),
+    ("scx_bpf_cid_override", "init"),
+    ("scx_bpf_select_cpu_dfl", "select_cpu"),
+];
+
+impl KfuncSet {
+    /// Which set of sched_ext it is, where it is one of those known: `enqueue_dispatch` of `scx_kfunc_ids_enqueue_dispatch`.
+    /// The set with `scx_bpf_cid_override` is called `init` in all releases; 7.3 calls it `init_cids`.
+    pub fn scx_name(&self, btf: &Btf<'_>) -> Option<&'static str> {
+        let has = |name: &str| {
+            let mut types = self.kfuncs.iter().filter_map(|(id, _)| btf.get(*id));
+            types.any(|ty| btf.name(&ty) == name)
+        };
+        SCX_SETS.iter().find(|(kfunc, _)| has(kfunc)).map(|(_, set)| *set)
+    }
 }
 
 /// The id sets of a kernel's kfuncs, in the order in which they lie in the image.

@@ -4,7 +4,10 @@
 //! built-in releases answer for a kfunc of the same prototype, as far as they agree.
 
 use super::kfunc_flags::{KfuncFlags, KfuncSets};
-use super::{Home, Kernel, Lookup};
+use super::{Home, Kernel, Kfunc, Lookup, builtin};
+
+/// Why the kernel itself has no answer.
+const NO_FLAGS: &str = "only the image of a kernel tells the flags of its kfuncs";
 
 /// Kfuncs that every kernel from 6.12 on gives the same flags, of those that are as old.
 const WITNESSES: [(&str, KfuncFlags); 8] = [
@@ -24,7 +27,10 @@ impl Kernel<'_> {
     /// The id sets of its kfuncs, where an image or a snapshot gave them. Read when first asked for.
     pub fn kfunc_sets(&self) -> Option<&KfuncSets> {
         let read = || {
-            let sets = KfuncSets::read(self.btf_ids?, &self.btf);
+            let sets = match self.btf_ids {
+                Some(words) => KfuncSets::read(words, &self.btf),
+                None => KfuncSets::read(&self.cut?.btf_ids()?, &self.btf),
+            };
             (!sets.is_empty()).then_some(sets)
         };
         self.kfunc_sets.get_or_init(read).as_ref()
@@ -35,7 +41,7 @@ impl Kernel<'_> {
         match self.flags_between(name) {
             Lookup::Found((all, some)) if all == some => Lookup::Found(all),
             Lookup::Found(_) => Lookup::Unknown(
-                format!("only the kernel's image tells the flags of a kfunc, and the built-in releases do not agree on those of '{name}'").into(),
+                format!("{NO_FLAGS}, and the built-in releases do not agree on those of '{name}'").into(),
             ),
             Lookup::Absent => Lookup::Absent,
             Lookup::Unknown(reason) => Lookup::Unknown(reason),
@@ -49,7 +55,8 @@ impl Kernel<'_> {
             Lookup::Found((all, _)) if all.contains(flags) => Lookup::Found(true),
             Lookup::Found((_, some)) if !some.contains(flags) => Lookup::Found(false),
             Lookup::Found(_) => Lookup::Unknown(
-                format!("only the kernel's image tells whether '{name}' has {flags}, and the built-in releases do not agree").into(),
+                format!("{NO_FLAGS}, and the built-in releases do not agree whether '{name}' has {flags}")
+                    .into(),
             ),
             Lookup::Absent => Lookup::Absent,
             Lookup::Unknown(reason) => Lookup::Unknown(reason),
@@ -67,7 +74,7 @@ impl Kernel<'_> {
             return Lookup::Unknown("the flags of kfuncs of modules are not read".into());
         }
         let Some(sets) = self.kfunc_sets() else {
-            return Lookup::Unknown("only the kernel's image tells the flags of a kfunc".into());
+            return self.flags_of_releases(name, kfunc);
         };
         if let Some(witness) = self.contradiction(sets) {
             return Lookup::Unknown(
@@ -80,6 +87,19 @@ impl Kernel<'_> {
         self.flags_in(sets, name).map_or(Lookup::Absent, |flags| Lookup::Found((flags, flags)))
     }
 
+    /// What the built-in releases that declare the kfunc as this kernel does have in common, and what some of them have.
+    fn flags_of_releases(&self, name: &str, kfunc: Kfunc) -> Lookup<(KfuncFlags, KfuncFlags)> {
+        let prototype = self.signature(name, kfunc);
+        let same = builtin::flags::rows_of(name).iter().filter(|row| row.prototype == prototype);
+        let between = same
+            .map(|row| (row.flags, row.flags))
+            .reduce(|(all, some), (flags, _)| (all.intersection(flags), some.union(flags)));
+        between.map_or_else(
+            || Lookup::Unknown(format!("{NO_FLAGS}, and no built-in release has '{name}' like this").into()),
+            Lookup::Found,
+        )
+    }
+
     fn flags_in(&self, sets: &KfuncSets, name: &str) -> Option<KfuncFlags> {
         self.btf.names().all(name).into_iter().find_map(|id| sets.flags(id))
     }
@@ -87,10 +107,8 @@ impl Kernel<'_> {
     /// A kfunc whose flags are not those that it has in every kernel known: the bits have other meanings here.
     fn contradiction(&self, sets: &KfuncSets) -> Option<&'static str> {
         let flags = |name| self.flags_in(sets, name);
-        let differs = |name, expected| {
-            flags(name)
-                .is_some_and(|flags| KfuncFlags::from_bits(flags.bits() & WITNESSED.bits()) != expected)
-        };
+        let differs =
+            |name, expected| flags(name).is_some_and(|flags| flags.intersection(WITNESSED) != expected);
         WITNESSES.iter().find(|(name, expected)| differs(name, *expected)).map(|(name, _)| *name)
     }
 }

@@ -192,7 +192,7 @@ fn the_setup_header_names_the_release_where_the_kernel_does_not() {
 #[test]
 fn a_snapshot_is_a_kernel_too() {
     let meta = snapshot::Meta { release: Some("7.3.4".into()), ..Default::default() };
-    let bytes = snapshot::write(&btf(), Some(CONFIG), &meta).unwrap();
+    let bytes = snapshot::write(&btf(), None, Some(CONFIG), &meta).unwrap();
     for bytes in [bytes.clone(), gzip(&bytes)] {
         let found = extract(&bytes).unwrap();
         assert_eq!((found.kind, found.release.as_deref()), (Kind::Snapshot, Some("7.3.4")));

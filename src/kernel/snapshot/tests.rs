@@ -139,7 +139,7 @@ fn meta() -> Meta {
 fn a_snapshot_answers_as_its_btf_does() {
     for (path, btf) in fixtures() {
         let meta = meta().describing(&btf).unwrap();
-        let bytes = write(&btf, Some("CONFIG_BPF=y\n"), &meta).unwrap();
+        let bytes = write(&btf, None, Some("CONFIG_BPF=y\n"), &meta).unwrap();
         let snapshot = read(&bytes).unwrap();
         assert_same_answers(&btf, &snapshot, &path.display().to_string());
         assert_eq!(snapshot.cut.meta, meta);
@@ -156,7 +156,7 @@ fn a_pool_changes_nothing_but_the_size() {
     let some: Vec<&[u8]> = fixtures.iter().step_by(3).map(|(_, btf)| btf.as_slice()).collect();
     let pool: &'static Pool = Box::leak(Box::new(Pool::read(&write_pool(&some).unwrap()).unwrap()));
     for (path, btf) in &fixtures {
-        let bytes = write_pooled(btf, &meta(), pool).unwrap();
+        let bytes = write_pooled(btf, None, &meta(), pool).unwrap();
         assert_eq!(read(&bytes).unwrap_err().code(), "foreign-snapshot");
         let meta = meta().describing(btf).unwrap();
         let mut snapshot = read_with(&bytes, Some(pool)).unwrap();
@@ -169,7 +169,7 @@ fn a_pool_changes_nothing_but_the_size() {
 fn the_built_in_releases_are_cut_as_far_as_can_be() {
     let release = crate::kernel::builtin::find("7.3").unwrap().load().unwrap();
     let meta = meta().describing(&release.btf).unwrap();
-    let again = read(&write(&release.btf, None, &meta).unwrap()).unwrap();
+    let again = read(&write(&release.btf, None, None, &meta).unwrap()).unwrap();
     assert_same_answers(&release.btf, &again, "7.3 again");
     assert_eq!(again.cut.functions().unwrap(), Vec::<String>::new());
     assert_eq!(Btf::parse(&again.btf).unwrap().len(), Btf::parse(&release.btf).unwrap().len());
@@ -179,7 +179,7 @@ fn the_built_in_releases_are_cut_as_far_as_can_be() {
 fn real_kernels_answer_as_before() {
     for (version, btf) in kernels() {
         let meta = Meta { name: version.clone(), ..Meta::default() }.describing(&btf).unwrap();
-        let bytes = write(&btf, None, &meta).unwrap();
+        let bytes = write(&btf, None, None, &meta).unwrap();
         let snapshot = read(&bytes).unwrap();
         assert_same_answers(&btf, &snapshot, &version);
         assert!(bytes.len() < 1_400_000, "{version}: {} bytes", bytes.len());
@@ -258,7 +258,7 @@ fn functions_are_cut_and_kfuncs_are_not() {
     let btf =
         kfuncs(&[("schedule", false), ("scx_bpf_now", false), ("bpf_scx_reg", false), ("do_exit", true)]);
     let meta = Meta::default().describing(&btf).unwrap();
-    let snapshot = read(&write(&btf, None, &meta).unwrap()).unwrap();
+    let snapshot = read(&write(&btf, None, None, &meta).unwrap()).unwrap();
     assert_same_answers(&btf, &snapshot, "kfuncs");
     assert_eq!(snapshot.cut.functions().unwrap(), ["do_exit", "schedule"]);
     assert!(!snapshot.cut.has_function("scx_bpf_now").unwrap(), "it was kept");
@@ -267,7 +267,7 @@ fn functions_are_cut_and_kfuncs_are_not() {
 
 #[test]
 fn what_is_no_snapshot_is_refused_with_its_reason() {
-    let bytes = write(&kfuncs(&[("schedule", false)]), None, &meta()).unwrap();
+    let bytes = write(&kfuncs(&[("schedule", false)]), None, None, &meta()).unwrap();
     let code = |bytes: &[u8]| read(bytes).unwrap_err().code();
     assert_eq!(code(b""), "not-a-snapshot");
     assert_eq!(code(b"something else altogether"), "not-a-snapshot");
@@ -281,7 +281,7 @@ fn what_is_no_snapshot_is_refused_with_its_reason() {
     for len in 0..bytes.len() {
         assert!(read(&bytes[..len]).is_err(), "{len} of {} bytes", bytes.len());
     }
-    assert_eq!(write(b"no btf", None, &meta()).unwrap_err().code(), "malformed-snapshot");
+    assert_eq!(write(b"no btf", None, None, &meta()).unwrap_err().code(), "malformed-snapshot");
 }
 
 /// Puts the checksum right, so that damage behind it is met by the code that unpacks.
@@ -307,7 +307,7 @@ fn damage_behind_the_checksum_neither_panics_nor_grows() {
     let fixtures = fixtures();
     let mut read_all_the_same = 0;
     for (_, btf) in fixtures.iter().step_by(8) {
-        let bytes = write(btf, Some("CONFIG_BPF=y\n"), &meta()).unwrap();
+        let bytes = write(btf, None, Some("CONFIG_BPF=y\n"), &meta()).unwrap();
         for round in 0..300 {
             let mut damaged = bytes.clone();
             if round % 4 == 0 {
