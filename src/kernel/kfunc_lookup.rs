@@ -112,3 +112,101 @@ impl Kernel<'_> {
         WITNESSES.iter().find(|(name, expected)| differs(name, *expected)).map(|(name, _)| *name)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::{Target, target};
+
+    fn built_in(name: &str) -> Target {
+        target::load(name).unwrap().remove(0)
+    }
+
+    /// As a bare BTF gives it, cut down as it is.
+    fn bare(name: &str) -> Target {
+        Target { cut: None, ..built_in(name) }
+    }
+
+    fn is_unknown<T>(answer: &Lookup<T>, words: &str) -> bool {
+        matches!(answer, Lookup::Unknown(reason) if reason.contains(words))
+    }
+
+    #[test]
+    fn a_snapshot_tells_the_flags_of_its_kfuncs() {
+        let target = built_in("7.3");
+        let kernel = Kernel::new(&target).unwrap();
+        let sleeps = KfuncFlags::SLEEPABLE.union(KfuncFlags::IMPLICIT_ARGS);
+        assert_eq!(kernel.kfunc_flags("scx_bpf_create_dsq"), Lookup::Found(sleeps));
+        assert_eq!(kernel.kfunc_has("scx_bpf_create_dsq", KfuncFlags::SLEEPABLE), Lookup::Found(true));
+        assert_eq!(kernel.kfunc_has("scx_bpf_create_dsq", KfuncFlags::RCU), Lookup::Found(false));
+        assert_eq!(kernel.kfunc_flags("scx_bpf_now"), Lookup::Found(KfuncFlags::NONE));
+        // A function of the kernel that is no kfunc, the function behind a kfunc, and none.
+        for name in ["bpf_scx_reg", "scx_bpf_create_dsq_impl", "no_such_kfunc"] {
+            assert_eq!(kernel.kfunc_flags(name), Lookup::Absent, "{name}");
+            assert_eq!(kernel.kfunc_has(name, KfuncFlags::RCU), Lookup::Absent, "{name}");
+        }
+        assert!(is_unknown(&kernel.kfunc_flags("bpf_ct_insert_entry"), "modules"));
+    }
+
+    #[test]
+    fn of_a_bare_btf_the_releases_tell_what_they_agree_on() {
+        let target = bare("7.3");
+        let kernel = Kernel::new(&target).unwrap();
+        assert_eq!(kernel.kfunc_sets(), None);
+        assert_eq!(kernel.kfunc_flags("bpf_task_release"), Lookup::Found(KfuncFlags::RELEASE));
+        // Since 7.1 the verifier supplies an argument, before it did not; it always had to sleep.
+        assert!(is_unknown(&kernel.kfunc_flags("scx_bpf_create_dsq"), "do not agree"));
+        let has = |flags| kernel.kfunc_has("scx_bpf_create_dsq", flags);
+        assert_eq!(has(KfuncFlags::SLEEPABLE), Lookup::Found(true));
+        assert_eq!(has(KfuncFlags::ACQUIRE), Lookup::Found(false));
+        assert!(is_unknown(&has(KfuncFlags::IMPLICIT_ARGS), "do not agree"));
+        // Up to 6.19 it had to sleep, the prototype is the same.
+        assert!(is_unknown(
+            &kernel.kfunc_has("bpf_arena_alloc_pages", KfuncFlags::SLEEPABLE),
+            "KF_SLEEPABLE"
+        ));
+        assert!(is_unknown(&kernel.kfunc_flags("bpf_scx_reg"), "no built-in release"));
+        assert_eq!(kernel.kfunc_flags("no_such_kfunc"), Lookup::Absent);
+    }
+
+    #[test]
+    fn another_prototype_is_another_kfunc() {
+        // The prototype changed in 7.3.
+        for (release, other) in [("7.2", "7.3"), ("7.3", "7.2")] {
+            let target = bare(release);
+            let kernel = Kernel::new(&target).unwrap();
+            let rows = builtin::flags::rows_of("scx_bpf_cid_override");
+            let own = kernel
+                .signature("scx_bpf_cid_override", kernel.kfunc("scx_bpf_cid_override").found().unwrap());
+            for row in rows {
+                assert_eq!(row.prototype == own, row.releases == release, "{row:?}");
+                assert!(row.releases == release || row.releases == other, "{row:?}");
+            }
+        }
+    }
+
+    /// The bits have the same meaning in every release; where they do not, nothing is said.
+    #[test]
+    fn bits_that_mean_something_else_are_noticed() {
+        for release in builtin::RELEASES {
+            let target = built_in(release.name);
+            let kernel = Kernel::new(&target).unwrap();
+            let sets = kernel.kfunc_sets().unwrap();
+            assert_eq!(kernel.contradiction(sets), None, "{}", release.name);
+            // The small configuration of 6.12 has no kexec.
+            for (name, _) in
+                WITNESSES.iter().filter(|(name, _)| release.name != "6.12" || *name != "crash_kexec")
+            {
+                assert!(kernel.flags_in(sets, name).is_some(), "{}: {name}", release.name);
+            }
+        }
+        let mut target = built_in("7.3");
+        let mut words = target.cut.as_ref().unwrap().btf_ids().unwrap();
+        let id = Kernel::new(&target).unwrap().find("bpf_task_release", crate::btf::Kind::Func).unwrap();
+        let at = words.iter().position(|word| *word == id.0).unwrap();
+        words[at + 1] <<= 1;
+        target.btf_ids = Some(words);
+        let kernel = Kernel::new(&target).unwrap();
+        assert!(is_unknown(&kernel.kfunc_flags("scx_bpf_now"), "'bpf_task_release' has unexpected"));
+    }
+}

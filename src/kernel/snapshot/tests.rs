@@ -265,6 +265,52 @@ fn functions_are_cut_and_kfuncs_are_not() {
     assert!(shown(&snapshot.btf, "scx_bpf_now").is_some() && shown(&snapshot.btf, "bpf_scx_reg").is_some());
 }
 
+/// A section with three functions, and the words of a `.BTF_ids` that calls two of them kfuncs.
+fn with_sets() -> (Vec<u8>, Vec<u32>) {
+    let btf = kfuncs(&[("schedule", false), ("do_exit", false), ("bpf_task_release", false)]);
+    let id = |name| Btf::parse(&btf).unwrap().find(name, Kind::Func).unwrap().0;
+    let words = vec![7, 2, 1, id("do_exit"), 0x20, id("bpf_task_release"), 2, 9];
+    (btf, words)
+}
+
+#[test]
+fn the_flags_of_kfuncs_come_along() {
+    let (btf, words) = with_sets();
+    let bytes = write(&btf, Some(&words), None, &Meta::default().describing(&btf).unwrap()).unwrap();
+    let snapshot = read(&bytes).unwrap();
+    let cut = Btf::parse(&snapshot.btf).unwrap();
+    let sets = KfuncSets::read(&snapshot.cut.btf_ids().unwrap(), &cut);
+    let of = |name| sets.flags(cut.find(name, Kind::Func)?).map(|flags| flags.bits());
+    // A function that is in a set is kept, whatever it is called.
+    assert_eq!((of("do_exit"), of("bpf_task_release"), of("schedule")), (Some(0x20), Some(2), None));
+    assert_eq!(snapshot.cut.functions().unwrap(), ["schedule"]);
+    assert_eq!(sets.sets().len(), 1);
+}
+
+#[test]
+fn a_snapshot_from_before_the_flags_is_read() {
+    let (btf, words) = with_sets();
+    let meta = Meta::default().describing(&btf).unwrap();
+    let without = write(&btf, None, None, &meta).unwrap();
+    // What an older program wrote ends before the length of the part, 0.
+    let mut old = without[..without.len() - 1].to_vec();
+    assert_eq!(without.last(), Some(&0));
+    old = with_checksum(old);
+    for bytes in [&old, &without] {
+        let snapshot = read(bytes).unwrap();
+        assert_eq!(snapshot.cut.btf_ids(), None);
+        assert_same_answers(&btf, &snapshot, "without flags");
+    }
+    // Damage to the part is met when it is asked for, and costs nothing else.
+    let mut damaged = write(&btf, Some(&words), None, &meta).unwrap();
+    let last = damaged.len() - 1;
+    damaged.truncate(last);
+    assert_eq!(read(&with_checksum(damaged)).unwrap_err().code(), "truncated-snapshot");
+    let mut damaged = write(&btf, Some(&words), None, &meta).unwrap();
+    damaged[last - 3..].fill(0xff);
+    assert_eq!(read(&with_checksum(damaged)).unwrap().cut.btf_ids(), None);
+}
+
 #[test]
 fn what_is_no_snapshot_is_refused_with_its_reason() {
     let bytes = write(&kfuncs(&[("schedule", false)]), None, None, &meta()).unwrap();
@@ -298,6 +344,9 @@ fn exercise(bytes: &[u8], pool: Option<&'static Pool>) -> bool {
     let _ = snapshot.cut.functions();
     let _ = snapshot.cut.has_function("schedule");
     let _ = snapshot.cut.original_id(TypeId(7));
+    if let (Some(words), Ok(btf)) = (snapshot.cut.btf_ids(), Btf::parse(&snapshot.btf)) {
+        let _ = KfuncSets::read(&words, &btf);
+    }
     true
 }
 
