@@ -178,7 +178,6 @@ mod tests {
                 "6.16" => {
                     &["scx_bpf_consume", "scx_bpf_dispatch_from_dsq", "scx_bpf_dispatch_from_dsq_set_slice"]
                 }
-                "6.19" => &["scx_bpf_cpu_rq"],
                 _ => &[],
             };
             assert_eq!(untagged, expected, "{}", release.name);
