@@ -13,6 +13,8 @@ pub mod image;
 // What the folder is about is the struct of that name.
 #[expect(clippy::module_inception)]
 mod kernel;
+pub mod kfunc_flags;
+mod kfunc_lookup;
 pub mod kfuncs;
 mod limits;
 mod lookup;

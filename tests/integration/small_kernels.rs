@@ -27,6 +27,7 @@ fn target_of(name: &str, btf: Vec<u8>) -> Target {
         release: None,
         btf,
         kconfig: None,
+        btf_ids: None,
         partial: None,
         modules: Modules::unknown(),
         cut: None,
@@ -512,7 +513,7 @@ fn full_btf(version: &str) -> Option<Target> {
 fn reduced(target: &Target) -> Target {
     let meta = snapshot::Meta { name: target.name.clone(), ..snapshot::Meta::default() };
     let meta = meta.describing(&target.btf).unwrap();
-    let bytes = snapshot::write(&target.btf, None, &meta).unwrap();
+    let bytes = snapshot::write(&target.btf, None, None, &meta).unwrap();
     target::from_file(&target.name, &bytes).unwrap()
 }
 
