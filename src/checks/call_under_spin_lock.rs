@@ -5,6 +5,7 @@ use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::kernel::Lookup;
 use crate::kernel::exceptions::Fact;
+use crate::kernel::helpers;
 use crate::object::{FuncIdx, InsnIdx, Object, Target};
 
 rule! {
@@ -29,8 +30,6 @@ rule! {
     pub CALL_UNDER_SPIN_LOCK: "call-under-spin-lock", family: Program, level: Error, phase: Load, since: "0.1.0";
 }
 
-/// `bpf_kptr_xchg`, which some kernels allow.
-const KPTR_XCHG: i32 = 194;
 /// Kfuncs that all kernels allow, or some do and nothing tells which (`kfunc_spin_allowed`), by how their names begin.
 const ALLOWED: [&str; 6] =
     ["bpf_list_", "bpf_rbtree_", "bpf_refcount_acquire", "bpf_iter_num_", "bpf_res_spin_", "bpf_stream_"];
@@ -59,7 +58,8 @@ fn fault(cx: &Context<'_, '_>, function: FuncIdx, at: InsnIdx) -> Result<Option<
     if let Some(helper) = insn.helper() {
         let name = cx.kernel.and_then(|kernel| kernel.helper_name(helper));
         let name = name.map_or_else(|| format!("helper {helper}"), |name| format!("'{name}'"));
-        return Ok((helper != KPTR_XCHG).then(|| call(&name)));
+        // That one some kernels allow.
+        return Ok((helper != helpers::KPTR_XCHG).then(|| call(&name)));
     }
     let Some(Target::Extern(index)) = object[function].refs_at(at).first().map(|reference| reference.target)
     else {

@@ -1,10 +1,10 @@
 //! `sleep-under-lock`.
 
 use super::context::Context;
-use super::disallowed_helper::SLEEPING;
 use super::shared::kfunc_calls;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
+use crate::kernel::helpers;
 use crate::kernel::kfuncs::must_sleep;
 use crate::object::{FuncIdx, InsnIdx};
 
@@ -43,8 +43,11 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             let found = code
                 .code
                 .insns()
-                .filter_map(|(at, insn)| Some((at, insn.helper().filter(|id| SLEEPING.contains(id))?)));
-            found.map(move |(at, id)| (function, InsnIdx(at), format!("helper #{id}"), Errno::EINVAL))
+                .filter_map(|(at, insn)| Some((at, insn.helper().and_then(helpers::get)?)))
+                .filter(|(_, helper)| helper.may_sleep());
+            found.map(move |(at, helper)| {
+                (function, InsnIdx(at), format!("helper #{}", helper.id), Errno::EINVAL)
+            })
         });
         let reach = cx.analysis.program(program);
         let held = kfuncs.chain(helpers).find_map(|(function, at, callee, errno)| {

@@ -4,7 +4,7 @@ use super::context::Context;
 use super::shared::kfunc_calls;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Subject};
-use crate::kernel::{Kernel, Lookup};
+use crate::kernel::{Kernel, Lookup, helpers};
 use crate::object::FuncIdx;
 use crate::reach::Reached;
 
@@ -40,8 +40,6 @@ const LOCKS: [&str; 5] = [
     "bpf_res_spin_lock",
     "bpf_res_spin_lock_irqsave",
 ];
-/// `bpf_spin_lock`.
-const SPIN_LOCK: i32 = 93;
 
 fn is_protected(kernel: Option<&Kernel<'_>>, kfunc: &str) -> bool {
     PROTECTED.contains(&kfunc)
@@ -53,7 +51,7 @@ fn is_protected(kernel: Option<&Kernel<'_>>, kfunc: &str) -> bool {
 fn locks(cx: &Context<'_, '_>, program: FuncIdx) -> bool {
     let mut code = cx.object.code_of(program).flat_map(|(_, function)| function.code.insns());
     kfunc_calls::of(cx, program).iter().any(|call| LOCKS.contains(&call.name))
-        || code.any(|(_, insn)| insn.helper() == Some(SPIN_LOCK))
+        || code.any(|(_, insn)| insn.helper() == Some(helpers::SPIN_LOCK))
 }
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {

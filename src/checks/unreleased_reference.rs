@@ -1,10 +1,13 @@
 //! `unreleased-reference`.
 
+use std::borrow::Cow;
+
 use super::context::Context;
 use super::shared::callers;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::insn::Insn;
+use crate::kernel::helpers;
 use crate::kernel::kfuncs::Caller;
 use crate::object::{FuncIdx, InsnIdx, Object, Ref, Target};
 use crate::reach;
@@ -77,13 +80,11 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
 fn taken<'a>(
     cx: &Context<'a, '_>,
     (function, at): (FuncIdx, InsnIdx),
-) -> Option<(&'a str, Option<&'static str>, &'static str)> {
+) -> Option<(Cow<'a, str>, Option<&'static str>, &'static str)> {
     let object = cx.object;
     const REFERENCE: &str = "Unreleased reference id=";
-    match object[function].code.get(at.0)?.helper() {
-        Some(131) => return Some(("bpf_ringbuf_reserve", Some("bpf_ringbuf_discard"), REFERENCE)),
-        Some(194) => return Some(("bpf_kptr_xchg", None, REFERENCE)),
-        _ => {}
+    if let Some(helper) = object[function].code.get(at.0)?.helper().and_then(helpers::get) {
+        return Some((helper.full_name().into(), helper.counterpart(), REFERENCE));
     }
     let name = object[function].refs_at(at).iter().find_map(|reference| match reference.target {
         Target::Extern(index) if cx.has_kfunc(index) => Some(Object::essential_name(object[index].name)),
@@ -102,7 +103,7 @@ fn taken<'a>(
         }
         "bpf_task_get_cgroup1" | "scx_bpf_task_cgroup" => ("bpf_cgroup_release", REFERENCE),
         _ if name.starts_with("bpf_cgroup_") => ("bpf_cgroup_release", REFERENCE),
-        _ => return Some((name, None, REFERENCE)),
+        _ => return Some((name.into(), None, REFERENCE)),
     };
-    Some((name, Some(giver), quote))
+    Some((name.into(), Some(giver), quote))
 }

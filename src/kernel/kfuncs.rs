@@ -178,7 +178,7 @@ pub fn must_sleep(kernel: Option<&Kernel<'_>>, kfunc: &str) -> Option<bool> {
 
 /// Does it ask the idle tracking of the kernel itself (`check_builtin_idle_enabled`).
 pub fn needs_builtin_idle(kfunc: &str) -> bool {
-    BUILTIN_IDLE_KFUNCS.names.contains(&kfunc)
+    BUILTIN_IDLE_KFUNCS.contains(&kfunc)
 }
 
 /// What comes of a call to a kfunc that the kernel has.

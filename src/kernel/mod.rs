@@ -6,7 +6,9 @@
 //! configuration, a name that is missing proves nothing.
 
 pub mod builtin;
+pub mod callback;
 pub mod exceptions;
+pub mod helpers;
 pub mod image;
 pub mod kfuncs;
 mod modules;

@@ -5,13 +5,15 @@ use std::collections::HashMap;
 
 use super::Reached;
 use super::code::{Code, Note, Step};
-use super::model::{self, Memory, Returns};
+use super::model::{self, Returns};
 use super::state::State;
 use super::value::{
     Condition, Null, Origin, Place, Scalar, Value, Ways, arithmetic, compare, refined, sign_extended,
 };
 use crate::btf::{Kind, TypeId};
 use crate::insn::{Class, Insn};
+use crate::kernel::callback::{Callback as Takes, CallbackKind};
+use crate::kernel::helpers;
 use crate::load::{CoreFact, ExternFact, Knowledge};
 use crate::object::{ExternIdx, ExternKind, FuncIdx, MapIdx, MapOrigin, MapType, Object, ProgramKind};
 
@@ -480,27 +482,27 @@ impl<'a, 'd> Machine<'a, 'd> {
             state.put(0, Value::Top);
             return Flow::Next(next);
         };
-        let helper = model::helper(id);
-        self.call_back(helper.callback, state, callbacks);
+        let helper = helpers::get(id);
+        let callback = helper.and_then(helpers::Helper::callback);
+        self.call_back(callback, state, callbacks);
         let map = match state.get(1) {
             Value::Pointer { place: Place::Map(map), .. } => map,
             _ => None,
         };
-        let written = match helper.memory {
-            Memory::Fills => match (state.get(1), state.get(2).constant()) {
-                (Value::Pointer { place: Place::Stack, offset: Some(offset), .. }, Some(len)) => {
-                    i32::try_from(len).ok().map(|len| (offset, len))
-                }
-                _ => None,
-            },
-            Memory::Other => None,
+        let written = match (state.get(1), state.get(2).constant()) {
+            (Value::Pointer { place: Place::Stack, offset: Some(offset), .. }, Some(len))
+                if helper.is_some_and(model::fills) =>
+            {
+                i32::try_from(len).ok().map(|len| (offset, len))
+            }
+            _ => None,
         };
-        state.forget_passed_stack(helper.callback.is_some());
+        state.forget_passed_stack(callback.is_some());
         if let Some((offset, len)) = written {
             state.scribble(offset, len);
         }
         state.clobber();
-        finish(state, self.returned(helper.returns, mark, map))
+        finish(state, self.returned(helper.map_or(Returns::Anything, model::returns), mark, map))
     }
 
     fn returned(&self, returns: Returns, mark: u32, map: Option<MapIdx>) -> Value {
@@ -565,7 +567,7 @@ impl<'a, 'd> Machine<'a, 'd> {
     }
 
     /// The function that a call is given to call back.
-    fn call_back(&self, callback: Option<model::Callback>, state: &State, callbacks: &mut Vec<Callback>) {
+    fn call_back(&self, callback: Option<Takes>, state: &State, callbacks: &mut Vec<Callback>) {
         for register in 1..6 {
             let Value::Pointer { place: Place::Function(function), .. } = state.get(register) else {
                 continue;
@@ -574,7 +576,7 @@ impl<'a, 'd> Machine<'a, 'd> {
             let mut reached = Reached::Possible;
             if let Some(callback) = callback.filter(|callback| callback.register == register) {
                 reached = match callback.kind {
-                    model::CallbackKind::Loop => match state.get(1) {
+                    CallbackKind::Loop => match state.get(1) {
                         Value::Scalar(s) if s.constant() == Some(0) => Reached::Never,
                         Value::Scalar(s) if s.exact || s.value != 0 => Reached::Certain,
                         Value::Word { exact: true, .. } => Reached::Certain,
@@ -582,7 +584,7 @@ impl<'a, 'd> Machine<'a, 'd> {
                     },
                     _ => Reached::Certain,
                 };
-                if callback.kind == model::CallbackKind::Element {
+                if callback.kind == CallbackKind::Element {
                     let memory = Value::pointer(Place::Value(None), Null::No, Origin::NONE);
                     entry.put(2, memory);
                     entry.put(3, memory);

@@ -1,6 +1,8 @@
-//! What helpers and kfuncs return and write, as far as that tells branches apart.
-//!
-//! Helper numbers are those of `enum bpf_func_id`. What is not listed returns what nothing is known of.
+//! What helpers and kfuncs return and write, as far as that tells branches apart: a reading of the kernel's tables.
+
+use crate::kernel::callback::{Callback, CallbackKind};
+use crate::kernel::helpers::kinds::ReturnKind;
+use crate::kernel::helpers::{self, Helper};
 
 /// What a call returns in r0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,89 +23,66 @@ pub(super) enum Returns {
     Anything,
 }
 
-/// What a helper writes to memory that it is given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Memory {
-    /// As many bytes as r2 says, where r1 points to.
-    Fills,
-    /// Unknown.
-    Other,
+/// Helpers of which the result is followed; what others return is unknown.
+const FOLLOWED: [i32; 29] = [
+    helpers::MAP_LOOKUP_ELEM,
+    helpers::MAP_UPDATE_ELEM,
+    helpers::MAP_DELETE_ELEM,
+    helpers::PROBE_READ,
+    helpers::KTIME_GET_NS,
+    helpers::GET_PRANDOM_U32,
+    helpers::GET_SMP_PROCESSOR_ID,
+    helpers::GET_CURRENT_PID_TGID,
+    helpers::GET_CURRENT_UID_GID,
+    helpers::PROBE_READ_STR,
+    helpers::GET_CURRENT_CGROUP_ID,
+    helpers::SK_STORAGE_GET,
+    helpers::PROBE_READ_USER,
+    helpers::PROBE_READ_KERNEL,
+    helpers::PROBE_READ_USER_STR,
+    helpers::PROBE_READ_KERNEL_STR,
+    helpers::JIFFIES64,
+    helpers::KTIME_GET_BOOT_NS,
+    helpers::RINGBUF_RESERVE,
+    helpers::INODE_STORAGE_GET,
+    helpers::PER_CPU_PTR,
+    helpers::THIS_CPU_PTR,
+    helpers::TASK_STORAGE_GET,
+    helpers::GET_CURRENT_TASK_BTF,
+    helpers::KPTR_XCHG,
+    helpers::MAP_LOOKUP_PERCPU_ELEM,
+    helpers::DYNPTR_DATA,
+    helpers::KTIME_GET_TAI_NS,
+    helpers::CGRP_STORAGE_GET,
+];
+
+/// What a helper returns, as far as it is followed.
+pub(super) fn returns(helper: &Helper) -> Returns {
+    match helper.ret.kind {
+        _ if !FOLLOWED.contains(&helper.id) => Returns::Anything,
+        _ if helper.id == helpers::MAP_LOOKUP_ELEM => Returns::Looked,
+        ReturnKind::Integer if helper.has_range() => Returns::SomeNumber,
+        ReturnKind::Integer => Returns::Number,
+        _ if helper.returns_memory() => Returns::Memory,
+        _ if helper.may_return_null() => Returns::ObjectOrNull,
+        _ => Returns::Object,
+    }
 }
 
-/// When a call's callback is walked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum CallbackKind {
-    /// If r1 may be above 0.
-    Loop,
-    /// Always; it gets the key and the value of a map's element as its second and third argument.
-    Element,
-    /// Always.
-    Plain,
-}
-
-/// The callback that a call takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Callback {
-    /// The register that holds its address.
-    pub register: u8,
-    /// When it is walked.
-    pub kind: CallbackKind,
-}
-
-/// A helper.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Helper {
-    pub returns: Returns,
-    pub memory: Memory,
-    pub callback: Option<Callback>,
-}
-
-pub(super) fn helper(id: i32) -> Helper {
-    let returns = match id {
-        // map_lookup_elem
-        1 => Returns::Looked,
-        // map_update, map_delete, ktime_get_ns, get_prandom_u32, get_current_pid_tgid, get_current_uid_gid,
-        // get_current_cgroup_id, jiffies64, ktime_get_boot_ns, ktime_get_tai_ns
-        2 | 3 | 5 | 7 | 14 | 15 | 80 | 118 | 125 | 208 => Returns::Number,
-        // probe_read of user and kernel memory
-        4 | 112 | 113 => Returns::Number,
-        // get_smp_processor_id: newer kernels know its range; probe_read_str
-        8 | 45 | 114 | 115 => Returns::SomeNumber,
-        // ringbuf_reserve, storages of sockets, inodes, tasks and cgroups, map_lookup_percpu_elem, dynptr_data
-        131 | 107 | 145 | 156 | 195 | 203 | 210 => Returns::Memory,
-        // per_cpu_ptr, kptr_xchg
-        153 | 194 => Returns::ObjectOrNull,
-        // this_cpu_ptr, get_current_task_btf
-        154 | 158 => Returns::Object,
-        _ => Returns::Anything,
-    };
-    let memory = match id {
-        4 | 112 | 113 => Memory::Fills,
-        _ => Memory::Other,
-    };
-    let callback = match id {
-        // for_each_map_elem
-        164 => Some(Callback { register: 2, kind: CallbackKind::Element }),
-        // timer_set_callback
-        170 => Some(Callback { register: 2, kind: CallbackKind::Element }),
-        // find_vma
-        180 => Some(Callback { register: 3, kind: CallbackKind::Plain }),
-        // loop
-        181 => Some(Callback { register: 2, kind: CallbackKind::Loop }),
-        // user_ringbuf_drain
-        209 => Some(Callback { register: 2, kind: CallbackKind::Plain }),
-        _ => None,
-    };
-    Helper { returns, memory, callback }
+/// Does a helper write as many bytes as r2 says, where r1 points to; of those that write a string it is not known.
+pub(super) fn fills(helper: &Helper) -> bool {
+    returns(helper) == Returns::Number && helper.fills_memory()
 }
 
 /// The callback of a kfunc.
 pub(super) fn kfunc_callback(name: &str) -> Option<Callback> {
     match name {
         "bpf_wq_set_callback_impl" | "bpf_wq_set_callback" => {
-            Some(Callback { register: 2, kind: CallbackKind::Element })
+            Some(Callback { register: 2, kind: CallbackKind::Element, later: true })
         }
-        "bpf_rbtree_add_impl" | "bpf_rbtree_add" => Some(Callback { register: 3, kind: CallbackKind::Plain }),
+        "bpf_rbtree_add_impl" | "bpf_rbtree_add" => {
+            Some(Callback { register: 3, kind: CallbackKind::Plain, later: false })
+        }
         _ => None,
     }
 }
@@ -166,9 +145,9 @@ pub(super) fn kfunc_acquires(name: &str) -> bool {
     )
 }
 
-/// Helpers whose result must be released (`is_acquire_function`): ringbuf_reserve, kptr_xchg.
+/// Must what a helper returns be released; sockets are not followed.
 pub(super) fn helper_acquires(id: i32) -> bool {
-    matches!(id, 131 | 194)
+    helpers::get(id).is_some_and(|helper| helper.acquires() && !helper.returns_socket())
 }
 
 /// Kfuncs that are known not to release what they are given.
@@ -186,10 +165,9 @@ pub(super) fn kfunc_releases_nothing(name: &str) -> bool {
         )
 }
 
-/// Helpers that are known not to release what they are given: no argument of theirs is marked `OBJ_RELEASE`. Those that are:
-/// sk_release, ringbuf_submit, ringbuf_discard, kptr_xchg, ringbuf_submit_dynptr, ringbuf_discard_dynptr.
+/// Is a helper known not to release what it is given.
 pub(super) fn helper_releases_nothing(id: i32) -> bool {
-    (1..=211).contains(&id) && !matches!(id, 86 | 132 | 133 | 194 | 199 | 200)
+    helpers::get(id).is_some_and(|helper| !helper.releases())
 }
 
 /// A lock that must be given back, and under which nothing may sleep.

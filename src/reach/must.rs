@@ -13,6 +13,7 @@ use super::value::{Null, Origin, Place, Scalar, Value};
 use super::{Base, Leak, Reached, Scope};
 use crate::btf::essential_name;
 use crate::insn::Insn;
+use crate::kernel::helpers;
 use crate::object::{FuncIdx, InsnIdx};
 
 /// Paths that wait at once; the verifier itself refuses more (`BPF_COMPLEXITY_LIMIT_JMP_SEQ`).
@@ -30,8 +31,6 @@ const MAX_ROUNDS: u32 = 64;
 
 /// Leaks that are told of at most; a report shows the first.
 const MAX_LEAKS: usize = 64;
-/// `bpf_spin_lock` and `bpf_spin_unlock`.
-const LOCK: [Option<i32>; 2] = [Some(93), Some(94)];
 
 /// What is found out on the way, of paths that the verifier is sure to walk.
 #[derive(Debug, Clone, Default)]
@@ -371,7 +370,7 @@ impl Pass<'_, '_> {
     fn note_spin_lock(&mut self, code: &Code, path: &mut Path) {
         let insn = code.insns[path.at].0;
         let leaves = insn.is_exit() && path.place == 0 && path.parent.is_none();
-        if insn.helper() == LOCK[1] {
+        if insn.helper() == Some(helpers::SPIN_UNLOCK) {
             path.held.spin = false;
         } else if path.held.spin && (insn.is_call() || leaves) {
             let here = (code.function, InsnIdx(path.at));
@@ -379,7 +378,7 @@ impl Pass<'_, '_> {
                 self.findings.under_lock.push(here);
             }
         }
-        path.held.spin |= insn.helper() == LOCK[0];
+        path.held.spin |= insn.helper() == Some(helpers::SPIN_LOCK);
     }
 
     /// Keeps that a call is made while a lock is held.

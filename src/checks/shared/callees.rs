@@ -7,11 +7,8 @@
 use std::collections::HashSet;
 
 use crate::insn::{Class, Code, Insn};
+use crate::kernel::helpers::{self, Helper};
 use crate::object::{FuncIdx, InsnIdx, Object};
-
-/// Helpers that call a function before they return, and the register that its address is in: `bpf_for_each_map_elem`,
-/// `bpf_find_vma`, `bpf_loop`, `bpf_user_ringbuf_drain`.
-const CALLING_BACK: [(i32, u8); 4] = [(164, 2), (180, 3), (181, 2), (209, 2)];
 
 /// Per function, the instructions that lead into another one, and which.
 #[derive(Debug)]
@@ -63,10 +60,8 @@ fn is_called_back(code: Code<'_>, load: usize) -> bool {
         let (dst, src) = (usize::from(insn.dst), usize::from(insn.src));
         match insn.class() {
             Class::Jmp | Class::Jmp32 => {
-                let helper = insn.helper();
-                return CALLING_BACK
-                    .iter()
-                    .any(|&(id, register)| helper == Some(id) && holding[usize::from(register)]);
+                let callback = insn.helper().and_then(helpers::get).and_then(Helper::callback);
+                return callback.is_some_and(|taken| !taken.later && holding[usize::from(taken.register)]);
             }
             // Where it lies on the stack is not followed.
             Class::Stx if holding[src] => return false,
