@@ -4,7 +4,7 @@ use super::context::Context;
 use super::shared::{callers, kfunc_calls};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Subject};
-use crate::kernel::kfuncs::{Permission, permission};
+use crate::kernel::kfuncs::{Permission, permission, row_of};
 use crate::load::ExternFate;
 use crate::reach::Reached;
 
@@ -23,20 +23,6 @@ rule! {
     /// ## Sources
     /// kernel `scx_kfunc_context_filter`, `scx_kfunc_ids_cpu_only` (7.2, 7.3).
     pub CPU_FORM_KFUNC: "cpu-form-kfunc", family: Kfunc, level: Error, phase: Load, since: "0.1.0";
-}
-
-/// The kfunc for cids in the place of one for CPUs.
-fn counterpart(name: &str) -> Option<&'static str> {
-    Some(match name {
-        "scx_bpf_kick_cpu" => "scx_bpf_kick_cid",
-        "scx_bpf_task_cpu" => "scx_bpf_task_cid",
-        "scx_bpf_cpu_curr" => "scx_bpf_cid_curr",
-        "scx_bpf_cpuperf_cap" => "scx_bpf_cidperf_cap",
-        "scx_bpf_cpuperf_cur" => "scx_bpf_cidperf_cur",
-        "scx_bpf_cpuperf_set" => "scx_bpf_cidperf_set",
-        "scx_bpf_get_online_cpumask" => "scx_bpf_online_cmask",
-        _ => return None,
-    })
 }
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
@@ -58,7 +44,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                 );
                 continue;
             }
-            let help = match counterpart(name) {
+            let help = match row_of(name).and_then(|row| row.for_cids) {
                 Some(other) => format!("use {other}"),
                 None => {
                     "there is no counterpart for cids: keep idle state and topology in the scheduler itself"

@@ -5,6 +5,7 @@ use super::shared::kfunc_calls;
 use crate::finding::{Outcome, Site, Subject};
 use crate::insn::Code;
 use crate::insn::flow::{self, Flow};
+use crate::kernel::kfuncs;
 use crate::object::InsnIdx;
 use crate::reach::Reached;
 
@@ -39,9 +40,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         let mut certain = starts.filter(|&(index, at)| cx.reached(program, index, at) == Reached::Certain);
         let Some((site, at)) = certain.next() else { continue };
         // What an exception or an iterator ends is not seen in the flow.
-        let ends_otherwise =
-            |name: &str| name == "bpf_throw" || name.starts_with("bpf_iter_") && name.ends_with("_next");
-        if kfunc_calls::of(cx, program).iter().any(|call| ends_otherwise(call.name)) {
+        if kfunc_calls::of(cx, program).iter().any(|call| kfuncs::ends_loop(call.name)) {
             continue;
         }
         let message = format!("program '{}' never ends: no way leads out of a loop", function.name);

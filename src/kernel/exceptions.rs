@@ -7,6 +7,7 @@
 
 use super::helpers::{self, Helper};
 use super::{Kernel, KernelArenaRule, KfuncGate, Lookup, Reason, cpu_name};
+use super::{kfuncs, map_types};
 use crate::btf::Kind;
 use crate::object::MapType;
 
@@ -156,6 +157,16 @@ facts! {
         source "verifier.c `check_max_stack_depth_subprog` (6.12, 6.17 to 6.19, 7.1 to 7.3)",
         weak "another change, of the scheduler class, stands for one of the verifier; 7.0 could not be read, and is told by \
              a function that came with it";
+
+    /// An iterator over a DSQ is made under an RCU read lock alone; before, its next step says something else.
+    DsqIteratorNeedsRcu: Mark::Function("scx_bpf_cpu_curr"), from "6.18",
+        source "guests of 6.18, 7.1, 7.2 and 7.3",
+        weak "a kfunc that came in the same release, and is protected in the same way";
+
+    /// Flags are looked at before the DSQ that a task is moved from.
+    MoveLooksAtFlagsFirst: Mark::Enumerator("scx_enq_flags", "SCX_ENQ_RESCUE"), from "7.3",
+        source "guests of 7.1 and 7.3",
+        weak "a flag of the same release; of kernels before it is not known";
 
     /// Programs are handed arena addresses, in arguments that are marked so, and must use an arena then.
     ArenaArguments: ARENA_ARGUMENTS, from "7.3", source "verifier.c `check_struct_ops_btf_id`, `gen_kfunc_arg_proto` (7.3)";
@@ -375,6 +386,7 @@ pub struct List {
 pub fn lists() -> [List; 5] {
     let later =
         helpers::all().filter(|helper| helper.is_for_sched_ext(false) && !helper.is_for_sched_ext(true));
+    let sleepable = map_types::MAP_TYPES.iter().filter(|row| row.is(map_types::marks::SLEEPABLE));
     [
         List {
             what: "callbacks that may sleep where the kernel has them (cpu-form names)",
@@ -388,12 +400,12 @@ pub fn lists() -> [List; 5] {
         },
         List {
             what: "map types that sleepable programs may use everywhere",
-            names: SLEEPABLE_MAPS.to_vec(),
+            names: sleepable.filter_map(|row| row.map_type.name()).collect(),
             source: "verifier.c `check_map_prog_compatibility` (6.12, 6.17 to 6.19, 7.1 to 7.3)",
         },
         List {
             what: "kfuncs that get a scheduler ejected where the kernel's idle tracking is off",
-            names: BUILTIN_IDLE_KFUNCS.to_vec(),
+            names: kfuncs::builtin_idle().collect(),
             source: "ext_idle.c `check_builtin_idle_enabled` (6.12, 6.17 to 7.3)",
         },
         List {
@@ -417,41 +429,6 @@ const SLEEPABLE: &[&str] = &[
     "sub_attach",
     "sub_detach",
     "init_cids",
-];
-
-const SLEEPABLE_MAPS: &[&str] = &[
-    "hash",
-    "array",
-    "percpu_hash",
-    "percpu_array",
-    "lru_hash",
-    "lru_percpu_hash",
-    "array_of_maps",
-    "hash_of_maps",
-    "queue",
-    "stack",
-    "sk_storage",
-    "ringbuf",
-    "inode_storage",
-    "task_storage",
-    "user_ringbuf",
-    "cgrp_storage",
-    "arena",
-    "insn_array",
-];
-
-/// Kfuncs that ask the idle tracking of the kernel itself.
-pub(super) const BUILTIN_IDLE_KFUNCS: &[&str] = &[
-    "scx_bpf_select_cpu_dfl",
-    "scx_bpf_select_cpu_and",
-    "__scx_bpf_select_cpu_and",
-    "scx_bpf_pick_idle_cpu",
-    "scx_bpf_pick_idle_cpu_node",
-    "scx_bpf_test_and_clear_cpu_idle",
-    "scx_bpf_get_idle_cpumask",
-    "scx_bpf_get_idle_cpumask_node",
-    "scx_bpf_get_idle_smtmask",
-    "scx_bpf_get_idle_smtmask_node",
 ];
 
 /// Starts of names of kfuncs that modules register.
@@ -495,10 +472,10 @@ pub fn may_sleep_somewhere(member: &str) -> bool {
 
 /// Sleepable programs may use maps of this type (`check_map_prog_compatibility`), in a kernel that has it.
 pub fn sleepable_map(kernel: &Kernel<'_>, map_type: MapType) -> Lookup<bool> {
-    match map_type {
-        MapType::PROG_ARRAY => kernel.knows(Fact::ProgArrayInSleepable).holds(),
-        MapType::LPM_TRIE | MapType::RHASH => kernel.knows(Fact::LpmTrieInSleepable).holds(),
-        other => Lookup::Found(other.name().is_some_and(|name| SLEEPABLE_MAPS.contains(&name))),
+    let row = map_types::of(map_type);
+    match row.sleepable_by() {
+        Some(fact) => kernel.knows(fact).holds(),
+        None => Lookup::Found(row.is(map_types::marks::SLEEPABLE)),
     }
 }
 
@@ -594,15 +571,9 @@ mod tests {
     fn the_lists_say_what_the_kernels_call_things() {
         let target = target::load("7.3").unwrap().remove(0);
         let kernel = Kernel::new(&target).unwrap();
-        for name in SLEEPABLE_MAPS {
-            assert!((0..64).any(|id| MapType(id).name() == Some(name)), "{name}");
-        }
         let Lookup::Found(ops) = kernel.ops_type("sched_ext_ops_cid") else { panic!() };
         for name in SLEEPABLE {
             assert!(ops.members.iter().any(|member| cpu_name(member.name) == *name), "{name}");
-        }
-        for name in BUILTIN_IDLE_KFUNCS {
-            assert!(crate::kernel::kfuncs::is_known(name), "{name}");
         }
     }
 

@@ -11,9 +11,13 @@ pub mod exceptions;
 pub mod helpers;
 pub mod image;
 pub mod kfuncs;
+pub mod license;
+pub mod map_types;
 mod modules;
 mod ops;
+pub mod ops_flags;
 pub mod snapshot;
+pub mod special_fields;
 pub mod target;
 
 use std::borrow::Cow;
@@ -22,7 +26,7 @@ use std::sync::OnceLock;
 use crate::btf::{self, Btf, Kind, TypeId};
 
 pub use modules::{Module, Modules};
-pub use ops::{OpsMember, OpsType, cpu_name};
+pub use ops::{NULLABLE_ARGUMENTS, OpsMember, OpsType, cpu_name, usual_nullable_argument};
 
 /// Why a question has no answer: one sentence, lower case, no full stop.
 pub type Reason = Cow<'static, str>;

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use super::{CoreFate, ExternFate, Load};
 use crate::elf::{ByteOrder, Symbol, SymbolKind};
-use crate::kernel::Kernel;
-use crate::object::{FuncIdx, InsnIdx, MapIdx, MapOrigin, Object};
+use crate::kernel::{Kernel, Lookup};
+use crate::object::{FuncIdx, InsnIdx, MapIdx, MapOrigin, Object, OpsIdx, Value};
 
 /// What is known of an extern before the program runs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -53,6 +53,9 @@ pub struct Knowledge {
     pub externs: Vec<ExternFact>,
     /// CO-RE results by function and instruction. A record of the object that is missing here is unknown.
     pub core: HashMap<(FuncIdx, InsnIdx), CoreFact>,
+    /// The argument of a callback that may be NULL, if any, as the kernel marks it: by ops variable and member. Of one that is missing
+    /// here, the kernel is not known.
+    pub nullable: HashMap<(OpsIdx, usize), Option<usize>>,
     /// Edits of `.rodata` maps, the last one for a byte counts.
     pub rodata: Vec<Edit>,
 }
@@ -120,8 +123,25 @@ pub(super) fn knowledge(load: &Load<'_, '_>) -> Knowledge {
     Knowledge {
         externs: externs.collect(),
         core: core.collect(),
+        nullable: load.kernel.map_or_else(HashMap::new, |kernel| nullable(load, kernel)),
         rodata: if load.edited { edits(object, load.kernel) } else { Vec::new() },
     }
+}
+
+/// What the kernel says of the arguments of its callbacks.
+fn nullable(load: &Load<'_, '_>, kernel: &Kernel<'_>) -> HashMap<(OpsIdx, usize), Option<usize>> {
+    let mut known = HashMap::new();
+    for ((index, ops), fate) in load.object.ops().zip(&load.ops) {
+        let Lookup::Found(ops_type) = &fate.ops_type else { continue };
+        let members = ops.members.iter().enumerate();
+        let callbacks = members.filter(|(_, member)| matches!(member.value, Value::Program(_)));
+        for (at, member) in callbacks {
+            if let Some(member) = ops_type.member(member.name) {
+                known.insert((index, at), member.nullable_argument(kernel));
+            }
+        }
+    }
+    known
 }
 
 /// The low bytes of a value as they lie in memory.

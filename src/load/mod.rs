@@ -8,6 +8,7 @@ mod core;
 mod externs;
 mod knowledge;
 mod ops;
+pub mod scx_loader;
 
 use crate::kernel::{Kernel, Lookup};
 use crate::object::{ExternIdx, FuncIdx, Object, OpsIdx, ProgramKind};

@@ -1,10 +1,7 @@
 //! Map definitions: `.maps`, data sections and `.kconfig` (libbpf `bpf_object__init_maps`).
 
 use super::open::{Opening, Role, Var};
-use super::{
-    Cause, ExternKind, F_ARENA_MAP_ALWAYS, F_MMAPABLE, F_NO_USER_CONV, F_RDONLY_PROG, F_SEGV_ON_FAULT, Item,
-    Map, MapIdx, MapOrigin, PAGE_SIZE,
-};
+use super::{Cause, ExternKind, F_MMAPABLE, F_RDONLY_PROG, Item, Map, MapIdx, MapOrigin, PAGE_SIZE};
 use crate::btf::{Btf, Composite, Kind, Linkage, TypeId};
 use crate::elf::{Section, SectionIdx};
 use crate::errno::Errno;
@@ -73,34 +70,6 @@ impl MapType {
     pub(crate) fn is_map_in_map(self) -> bool {
         matches!(self, Self::ARRAY_OF_MAPS | Self::HASH_OF_MAPS)
     }
-}
-
-/// The kernel's names of the flag bits that are set; bits without a name are left out.
-pub fn flag_names(flags: u32) -> Vec<&'static str> {
-    const NAMES: [(u32, &str); 21] = [
-        (1 << 0, "BPF_F_NO_PREALLOC"),
-        (1 << 1, "BPF_F_NO_COMMON_LRU"),
-        (1 << 2, "BPF_F_NUMA_NODE"),
-        (1 << 3, "BPF_F_RDONLY"),
-        (1 << 4, "BPF_F_WRONLY"),
-        (1 << 5, "BPF_F_STACK_BUILD_ID"),
-        (1 << 6, "BPF_F_ZERO_SEED"),
-        (F_RDONLY_PROG, "BPF_F_RDONLY_PROG"),
-        (1 << 8, "BPF_F_WRONLY_PROG"),
-        (1 << 9, "BPF_F_CLONE"),
-        (F_MMAPABLE, "BPF_F_MMAPABLE"),
-        (1 << 11, "BPF_F_PRESERVE_ELEMS"),
-        (1 << 12, "BPF_F_INNER_MAP"),
-        (1 << 13, "BPF_F_LINK"),
-        (1 << 14, "BPF_F_PATH_FD"),
-        (1 << 15, "BPF_F_VTYPE_BTF_OBJ_FD"),
-        (1 << 16, "BPF_F_TOKEN_FD"),
-        (F_SEGV_ON_FAULT, "BPF_F_SEGV_ON_FAULT"),
-        (F_NO_USER_CONV, "BPF_F_NO_USER_CONV"),
-        (1 << 19, "BPF_F_RB_OVERWRITE"),
-        (F_ARENA_MAP_ALWAYS, "BPF_F_ARENA_MAP_ALWAYS"),
-    ];
-    NAMES.iter().filter(|(bit, _)| flags & bit != 0).map(|(_, name)| *name).collect()
 }
 
 /// What a definition says, before fix-ups (`struct btf_map_def`).
@@ -607,11 +576,5 @@ mod tests {
         assert_eq!(ringbuf_size(4097), 8192);
         assert_eq!(ringbuf_size(3 * 4096), 4 * 4096);
         assert_eq!(ringbuf_size(u32::MAX), u32::MAX);
-    }
-
-    #[test]
-    fn flag_bits_have_the_kernels_names() {
-        assert_eq!(flag_names(0x10_0400), ["BPF_F_MMAPABLE", "BPF_F_ARENA_MAP_ALWAYS"]);
-        assert!(flag_names(1 << 31).is_empty());
     }
 }

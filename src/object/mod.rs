@@ -4,6 +4,7 @@
 //! refuse the file is kept as a [`Refusal`]; reading goes on past those that leave something to read.
 
 mod externs;
+mod map_flags;
 mod maps;
 mod open;
 mod programs;
@@ -21,25 +22,12 @@ use crate::elf::{Elf, SectionIdx};
 use crate::errno::Errno;
 use crate::insn::Code;
 
-pub use maps::{MapType, flag_names};
+pub use map_flags::*;
+pub use maps::MapType;
 pub use sec::ProgramKind;
 
 /// Page size of the machine that loads the object, bytes; x86-64's.
 pub const PAGE_SIZE: u64 = 4096;
-
-/// `BPF_F_RDONLY_PROG`.
-pub const F_RDONLY_PROG: u32 = 1 << 7;
-/// `BPF_F_MMAPABLE`.
-pub const F_MMAPABLE: u32 = 1 << 10;
-/// `BPF_F_LINK`.
-pub const F_LINK: u32 = 1 << 13;
-/// `BPF_F_SEGV_ON_FAULT`.
-pub const F_SEGV_ON_FAULT: u32 = 1 << 17;
-/// `BPF_F_NO_USER_CONV`.
-pub const F_NO_USER_CONV: u32 = 1 << 18;
-/// `BPF_F_ARENA_MAP_ALWAYS` where no kernel says otherwise: the first map flag free after
-/// `BPF_F_RB_OVERWRITE`, as in the RFC series "bpf/arena: Direct kernel-side access" (April 2026).
-pub const F_ARENA_MAP_ALWAYS: u32 = 1 << 20;
 
 /// Index into [`Object::functions`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -13,7 +13,7 @@ use super::value::{
 use crate::btf::{Kind, TypeId};
 use crate::insn::{Class, Insn};
 use crate::kernel::callback::{Callback as Takes, CallbackKind};
-use crate::kernel::helpers;
+use crate::kernel::{helpers, kfuncs};
 use crate::load::{CoreFact, ExternFact, Knowledge};
 use crate::object::{ExternIdx, ExternKind, FuncIdx, MapIdx, MapOrigin, MapType, Object, ProgramKind};
 
@@ -450,13 +450,13 @@ impl<'a, 'd> Machine<'a, 'd> {
                     return Flow::Refused(next);
                 }
                 let name = crate::btf::essential_name(self.object[index].name);
-                if name == "bpf_throw" {
+                if name == kfuncs::THROW {
                     return Flow::Exit;
                 }
-                self.call_back(model::kfunc_callback(name), state, callbacks);
+                self.call_back(kfuncs::callback(name), state, callbacks);
                 let outputs = self.outputs(index, state);
-                let arena = name == "bpf_arena_alloc_pages";
-                state.forget_passed_stack(model::kfunc_callback(name).is_some());
+                let arena = name == kfuncs::ARENA_ALLOC_PAGES;
+                state.forget_passed_stack(kfuncs::callback(name).is_some());
                 for (offset, len) in outputs {
                     state.scribble(offset, len);
                 }

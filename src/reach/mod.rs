@@ -25,6 +25,7 @@ mod value;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use crate::kernel::kfuncs;
 use crate::load::{CoreFact, ExternFact, Knowledge};
 use crate::object::{ExternIdx, FuncIdx, InsnIdx, MapIdx, Object};
 
@@ -80,7 +81,7 @@ pub fn may_return_null(kfunc: &str) -> bool {
 /// Must what a kfunc takes be given back: a reference to what it returns (`KF_ACQUIRE`, as far as known here), or a lock.
 pub fn takes(kfunc: &str) -> bool {
     let name = crate::btf::essential_name(kfunc);
-    model::kfunc_acquires(name) || model::locks(name).is_some()
+    kfuncs::acquires(name) || kfuncs::locks(name).is_some_and(model::is_followed)
 }
 
 /// Must what a helper returns be given back.

@@ -13,7 +13,7 @@ use super::value::{Null, Origin, Place, Scalar, Value};
 use super::{Base, Leak, Reached, Scope};
 use crate::btf::essential_name;
 use crate::insn::Insn;
-use crate::kernel::helpers;
+use crate::kernel::{helpers, kfuncs};
 use crate::object::{FuncIdx, InsnIdx};
 
 /// Paths that wait at once; the verifier itself refuses more (`BPF_COMPLEXITY_LIMIT_JMP_SEQ`).
@@ -146,7 +146,7 @@ pub(super) fn walk(machine: &Machine<'_, '_>, scope: &Scope<'_>) -> (Vec<Vec<boo
         visits: HashMap::new(),
         entered: vec![false; scope.codes.len()],
         regions: HashMap::new(),
-        throws: machine.object.externs.iter().any(|external| external.name == "bpf_throw"),
+        throws: machine.object.externs.iter().any(|external| external.name == kfuncs::THROW),
         open: 0,
         steps: (8 * scope.len() + 20_000).min(MAX_STEPS),
         findings: Findings::default(),
