@@ -4,6 +4,7 @@ use super::context::Context;
 use super::shared::walk::{Sight, Walk};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
+use crate::insn::Op;
 use crate::object::MapType;
 
 rule! {
@@ -33,7 +34,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             continue;
         }
         let subject = Subject::program(object, program);
-        match Walk::new(cx, program).first(|insn| insn.is_addr_space_cast()) {
+        match Walk::new(cx, program).first(|insn| matches!(insn.op(), Op::AddrSpaceCast { .. })) {
             Sight::Certain(site, insn) => {
                 let message = format!("program '{}' casts an arena pointer and uses no arena", function.name);
                 out.found(&CAST_WITHOUT_ARENA, subject, message)

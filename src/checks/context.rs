@@ -152,12 +152,7 @@ impl<'a, 'd> Context<'a, 'd> {
         };
         let loads = self.object[function].refs_at(InsnIdx(at)).iter().any(|r| resolved(r.target));
         code.get(at).filter(|load| loads && load.is_ld_imm64() && load.dst == branch.dst)?;
-        match (branch.code, branch.imm) {
-            // JEQ and JNE with an immediate.
-            (0x15, 0) => Some(false),
-            (0x55, 0) => Some(true),
-            _ => None,
-        }
+        branch.op().null_test().map(|(_, jumps_if_null)| !jumps_if_null)
     }
 
     /// Loads and stores of an entry program whose base is surely the context or an argument, in code order.

@@ -6,7 +6,6 @@ use crate::btf::Kind;
 use crate::btf::core::RelocationKind;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
-use crate::insn::{Class, Insn};
 use crate::kernel::Kernel;
 use crate::kernel::exceptions::Fact;
 use crate::load::CoreFate;
@@ -55,7 +54,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         for used in core_uses::of(cx, program) {
             let field = used.subject.as_str();
             let insn = cx.object[used.function].code.get(used.insn.0);
-            let is_store = insn.is_some_and(Insn::is_store);
+            let is_store = insn.is_some_and(|insn| insn.op().is_store());
             let poisoned = matches!(used.fate, CoreFate::Poison(_) | CoreFate::Refused { .. });
             if used.kind != Some(RelocationKind::FieldByteOffset)
                 || !is_store
@@ -97,10 +96,10 @@ fn check_unrelocated(
 ) {
     let reach = cx.analysis.program(program);
     let is_load = |(function, insn): (FuncIdx, InsnIdx)| {
-        cx.object[function].code.get(insn.0).is_some_and(|load| load.class() == Class::Ldx)
+        cx.object[function].code.get(insn.0).is_some_and(|load| load.op().is_plain_load())
     };
     for (function, code) in cx.object.code_of(program) {
-        for (at, insn) in code.code.insns().filter(|(_, insn)| insn.is_plain_store()) {
+        for (at, insn) in code.code.insns().filter(|(_, insn)| insn.op().is_plain_store()) {
             let at = InsnIdx(at);
             // Only an argument of type task_struct is known not to be NULL and loaded at once.
             let offset = match reach.base(function, at) {
@@ -112,21 +111,11 @@ fn check_unrelocated(
             if cx.load.core.iter().any(|used| used.function == function && used.insn == at) {
                 continue;
             }
-            let Some(field) = field_at(kernel, offset, width(insn)) else { continue };
+            let Some(field) = field_at(kernel, offset, insn.width().bytes().into()) else { continue };
             let Some(level) = verdict(cx, form, &field) else { continue };
             report(cx, out, program, (function, at), &field, level);
             return;
         }
-    }
-}
-
-/// Bytes that a store writes.
-fn width(insn: Insn) -> i64 {
-    match insn.code & 0x18 {
-        0x00 => 4,
-        0x08 => 2,
-        0x10 => 1,
-        _ => 8,
     }
 }
 

@@ -4,7 +4,7 @@ use super::context::Context;
 use super::shared::constants;
 use super::shared::context_use::{Access, Holds};
 use crate::finding::{Outcome, Site, Subject};
-use crate::insn::Class;
+use crate::insn::{Op, Source};
 use crate::kernel::exceptions::Fact;
 use crate::load::CoreFate;
 use crate::object::{FuncIdx, InsnIdx};
@@ -41,8 +41,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         let mut stores = cx.accesses(program).iter().filter(|access| disallows(cx, program, access));
         let (false, Some(store)) = (knows, stores.next()) else { continue };
         let at = InsnIdx(store.at);
-        let value = match store.insn.class() {
-            Class::St => Some(store.insn.imm as u64),
+        let value = match store.insn.op() {
+            Op::Store { value: Source::Imm(imm), .. } => Some(imm as u64),
             _ => constants::before(cx, program, at, store.insn.src),
         };
         // The kernel looks at the field once the callback is through: a second store may take the first back.
@@ -66,7 +66,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
 
 /// Is this a store to `scx.disallow` of the task that a callback is handed first.
 fn disallows(cx: &Context<'_, '_>, program: FuncIdx, access: &Access) -> bool {
-    access.insn.is_plain_store()
+    access.insn.op().is_plain_store()
         && access.base == Holds::Argument(0)
         && cx.load.core.iter().any(|used| {
             used.function == program

@@ -4,7 +4,7 @@ use super::context::Context;
 use super::shared::kfunc_calls;
 use crate::finding::{Outcome, Site, Subject};
 use crate::insn::Code;
-use crate::insn::flow::{self, Flow};
+use crate::insn::flow::Flow;
 use crate::kernel::kfuncs;
 use crate::object::InsnIdx;
 use crate::reach::Reached;
@@ -28,9 +28,6 @@ rule! {
     pub ENDLESS_LOOP: "endless-loop", family: Program, level: Error, phase: Load, since: "0.1.0";
 }
 
-/// JCOND: the branch of `may_goto`.
-const MAY_GOTO: u8 = 0xe5;
-
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (program, function, _) in cx.loaded() {
         let starts = cx
@@ -52,17 +49,11 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
 
 /// Where the loops of a function start that nothing ends.
 pub(super) fn starts(code: Code<'_>) -> Vec<usize> {
-    let jumps = || code.insns().filter_map(|(at, insn)| Some((at, flow::jump(at, insn)?)));
-    let is_back = |&(at, to): &(usize, i64)| to <= at as i64;
     let flow = Flow::new(code);
-    if !jumps().any(|jump| is_back(&jump))
-        || code.insns().any(|(_, insn)| insn.code == MAY_GOTO)
-        || flow.fault().is_some()
-    {
+    if flow.back_jumps().next().is_none() || flow.has_may_goto() || flow.fault().is_some() {
         return Vec::new();
     }
     let endless = flow.endless();
-    let is_endless = |slot: usize| endless.binary_search(&slot).is_ok();
-    let loops = jumps().filter(is_back).filter(|(at, _)| is_endless(*at));
-    loops.filter_map(|(_, to)| usize::try_from(to).ok()).collect()
+    let loops = flow.back_jumps().filter(|(at, _)| endless.binary_search(at).is_ok());
+    loops.map(|(_, to)| to).collect()
 }

@@ -4,7 +4,7 @@ use super::context::Context;
 use super::shared::walk::{Sight, Walk};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
-use crate::insn::Insn;
+use crate::insn::{Insn, Op};
 
 rule! {
     /// A cast between address spaces other than 0 and 1.
@@ -23,7 +23,10 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (program, function, entry) in object.programs().filter(|(_, _, entry)| entry.autoload) {
         debug_assert!(entry.autoload);
         let subject = Subject::program(object, program);
-        let wrong = |insn: Insn| insn.is_addr_space_cast() && !matches!(insn.imm, 1 | 0x1_0000);
+        let wrong = |insn: Insn| match insn.op() {
+            Op::AddrSpaceCast { spaces, .. } => !matches!(spaces, 1 | 0x1_0000),
+            _ => false,
+        };
         match Walk::new(cx, program).first(wrong) {
             Sight::Certain(site, insn) => {
                 let message = format!("program '{}' casts between unknown address spaces", function.name);

@@ -65,7 +65,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
 /// A plain store through an argument, and which argument.
 fn written(access: &Access) -> Option<(&Access, usize)> {
     match access.base {
-        Holds::Argument(argument) if access.insn.is_plain_store() => Some((access, argument)),
+        Holds::Argument(argument) if access.insn.op().is_plain_store() => Some((access, argument)),
         _ => None,
     }
 }

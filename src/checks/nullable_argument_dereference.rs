@@ -4,7 +4,7 @@ use super::context::Context;
 use super::shared::context_use::{Holds, Tested};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
-use crate::insn::Class;
+use crate::insn::Memory;
 use crate::kernel::NULLABLE_ARGUMENTS;
 use crate::object::{FuncIdx, InsnIdx};
 use crate::reach::Base;
@@ -62,8 +62,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                 out.undecided(&NULLABLE_ARGUMENT_DEREFERENCE, subject, reason);
                 continue;
             }
-            let insn = access.insn;
-            let register = if insn.class() == Class::Ldx { insn.src } else { insn.dst };
+            let Some(Memory { base: register, .. }) = access.insn.op().memory() else { continue };
             // The verifier takes a pointer found to be NULL for a number.
             let (how, kind) = match access.tested {
                 Tested::NOT => ("without testing it for NULL", "'trusted_ptr_or_null_'"),
@@ -87,11 +86,11 @@ fn untested(cx: &Context<'_, '_>, program: FuncIdx) -> Option<(FuncIdx, InsnIdx,
     // An argument stands in the context at 8 times its number; what calls return may be NULL too, and is no argument.
     let is_argument = |(function, insn): (FuncIdx, InsnIdx)| {
         let load = cx.object[function].code.get(insn.0);
-        load.is_some_and(|load| load.class() == Class::Ldx && load.off == 8)
+        load.is_some_and(|load| load.op().is_plain_load() && load.off == 8)
     };
     for (function, code) in cx.object.code_of(program) {
         for (at, insn) in code.code.insns() {
-            let Some(register) = insn.base_register() else { continue };
+            let Some(Memory { base: register, .. }) = insn.op().memory() else { continue };
             match reach.base(function, InsnIdx(at)) {
                 Some(Base::Object { made, offset: 0, nullable: true }) if is_argument(made) => {
                     return Some((function, InsnIdx(at), register));

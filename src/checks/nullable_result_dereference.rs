@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::context::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
-use crate::insn::Insn;
+use crate::insn::{Insn, Memory};
 use crate::kernel::helpers::{self, Helper};
 use crate::object::{FuncIdx, InsnIdx, Target};
 use crate::reach::Base;
@@ -79,7 +79,7 @@ fn untested<'a>(cx: &Context<'a, '_>, program: FuncIdx) -> Option<(FuncIdx, Insn
     };
     for (function, code) in object.code_of(program) {
         for (at, insn) in code.code.insns() {
-            let Some(register) = insn.base_register() else { continue };
+            let Some(Memory { base: register, .. }) = insn.op().memory() else { continue };
             let callee = match reach.base(function, InsnIdx(at)) {
                 Some(Base::Object { made, offset: 0, nullable: true }) => kfunc(made).map(Cow::Borrowed),
                 Some(Base::Untested { made }) => helper(made).map(|known| known.full_name().into()),

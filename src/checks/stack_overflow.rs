@@ -7,7 +7,7 @@ use super::shared::callees::Callees;
 use super::shared::walk::{Sight, Walk};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
-use crate::insn::{Class, Code, Insn};
+use crate::insn::{AluOp, Code, FRAME_POINTER, Insn, Op, Registers, Source};
 use crate::kernel::Lookup;
 use crate::kernel::exceptions::Fact;
 use crate::kernel::helpers;
@@ -46,7 +46,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                 let at = object[site].code.get(insn.0);
                 let off = at.map_or(0, |insn| insn.off);
                 let verb =
-                    if at.is_some_and(|insn| insn.class() == Class::Ldx) { "read from" } else { "write to" };
+                    if at.is_some_and(|insn| insn.op().is_plain_load()) { "read from" } else { "write to" };
                 let message =
                     format!("program '{}' accesses its stack at {off}, beyond {LIMIT} bytes", function.name);
                 out.found(&STACK_OVERFLOW, subject, message)
@@ -165,29 +165,27 @@ fn has_private_stack(cx: &Context<'_, '_>, program: FuncIdx) -> bool {
 
 /// Bytes below r10 that a load or store reaches; 0 for anything else.
 fn stack_use(insn: Insn) -> u64 {
-    let on_stack = insn.base_register() == Some(10) && insn.off < 0;
-    if on_stack { u64::from(insn.off.unsigned_abs()) } else { 0 }
+    let below = insn.op().memory().filter(|memory| memory.base == FRAME_POINTER && memory.off < 0);
+    below.map_or(0, |memory| u64::from(memory.off.unsigned_abs()))
 }
 
 /// Bytes below r10 of the lowest address that a function takes of its stack (`rX = r10; rX += -N`), as for a buffer or key
 /// that it gives to a helper. Whether the verifier counts it depends on what the helper does with it.
 fn addressed(code: Code<'_>) -> u64 {
-    let mut copies = [false; 16];
+    let mut copies = Registers::default();
     let mut most = 0;
     for (_, insn) in code.insns() {
-        let dst = usize::from(insn.dst);
-        match insn.code {
-            // A plain 64-bit register move.
-            0xbf if insn.off == 0 => copies[dst] = insn.src == 10,
-            // And an addition of an immediate to it.
-            0x07 if copies[dst] => {
-                most = most.max(u64::from(insn.imm.min(0).unsigned_abs()));
-                copies[dst] = false;
-            }
-            _ if matches!(insn.class(), Class::Alu | Class::Alu64 | Class::Ldx | Class::Ld) => {
-                copies[dst] = false
-            }
-            _ => {}
+        let op = insn.op();
+        if let Op::Alu { op: AluOp::Add, wide: true, dst, src: Source::Imm(imm) } = op
+            && copies.has(dst)
+        {
+            most = most.max(u64::from(imm.min(0).unsigned_abs()));
+        }
+        if !matches!(op, Op::Call(_)) {
+            copies = copies.without(op.writes());
+        }
+        if let Some((FRAME_POINTER, dst)) = op.copies() {
+            copies = copies.with(Registers::of([dst]));
         }
     }
     // More than a frame holds is no address of the stack that could be used.

@@ -3,7 +3,7 @@
 use super::context::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
-use crate::insn::{Class, Insn};
+use crate::insn::{AtomicOp, Insn, LoadMode, Op};
 use crate::kernel::Lookup;
 use crate::kernel::exceptions::Fact;
 use crate::object::InsnIdx;
@@ -28,12 +28,12 @@ rule! {
 
 /// A load that extends the sign (`BPF_MEMSX`).
 fn extends_sign(insn: Insn) -> bool {
-    insn.class() == Class::Ldx && insn.code & 0xe0 == 0x80
+    matches!(insn.op(), Op::Load { mode: LoadMode::SignExtend, .. })
 }
 
 /// Atomic or, and, exclusive or that give the old value.
 fn fetches_bits(insn: Insn) -> bool {
-    insn.class() == Class::Stx && insn.code & 0xe0 == 0xc0 && matches!(insn.imm, 0x41 | 0x51 | 0xa1)
+    matches!(insn.op(), Op::Atomic { op: AtomicOp::Or | AtomicOp::And | AtomicOp::Xor, fetch: true, .. })
 }
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {

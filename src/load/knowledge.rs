@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{CoreFate, ExternFate, Load};
 use crate::elf::{ByteOrder, Symbol, SymbolKind};
-use crate::kernel::{Kernel, Lookup};
+use crate::kernel::{Kernel, Lookup, usual_nullable_argument};
 use crate::object::{FuncIdx, InsnIdx, MapIdx, MapOrigin, Object, OpsIdx, Value};
 
 /// What is known of an extern before the program runs.
@@ -61,6 +61,11 @@ pub struct Knowledge {
 }
 
 impl Knowledge {
+    /// The argument of a callback that may be NULL, if any: the kernel's word, or else what is so in all kernels.
+    pub(crate) fn nullable_argument(&self, ops: OpsIdx, at: usize, member: &str) -> Option<usize> {
+        self.nullable.get(&(ops, at)).copied().unwrap_or_else(|| usual_nullable_argument(member))
+    }
+
     /// The value of so many bytes of a `.rodata` map at load; `None` where it is not known.
     pub(crate) fn rodata_value(&self, object: &Object<'_>, map: MapIdx, at: u64, bytes: u8) -> Option<u64> {
         let end = at.checked_add(u64::from(bytes))?;

@@ -27,7 +27,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::kernel::kfuncs;
 use crate::load::{CoreFact, ExternFact, Knowledge};
-use crate::object::{ExternIdx, FuncIdx, InsnIdx, MapIdx, Object};
+use crate::object::{ExternIdx, FuncIdx, InsnIdx, MapIdx, Object, OpsIdx, Value};
 
 use code::{Code, CoreFacts, Note};
 use machine::Machine;
@@ -94,6 +94,8 @@ pub fn helper_takes(id: i32) -> bool {
 enum Premise {
     Core(FuncIdx, InsnIdx, CoreFact),
     Extern(ExternIdx, ExternFact),
+    /// The argument of a callback that may be NULL: by ops variable and member.
+    Nullable(OpsIdx, usize, Option<usize>),
     /// So many bytes of a `.rodata` map from an offset.
     Rodata(MapIdx, u64, u8, Option<u64>),
 }
@@ -206,11 +208,16 @@ impl<'a, 'd> Analysis<'a, 'd> {
         self.knowledge.externs.get(index.0).unwrap_or(&ExternFact::Unknown)
     }
 
+    fn nullable(&self, ops: OpsIdx, at: usize) -> Option<usize> {
+        self.knowledge.nullable_argument(ops, at, self.object[ops].members[at].name)
+    }
+
     /// Is this known here too.
     fn holds(&self, premise: &Premise) -> bool {
         match premise {
             Premise::Core(function, at, fact) => self.core_fact(*function, *at) == *fact,
             Premise::Extern(index, fact) => self.extern_fact(*index) == fact,
+            Premise::Nullable(ops, at, nullable) => self.nullable(*ops, *at) == *nullable,
             Premise::Rodata(map, at, bytes, value) => {
                 self.knowledge.rodata_value(self.object, *map, *at, *bytes) == *value
             }
@@ -218,13 +225,26 @@ impl<'a, 'd> Analysis<'a, 'd> {
     }
 
     /// What a walk that came to these instructions asked.
-    fn premises(&self, machine: &Machine<'_, '_>, codes: &[&Code], walked: &[Vec<bool>]) -> Vec<Premise> {
+    fn premises(
+        &self,
+        program: FuncIdx,
+        machine: &Machine<'_, '_>,
+        codes: &[&Code],
+        walked: &[Vec<bool>],
+    ) -> Vec<Premise> {
         let mut premises: Vec<Premise> =
             machine.reads().map(|((map, at, bytes), value)| Premise::Rodata(map, at, bytes, value)).collect();
+        for (ops, variable) in self.object.ops() {
+            for (at, member) in variable.members.iter().enumerate() {
+                if matches!(member.value, Value::Program(used) if used == program) {
+                    premises.push(Premise::Nullable(ops, at, self.nullable(ops, at)));
+                }
+            }
+        }
         let mut externs = HashSet::new();
         for (code, walked) in codes.iter().zip(walked) {
             let notes = code.insns.iter().zip(walked).enumerate().filter(|(_, (_, walked))| **walked);
-            for (at, ((_, note), _)) in notes {
+            for (at, ((_, _, note), _)) in notes {
                 match *note {
                     Note::Core(_) => {
                         let fact = self.core_fact(code.function, InsnIdx(at));
@@ -254,7 +274,7 @@ impl<'a, 'd> Analysis<'a, 'd> {
             let both =
                 |(may, must): (&Vec<bool>, &Vec<bool>)| may.iter().zip(must).map(|(a, b)| *a || *b).collect();
             let walked: Vec<Vec<bool>> = may.iter().zip(&must).map(both).collect();
-            self.premises(&machine, &scope.codes, &walked)
+            self.premises(program, &machine, &scope.codes, &walked)
         });
         let merge = |(index, code): (usize, &&Code)| {
             let reached = |at: usize| match (&may, must[index][at]) {

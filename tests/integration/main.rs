@@ -13,6 +13,7 @@ mod kernels;
 mod manners;
 mod modules;
 mod odd;
+mod opcodes;
 mod opening;
 mod reach;
 mod readme;

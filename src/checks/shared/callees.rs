@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use crate::insn::{Class, Code, Insn};
+use crate::insn::{Callee, Code, Insn, Op, Registers, Source, Successors};
 use crate::kernel::helpers::{self, Helper};
 use crate::object::{FuncIdx, InsnIdx, Object};
 
@@ -53,23 +53,28 @@ const NEAR: usize = 64;
 /// between the two.
 fn is_called_back(code: Code<'_>, load: usize) -> bool {
     let Some(first) = code.get(load) else { return false };
-    let mut holding = [false; 16];
-    holding[usize::from(first.dst)] = true;
+    let mut holding = Registers::of([first.dst]);
     let mut at = load + 2;
     while let Some(insn) = code.get(at).filter(|_| at - load < NEAR) {
-        let (dst, src) = (usize::from(insn.dst), usize::from(insn.src));
-        match insn.class() {
-            Class::Jmp | Class::Jmp32 => {
-                let callback = insn.helper().and_then(helpers::get).and_then(Helper::callback);
-                return callback.is_some_and(|taken| !taken.later && holding[usize::from(taken.register)]);
+        let op = insn.op();
+        let next = match op.successors(at) {
+            Successors::Next(next) => next,
+            _ => return false,
+        };
+        match op {
+            Op::Call(Callee::Helper(helper)) => {
+                let callback = helpers::get(helper).and_then(Helper::callback);
+                return callback.is_some_and(|taken| !taken.later && holding.has(taken.register));
             }
+            Op::Call(_) => return false,
             // Where it lies on the stack is not followed.
-            Class::Stx if holding[src] => return false,
-            Class::St | Class::Stx => {}
-            Class::Alu64 if insn.code == 0xbf && insn.off == 0 => holding[dst] = holding[src],
-            _ => holding[dst] = false,
+            Op::Store { value: Source::Reg(src), .. } if holding.has(src) => return false,
+            Op::Atomic { operand, .. } if holding.has(operand) => return false,
+            _ => {}
         }
-        at += if insn.is_ld_imm64() { 2 } else { 1 };
+        let copied = op.copies().filter(|(src, _)| holding.has(*src)).map(|(_, dst)| dst);
+        holding = holding.without(op.writes()).with(Registers::of(copied));
+        at = next;
     }
     false
 }

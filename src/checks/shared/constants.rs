@@ -1,7 +1,7 @@
 //! Constants in registers, as far as a straight line of code tells.
 
 use super::super::context::Context;
-use crate::insn::{Class, Code};
+use crate::insn::{Code, Op, Source, Successors};
 use crate::object::{FuncIdx, InsnIdx};
 
 /// The constant that a register holds at an instruction, if the straight line that leads there puts it into it.
@@ -17,23 +17,18 @@ pub(in crate::checks) fn before(
     for (slot, insn) in
         code.insns().skip_while(|(slot, _)| *slot < start).take_while(|(slot, _)| *slot < at.0)
     {
-        let writes = !matches!(insn.class(), Class::St | Class::Stx | Class::Jmp | Class::Jmp32)
-            && insn.dst == register;
-        // A call spoils its arguments; a fetching atomic may write any register.
-        let spoils = insn.is_call() || insn.class() == Class::Stx && insn.code & 0xe0 == 0xc0;
-        if spoils {
+        let op = insn.op();
+        // A call spoils its arguments; an atomic instruction may write any register.
+        if matches!(op, Op::Call(_)) || op.is_atomic() {
             found = None;
-        } else if writes {
+        } else if op.writes().has(register) {
             let relocated = !cx.object[function].refs_at(InsnIdx(slot)).is_empty()
                 || cx.load.core.iter().any(|used| used.function == function && used.insn.0 == slot);
-            found = match insn.code {
+            found = match op {
                 _ if relocated => None,
-                0xb7 => Some(i64::from(insn.imm) as u64),
-                0xb4 => Some(u64::from(insn.imm as u32)),
-                0x18 if insn.src == 0 => {
-                    let high = code.get(slot + 1).map_or(0, |second| second.imm);
-                    Some(u64::from(insn.imm as u32) | u64::from(high as u32) << 32)
-                }
+                Op::Mov { wide: true, src: Source::Imm(imm), .. } => Some(i64::from(imm) as u64),
+                Op::Mov { wide: false, src: Source::Imm(imm), .. } => Some(u64::from(imm as u32)),
+                Op::LoadImm64 { pseudo: 0, .. } => code.imm64(slot),
                 _ => None,
             };
         }
@@ -46,15 +41,10 @@ pub(in crate::checks) fn before(
 fn line_start(code: Code<'_>, slot: usize) -> Option<usize> {
     let mut start = 0;
     for (at, insn) in code.insns() {
-        let distance = match (insn.class(), insn.code & 0xf0) {
-            (Class::Jmp, 0x80 | 0x90) => continue,
-            (Class::Jmp, 0x00) if insn.code & 8 != 0 => return None,
-            (Class::Jmp32, 0x00) => i64::from(insn.imm),
-            (Class::Jmp | Class::Jmp32, _) => i64::from(insn.off),
-            _ => continue,
-        };
-        let target = usize::try_from(at as i64 + 1 + distance).ok().filter(|target| *target <= slot);
-        start = start.max(target.unwrap_or(0));
+        match insn.op().successors(at) {
+            Successors::Table => return None,
+            after => start = start.max(after.jump().filter(|to| *to <= slot).unwrap_or(0)),
+        }
     }
     Some(start)
 }
