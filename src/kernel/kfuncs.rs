@@ -373,7 +373,9 @@ mod tests {
     fn every_kfunc_of_a_release_has_a_row_and_every_row_a_release() {
         let releases = releases();
         for (release, names) in &releases {
-            for name in names.iter().filter(|name| name.contains("scx_")) {
+            // That one is no kfunc: the one without underscores calls it.
+            let own = names.iter().filter(|name| name.contains("scx_") && *name != "__scx_bpf_now");
+            for name in own {
                 assert!(is_known(name), "{name} of {release}");
             }
         }

@@ -20,7 +20,7 @@ pub static SPECIAL_FIELDS: &[SpecialField] = &[
     field("bpf_spin_lock", 4, true),
     field("bpf_timer", 16, true),
     field("bpf_wq", 16, true),
-    field("bpf_res_spin_lock", 8, false),
+    field("bpf_res_spin_lock", 4, false),
     field("bpf_task_work", 8, false),
     field("bpf_list_head", 16, false),
     field("bpf_rb_root", 16, false),
