@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::Failure;
 use crate::btf::{Btf, Kind};
+use crate::kernel::trust::TrustedField;
 use crate::kernel::exceptions::Fact;
 use crate::kernel::{Home, Kernel, KernelArenaRule, Kfunc, KfuncGate, snapshot, target};
 
@@ -60,7 +61,21 @@ struct Info {
     call_frames: Option<u32>,
     max_dispatch_batch: Option<u64>,
     scx_kfuncs: Vec<String>,
+    trusted_fields: Vec<Field>,
     defects: Vec<Defect>,
+}
+
+/// A field whose pointer a program may hand on, and what it is then.
+#[derive(Debug, Serialize)]
+struct Field {
+    name: String,
+    trust: &'static str,
+}
+
+impl From<TrustedField<'_>> for Field {
+    fn from(found: TrustedField<'_>) -> Self {
+        Self { name: format!("{}.{}", found.of, found.field), trust: found.trust.as_str() }
+    }
 }
 
 /// Something wrong with the BTF itself, by the name of the rule that speaks of it.
@@ -129,6 +144,7 @@ fn describe(kernel: &Kernel<'_>, cut: Option<&snapshot::Cut>) -> Info {
         map_types: kernel.map_types().found(),
         call_frames: kernel.max_call_frames().found(),
         max_dispatch_batch: kernel.max_dispatch_batch().found(),
+        trusted_fields: kernel.trusted_fields().into_iter().map(Field::from).collect(),
         scx_kfuncs: kfuncs.into_iter().map(|(name, _)| name.to_owned()).collect(),
         defects,
     }

@@ -19,6 +19,7 @@ pub mod ops_flags;
 pub mod snapshot;
 pub mod special_fields;
 pub mod target;
+pub mod trust;
 
 use std::borrow::Cow;
 use std::sync::OnceLock;
