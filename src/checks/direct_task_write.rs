@@ -2,6 +2,7 @@
 
 use super::context::Context;
 use super::shared::core_uses;
+use super::shared::surely::Surely;
 use crate::btf::Kind;
 use crate::btf::core::RelocationKind;
 use crate::errno::Errno;
@@ -10,9 +11,8 @@ use crate::kernel::Kernel;
 use crate::kernel::exceptions::Fact;
 use crate::load::CoreFate;
 use crate::object::{Form, FuncIdx, InsnIdx};
-use crate::reach::Base;
-use crate::reach::Reached;
 use crate::rule::Level;
+use crate::verifier::Base;
 
 rule! {
     /// A callback writes to a task directly.
@@ -65,19 +65,19 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                 continue;
             }
             let Some(level) = verdict(cx, form, field) else { continue };
-            let reached = cx.reached(program, used.function, used.insn);
-            if reached == Reached::Never {
+            let at = (used.function, used.insn);
+            let answer = cx.walks(program, [(at, ())]);
+            if answer == Surely::No {
                 continue;
             }
             seen.push(field);
             let subject = Subject::program(cx.object, program);
-            if reached == Reached::Possible && level == Level::Error {
-                let reason =
-                    format!("writes {field}, which the verifier refuses, behind a branch that it may prune");
-                out.undecided(&DIRECT_TASK_WRITE, subject, reason);
-                continue;
+            let what = |_: &_| format!("writes {field}, which the verifier refuses");
+            // A warning comes wherever the verifier may come.
+            if level != Level::Error || answer.or_undecided(out, &DIRECT_TASK_WRITE, subject, what).is_some()
+            {
+                report(cx, out, program, at, field, level);
             }
-            report(cx, out, program, (used.function, used.insn), field, level);
         }
         if let Some(kernel) = cx.kernel {
             check_unrelocated(cx, kernel, out, program, form);
@@ -94,7 +94,6 @@ fn check_unrelocated(
     program: FuncIdx,
     form: Form,
 ) {
-    let reach = cx.analysis.program(program);
     let is_load = |(function, insn): (FuncIdx, InsnIdx)| {
         cx.object[function].code.get(insn.0).is_some_and(|load| load.op().is_plain_load())
     };
@@ -102,7 +101,7 @@ fn check_unrelocated(
         for (at, insn) in code.code.insns().filter(|(_, insn)| insn.op().is_plain_store()) {
             let at = InsnIdx(at);
             // Only an argument of type task_struct is known not to be NULL and loaded at once.
-            let offset = match reach.base(function, at) {
+            let offset = match cx.walk(program).regs_at((function, at)).base() {
                 Some(Base::Object { made, offset, nullable: false }) if is_load(made) => {
                     i64::from(offset) + i64::from(insn.off)
                 }

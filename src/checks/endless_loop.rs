@@ -3,11 +3,9 @@
 use super::context::Context;
 use super::shared::kfunc_calls;
 use crate::finding::{Outcome, Site, Subject};
-use crate::insn::Code;
-use crate::insn::flow::Flow;
 use crate::kernel::kfuncs;
 use crate::object::InsnIdx;
-use crate::reach::Reached;
+use crate::verifier::Reached;
 
 rule! {
     /// A loop that nothing ends.
@@ -30,11 +28,11 @@ rule! {
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (program, function, _) in cx.loaded() {
-        let starts = cx
-            .object
-            .code_of(program)
-            .flat_map(|(index, _)| cx.endless_loops(index).iter().map(move |&at| (index, InsnIdx(at))));
-        let mut certain = starts.filter(|&(index, at)| cx.reached(program, index, at) == Reached::Certain);
+        let starts = cx.object.code_of(program).flat_map(|(index, _)| {
+            cx.verifier.endless_loops(index).iter().map(move |&at| (index, InsnIdx(at)))
+        });
+        let mut certain =
+            starts.filter(|&(index, at)| cx.walk(program).reached((index, at)) == Reached::Certain);
         let Some((site, at)) = certain.next() else { continue };
         // What an exception or an iterator ends is not seen in the flow.
         if kfunc_calls::of(cx, program).iter().any(|call| kfuncs::ends_loop(call.name)) {
@@ -45,15 +43,4 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             .help("give the loop a condition, or use bpf_for() or bpf_loop()")
             .via(Site::Insn(site, at), program, "the loop starts here");
     }
-}
-
-/// Where the loops of a function start that nothing ends.
-pub(super) fn starts(code: Code<'_>) -> Vec<usize> {
-    let flow = Flow::new(code);
-    if flow.back_jumps().next().is_none() || flow.has_may_goto() || flow.fault().is_some() {
-        return Vec::new();
-    }
-    let endless = flow.endless();
-    let loops = flow.back_jumps().filter(|(at, _)| endless.binary_search(at).is_ok());
-    loops.map(|(_, to)| to).collect()
 }

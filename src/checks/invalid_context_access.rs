@@ -1,11 +1,10 @@
 //! `invalid-context-access`.
 
 use super::context::Context;
-use super::shared::context_use::{Access, Holds, MAX_ARGUMENTS};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::object::InsnIdx;
-use crate::reach::Reached;
+use crate::verifier::{Access, Holds, MAX_ARGUMENTS};
 
 rule! {
     /// A callback writes to its context, or reads what is no argument.
@@ -25,20 +24,19 @@ rule! {
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (program, function, _) in cx.loaded().filter(|(program, ..)| !cx.callbacks_of(*program).is_empty()) {
-        let reached = |at| cx.reached(program, program, InsnIdx(at));
-        let bad = cx.accesses(program).iter().filter_map(|&access| {
-            let problem = problem(access).filter(|_| reached(access.at) != Reached::Never)?;
-            Some((access, problem))
-        });
-        let sure = |access: Access| reached(access.at) == Reached::Certain;
-        let Some((access, problem)) = bad.min_by_key(|(access, _)| (!sure(*access), access.at)) else {
+        let bad = cx
+            .walk(program)
+            .accesses()
+            .iter()
+            .filter_map(|&access| Some((access.at(program), (access, problem(access)?))));
+        let subject = Subject::program(cx.object, program);
+        let what = |(_, problem): &(Access, String)| problem.clone();
+        let answer = cx.walks(program, bad);
+        let Some((access, problem)) =
+            answer.or_undecided(out, &INVALID_CONTEXT_ACCESS, subject.clone(), what)
+        else {
             continue;
         };
-        let subject = Subject::program(cx.object, program);
-        if !sure(access) {
-            out.undecided(&INVALID_CONTEXT_ACCESS, subject, format!("{problem}, behind a branch"));
-            continue;
-        }
         let (off, size) = (access.insn.off, access.insn.width().bytes());
         let quote = match access.insn.op() {
             // Kernels before 7.1 have other words.

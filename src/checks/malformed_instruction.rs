@@ -1,7 +1,7 @@
 //! `malformed-instruction`.
 
 use super::context::Context;
-use super::shared::walk::Walk;
+use super::shared::surely::Branch;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::insn::flow::Fault;
@@ -10,7 +10,7 @@ use crate::insn::{Insn, Op};
 use crate::kernel::Lookup;
 use crate::kernel::exceptions::Fact;
 use crate::object::{FuncIdx, Function, InsnIdx, Object};
-use crate::reach::Reached;
+use crate::verifier::Reached;
 
 rule! {
     /// An instruction that no kernel decodes.
@@ -46,7 +46,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         .iter()
         .enumerate()
         .map(|(index, function)| {
-            astray(object, function).or_else(|| problem(function, cx.fault(FuncIdx(index))))
+            astray(object, function).or_else(|| problem(function, cx.verifier.fault(FuncIdx(index))))
         })
         .collect();
     let bad: Vec<_> = object.functions.iter().map(bad_fields).collect();
@@ -97,12 +97,10 @@ fn bad_field(
     out: &mut Outcome,
 ) -> Option<(FuncIdx, Problem)> {
     let everywhere = cx.kernel.map(|kernel| kernel.knows(Fact::InsnFieldsCheckedEverywhere));
-    let mut walk = None;
     let mut guarded = None;
     for (index, _) in cx.object.code_of(program) {
         for problem in &bad[index.0] {
-            let walk = walk.get_or_insert_with(|| Walk::new(cx, program));
-            let reached = walk.reached(index, problem.at);
+            let reached = cx.walk(program).reached((index, problem.at));
             if everywhere == Some(Lookup::Found(())) || reached == Reached::Certain {
                 return Some((index, problem.clone()));
             }
@@ -112,8 +110,8 @@ fn bad_field(
         }
     }
     if let Some(text) = guarded {
-        let reason =
-            format!("{text}, behind a branch; kernels before 7.1 refuse it only where they come to it");
+        let text = Branch::OfVerifier.before(text);
+        let reason = format!("{text}; kernels before 7.1 refuse it only where they come to it");
         out.undecided(&MALFORMED_INSTRUCTION, Subject::program(cx.object, program), reason);
     }
     None

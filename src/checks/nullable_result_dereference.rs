@@ -3,12 +3,13 @@
 use std::borrow::Cow;
 
 use super::context::Context;
+use super::shared::accesses;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
-use crate::insn::{Insn, Memory};
+use crate::insn::Insn;
 use crate::kernel::helpers::{self, Helper};
-use crate::object::{FuncIdx, InsnIdx, Target};
-use crate::reach::Base;
+use crate::object::{FuncIdx, Target};
+use crate::verifier::{self, At, Base};
 
 rule! {
     /// A program dereferences what a kfunc or helper returned without testing it for NULL.
@@ -33,7 +34,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (program, function, _) in cx.loaded() {
         // To follow programs that call nothing of the kind takes time.
         let kfunc = |(_, reference): (_, crate::object::Ref)| match reference.target {
-            Target::Extern(index) => crate::reach::may_return_null(object[index].name) && cx.has_kfunc(index),
+            Target::Extern(index) => verifier::may_return_null(object[index].name) && cx.has_kfunc(index),
             _ => false,
         };
         let helper = |(_, insn): (_, Insn)| insn.helper().is_some_and(|id| nullable(id).is_some());
@@ -42,7 +43,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         {
             continue;
         }
-        let Some((site, at, register, kfunc)) = untested(cx, program) else { continue };
+        let Some(((site, at), register, kfunc)) = untested(cx, program) else { continue };
         let message = format!(
             "program '{}' dereferences what '{kfunc}' returns without testing it for NULL",
             function.name
@@ -55,8 +56,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     }
 }
 
-/// A helper that may return NULL in place of memory, of those that sched_ext offers: [`crate::reach::Base::Untested`] is told of
-/// them.
+/// A helper that may return NULL in place of memory, of those that sched_ext offers: [`Base::Untested`] is told of them.
 fn nullable(id: i32) -> Option<&'static Helper> {
     let known = helpers::get(id);
     known.filter(|known| known.may_return_null() && known.returns_memory() && known.is_for_sched_ext(false))
@@ -64,31 +64,24 @@ fn nullable(id: i32) -> Option<&'static Helper> {
 
 /// The first access through the result of a call, on a path that the verifier is sure to walk and on which nothing has told yet
 /// that it is not NULL; with the register that holds it and what was called.
-fn untested<'a>(cx: &Context<'a, '_>, program: FuncIdx) -> Option<(FuncIdx, InsnIdx, u8, Cow<'a, str>)> {
-    let reach = cx.analysis.program(program);
+fn untested<'a>(cx: &Context<'a, '_>, program: FuncIdx) -> Option<(At, u8, Cow<'a, str>)> {
     let object = cx.object;
-    let kfunc = |(function, insn): (FuncIdx, InsnIdx)| {
+    let kfunc = |(function, insn): At| {
         object[function].code.get(insn.0).filter(|call: &Insn| call.is_call())?;
         object[function].refs_at(insn).iter().find_map(|reference| match reference.target {
             Target::Extern(index) if cx.has_kfunc(index) => Some(object[index].name),
             _ => None,
         })
     };
-    let helper = |(function, insn): (FuncIdx, InsnIdx)| {
+    let helper = |(function, insn): At| {
         object[function].code.get(insn.0).and_then(|call: Insn| call.helper()).and_then(nullable)
     };
-    for (function, code) in object.code_of(program) {
-        for (at, insn) in code.code.insns() {
-            let Some(Memory { base: register, .. }) = insn.op().memory() else { continue };
-            let callee = match reach.base(function, InsnIdx(at)) {
-                Some(Base::Object { made, offset: 0, nullable: true }) => kfunc(made).map(Cow::Borrowed),
-                Some(Base::Untested { made }) => helper(made).map(|known| known.full_name().into()),
-                _ => None,
-            };
-            if let Some(callee) = callee {
-                return Some((function, InsnIdx(at), register, callee));
-            }
-        }
-    }
-    None
+    accesses(object, program).find_map(|(at, memory)| {
+        let callee = match cx.walk(program).regs_at(at).base()? {
+            Base::Object { made, offset: 0, nullable: true } => kfunc(made).map(Cow::Borrowed),
+            Base::Untested { made } => helper(made).map(|known| known.full_name().into()),
+            _ => None,
+        };
+        Some((at, memory.base, callee?))
+    })
 }

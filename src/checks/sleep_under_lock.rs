@@ -49,9 +49,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                 (function, InsnIdx(at), format!("helper #{}", helper.id), Errno::EINVAL)
             })
         });
-        let reach = cx.analysis.program(program);
         let held = kfuncs.chain(helpers).find_map(|(function, at, callee, errno)| {
-            let lock = reach.lock(function, at)?;
+            let lock = cx.walk(program).lock((function, at))?;
             Some(((function, at), lock, region(cx, lock)?, callee, errno))
         });
         let Some((call, lock, region, callee, errno)) = held else { continue };

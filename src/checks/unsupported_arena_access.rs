@@ -7,7 +7,7 @@ use crate::insn::{AtomicOp, Insn, LoadMode, Op};
 use crate::kernel::Lookup;
 use crate::kernel::exceptions::Fact;
 use crate::object::InsnIdx;
-use crate::reach::Base;
+use crate::verifier::Base;
 
 rule! {
     /// An access to arena memory of a kind that the kernel's compiler does not know.
@@ -47,7 +47,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         let found = candidates.find(|&(function, at, insn)| {
             let refused =
                 if extends_sign(insn) { known != Lookup::Found(()) } else { kernel.is(Fact::X86_64) };
-            refused && cx.analysis.program(program).base(function, at) == Some(Base::Arena)
+            refused && cx.walk(program).regs_at((function, at)).base() == Some(Base::Arena)
         });
         let Some((site, at, insn)) = found else { continue };
         if let (true, Lookup::Unknown(reason)) = (extends_sign(insn), &known) {

@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use super::Failure;
 use crate::btf::{Btf, Kind};
-use crate::kernel::trust::TrustedField;
 use crate::kernel::exceptions::Fact;
+use crate::kernel::trust::TrustedField;
 use crate::kernel::{Home, Kernel, KernelArenaRule, Kfunc, KfuncGate, snapshot, target};
 
 #[derive(Debug, Subcommand)]

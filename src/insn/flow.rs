@@ -1,5 +1,5 @@
 //! Control flow inside one function, as the verifier checks it before it walks anything. What it then walks is
-//! told by [`crate::reach`].
+//! told by [`crate::verifier`].
 
 use super::{Code, Insn, Successors};
 
@@ -90,7 +90,7 @@ impl<'d> Flow<'d> {
 
     /// The instructions from which no way leads to a return, whatever the branches decide, in order; none are known where
     /// there is a jump table, or where loops lie too deep in each other.
-    pub fn endless(&self) -> Vec<usize> {
+    fn endless(&self) -> Vec<usize> {
         if self.has_table {
             return Vec::new();
         }
@@ -117,15 +117,24 @@ impl<'d> Flow<'d> {
         Vec::new()
     }
 
-    /// Slots that jump back, or to themselves, and where to.
-    pub fn back_jumps(&self) -> impl Iterator<Item = (usize, usize)> {
-        let jumps = self.successors.iter().enumerate().filter_map(|(at, next)| Some((at, (*next)?.jump()?)));
-        jumps.filter(|(at, to)| to <= at)
+    /// Where the loops start that nothing ends.
+    pub fn endless_loops(&self) -> Vec<usize> {
+        let may_goto = |next: &Option<Successors>| matches!(next, Some(Successors::MayGoto { .. }));
+        if self.back_jumps().next().is_none()
+            || self.successors.iter().any(may_goto)
+            || self.fault().is_some()
+        {
+            return Vec::new();
+        }
+        let endless = self.endless();
+        let loops = self.back_jumps().filter(|(at, _)| endless.binary_search(at).is_ok());
+        loops.map(|(_, to)| to).collect()
     }
 
-    /// Some `may_goto` ends loops that nothing else ends.
-    pub fn has_may_goto(&self) -> bool {
-        self.successors.iter().any(|next| matches!(next, Some(Successors::MayGoto { .. })))
+    /// Slots that jump back, or to themselves, and where to.
+    fn back_jumps(&self) -> impl Iterator<Item = (usize, usize)> {
+        let jumps = self.successors.iter().enumerate().filter_map(|(at, next)| Some((at, (*next)?.jump()?)));
+        jumps.filter(|(at, to)| to <= at)
     }
 
     /// The first thing that the verifier's look at the flow refuses (`check_subprogs`, `check_cfg`).

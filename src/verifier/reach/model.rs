@@ -4,6 +4,8 @@ use crate::kernel::helpers::kinds::ReturnKind;
 use crate::kernel::helpers::{self, Helper};
 use crate::kernel::kfuncs::{self, Lock};
 
+use crate::btf::essential_name;
+
 /// What a call returns in r0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Returns {
@@ -100,4 +102,20 @@ pub(super) fn helper_releases_nothing(id: i32) -> bool {
 /// Is a lock followed: one under which nothing may sleep.
 pub(super) fn is_followed(lock: Lock) -> bool {
     matches!(lock, Lock::Rcu | Lock::Preemption)
+}
+
+/// May a kfunc return NULL in place of an object, so that the verifier wants a test (`KF_RET_NULL`, as far as known here).
+pub fn may_return_null(kfunc: &str) -> bool {
+    kfunc_returns(essential_name(kfunc)) == Some(Returns::ObjectOrNull)
+}
+
+/// Must what a kfunc takes be given back: a reference to what it returns (`KF_ACQUIRE`, as far as known here), or a lock.
+pub fn takes(kfunc: &str) -> bool {
+    let name = essential_name(kfunc);
+    kfuncs::acquires(name) || kfuncs::locks(name).is_some_and(is_followed)
+}
+
+/// Must what a helper returns be given back.
+pub fn helper_takes(id: i32) -> bool {
+    helper_acquires(id)
 }

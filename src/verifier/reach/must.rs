@@ -8,9 +8,10 @@ use std::rc::Rc;
 use super::code::{Code, Note, Region};
 use super::held::{Callee, Held};
 use super::machine::{Flow, Machine};
+use super::reached::{Base, Leak, Reached};
+use super::scope::Scope;
 use super::state::State;
 use super::value::{Null, Origin, Place, Scalar, Value};
-use super::{Base, Leak, Reached, Scope};
 use crate::btf::essential_name;
 use crate::insn::Op;
 use crate::kernel::{helpers, kfuncs};
@@ -74,10 +75,10 @@ struct Path {
     callback: bool,
 }
 
-/// FNV-1a over words; a collision loses a path, nothing more.
-struct WordHasher(u64);
+/// Folds words into one, as rustc's FxHasher does; a collision loses a path, nothing more.
+struct Fold(u64);
 
-impl Hasher for WordHasher {
+impl Hasher for Fold {
     fn finish(&self) -> u64 {
         self.0
     }
@@ -101,7 +102,7 @@ impl Hasher for WordHasher {
 }
 
 fn hash_of(value: &impl Hash, seed: u64) -> u64 {
-    let mut hasher = WordHasher(seed);
+    let mut hasher = Fold(seed);
     value.hash(&mut hasher);
     hasher.finish()
 }

@@ -1,31 +1,26 @@
 //! Constants in registers, as far as a straight line of code tells.
 
-use super::super::context::Context;
 use crate::insn::{Code, Op, Source, Successors};
-use crate::object::{FuncIdx, InsnIdx};
 
-/// The constant that a register holds at an instruction, if the straight line that leads there puts it into it.
-pub(in crate::checks) fn before(
-    cx: &Context<'_, '_>,
-    function: FuncIdx,
-    at: InsnIdx,
+/// The constant that a register holds at a slot, if the straight line that leads there puts it into it. `changed`: the loader
+/// writes into the instruction at a slot.
+pub(super) fn before(
+    code: Code<'_>,
+    changed: impl Fn(usize) -> bool,
+    at: usize,
     register: u8,
 ) -> Option<u64> {
-    let code = cx.object[function].code;
-    let start = line_start(code, at.0)?;
+    let start = line_start(code, at)?;
     let mut found = None;
-    for (slot, insn) in
-        code.insns().skip_while(|(slot, _)| *slot < start).take_while(|(slot, _)| *slot < at.0)
+    for (slot, insn) in code.insns().skip_while(|(slot, _)| *slot < start).take_while(|(slot, _)| *slot < at)
     {
         let op = insn.op();
         // A call spoils its arguments; an atomic instruction may write any register.
         if matches!(op, Op::Call(_)) || op.is_atomic() {
             found = None;
         } else if op.writes().has(register) {
-            let relocated = !cx.object[function].refs_at(InsnIdx(slot)).is_empty()
-                || cx.load.core.iter().any(|used| used.function == function && used.insn.0 == slot);
             found = match op {
-                _ if relocated => None,
+                _ if changed(slot) => None,
                 Op::Mov { wide: true, src: Source::Imm(imm), .. } => Some(i64::from(imm) as u64),
                 Op::Mov { wide: false, src: Source::Imm(imm), .. } => Some(u64::from(imm as u32)),
                 Op::LoadImm64 { pseudo: 0, .. } => code.imm64(slot),

@@ -12,10 +12,11 @@ use crate::object::{FuncIdx, InsnIdx, Object};
 
 /// Per function, the instructions that lead into another one, and which.
 #[derive(Debug)]
-pub(in crate::checks) struct Callees(Vec<Vec<(InsnIdx, FuncIdx)>>);
+pub struct Callees(Vec<Vec<(InsnIdx, FuncIdx)>>);
 
 impl Callees {
-    pub(in crate::checks) fn new(object: &Object<'_>) -> Self {
+    /// Looks at every function of an object.
+    pub fn new(object: &Object<'_>) -> Self {
         let mut otherwise: HashSet<FuncIdx> = HashSet::new();
         // In the file the load of an address of a function is told from others by its relocation alone.
         let loads = |code: Code<'_>, at: InsnIdx| code.get(at.0).is_some_and(Insn::is_ld_imm64);
@@ -41,7 +42,7 @@ impl Callees {
     }
 
     /// The instructions of a function that lead into another one: a call, or the load of a callback's address.
-    pub(in crate::checks) fn of(&self, function: FuncIdx) -> &[(InsnIdx, FuncIdx)] {
+    pub fn of(&self, function: FuncIdx) -> &[(InsnIdx, FuncIdx)] {
         self.0.get(function.0).map_or(&[], Vec::as_slice)
     }
 }

@@ -7,11 +7,11 @@
 use std::collections::HashMap;
 
 use crate::insn::{Code, FRAME_POINTER, Insn, LoadMode, Op, Source, Width};
-use crate::object::Function;
+use crate::object::{FuncIdx, Function, InsnIdx};
 
 /// What is known of a register or stack slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::checks) enum Holds {
+pub enum Holds {
     /// Nothing of the context.
     Other,
     /// The context: an array of 8-byte arguments.
@@ -22,18 +22,19 @@ pub(in crate::checks) enum Holds {
 
 /// What an argument may be found to be on the paths to a place; a set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::checks) struct Tested(u8);
+pub struct Tested(u8);
 
 impl Tested {
     /// No path tests it.
-    pub(in crate::checks) const NOT: Self = Self(1);
+    pub const NOT: Self = Self(1);
     /// Every path found it to be 0.
-    pub(in crate::checks) const NULL: Self = Self(2);
+    pub const NULL: Self = Self(2);
+    /// Every path found it to be another value.
     const OTHER: Self = Self(4);
     const ANY: Self = Self(7);
 
     /// Can it be other than 0 on no path, as far as the verifier knows.
-    pub(in crate::checks) fn is_unsafe(self) -> bool {
+    pub fn is_unsafe(self) -> bool {
         self.0 & Self::OTHER.0 == 0
     }
 
@@ -44,19 +45,26 @@ impl Tested {
 }
 
 /// Arguments a callback can have (`MAX_BPF_FUNC_ARGS`).
-pub(in crate::checks) const MAX_ARGUMENTS: usize = 12;
+pub const MAX_ARGUMENTS: usize = 12;
 
 /// An access to the context or through an argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::checks) struct Access {
+pub struct Access {
     /// The instruction.
-    pub(in crate::checks) at: usize,
+    pub at: usize,
     /// The instruction itself.
-    pub(in crate::checks) insn: Insn,
+    pub insn: Insn,
     /// What its base register holds.
-    pub(in crate::checks) base: Holds,
+    pub base: Holds,
     /// What tests of the argument in the base register told.
-    pub(in crate::checks) tested: Tested,
+    pub tested: Tested,
+}
+
+impl Access {
+    /// The instruction, in the program whose own code it is of.
+    pub fn at(&self, program: FuncIdx) -> (FuncIdx, InsnIdx) {
+        (program, InsnIdx(self.at))
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -183,7 +191,7 @@ impl State {
 }
 
 /// All loads and stores of an entry program whose base is surely the context or an argument, in code order.
-pub(in crate::checks) fn of(function: &Function<'_>) -> Vec<Access> {
+pub fn of(function: &Function<'_>) -> Vec<Access> {
     // In the file the load of an address of a function is told from others by its relocation alone.
     let callbacks =
         function.calls.iter().any(|(at, _)| function.code.get(at.0).is_some_and(Insn::is_ld_imm64));

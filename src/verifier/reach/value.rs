@@ -4,7 +4,7 @@
 //! decide is pruned. A value that is also `exact` is one of which no verifier knows anything more, so a branch
 //! that its bits leave open is walked both ways.
 
-use super::Reached::{self, Certain, Never, Possible};
+use super::reached::Reached::{self, Certain, Never, Possible};
 use crate::insn::{AluOp, Condition};
 use crate::object::{ExternIdx, FuncIdx, MapIdx};
 

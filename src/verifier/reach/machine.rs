@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use super::Reached;
 use super::code::{Code, Note};
 use super::model::{self, Returns};
+use super::reached::Reached;
 use super::state::State;
 use super::value::{
     Null, Origin, Place, Scalar, Value, Ways, arithmetic, compare, negated, refined, sign_extended,

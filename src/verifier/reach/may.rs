@@ -5,9 +5,10 @@ use std::collections::BinaryHeap;
 
 use super::code::Note;
 use super::machine::{Flow, Machine, unknown_entry};
+use super::reached::Reached;
+use super::scope::Scope;
 use super::state::State;
 use super::value::Value;
-use super::{Reached, Scope};
 
 /// Leaders whose states are kept at once; more and the pass gives up.
 const MAX_LEADERS: usize = 1 << 16;
