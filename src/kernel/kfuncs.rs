@@ -394,14 +394,8 @@ mod tests {
                 continue;
             };
             let last = position(gone.last).unwrap();
-            for release in 0..releases.len() {
-                assert_eq!(
-                    has(release, row.name),
-                    release <= last,
-                    "{} on {}",
-                    row.name,
-                    releases[release].0
-                );
+            for (at, (release, _)) in releases.iter().enumerate() {
+                assert_eq!(has(at, row.name), at <= last, "{} on {release}", row.name);
             }
             // Releases that are not built in are between two that are.
             let (successors, from) = match &gone.successor {
