@@ -5,9 +5,13 @@
 //! what no BTF gives a hint of and what is the same in every kernel but for the facts named with it; the sets of the
 //! kfuncs are in [`super::kfuncs`]. docs/kernels.md shows both tables as [`markdown`] writes them.
 
+use super::forms::cpu_name;
+use super::gates::{KernelArenaRule, KfuncGate};
 use super::helpers::{self, Helper};
-use super::{Kernel, KernelArenaRule, KfuncGate, Lookup, Reason, cpu_name};
-use super::{kfuncs, map_types};
+use super::kernel::Kernel;
+use super::kfuncs::table as kfuncs;
+use super::lookup::{Lookup, Reason};
+use super::map_types;
 use crate::btf::Kind;
 use crate::object::MapType;
 
@@ -283,7 +287,12 @@ impl Kernel<'_> {
         }
     }
 
-    pub(super) fn read_arena_rule(&self) -> KernelArenaRule {
+    /// What it asks of the arenas of a cid-form scheduler.
+    pub fn arena_rule(&self) -> KernelArenaRule {
+        *self.arena_rule.get_or_init(|| self.read_arena_rule())
+    }
+
+    fn read_arena_rule(&self) -> KernelArenaRule {
         if !self.is(Fact::CidForm) {
             return KernelArenaRule::None;
         }
@@ -472,10 +481,10 @@ pub fn may_sleep_somewhere(member: &str) -> bool {
 
 /// Sleepable programs may use maps of this type (`check_map_prog_compatibility`), in a kernel that has it.
 pub fn sleepable_map(kernel: &Kernel<'_>, map_type: MapType) -> Lookup<bool> {
-    let row = map_types::of(map_type);
-    match row.sleepable_by() {
-        Some(fact) => kernel.knows(fact).holds(),
-        None => Lookup::Found(row.is(map_types::marks::SLEEPABLE)),
+    match map_type {
+        MapType::PROG_ARRAY => kernel.knows(Fact::ProgArrayInSleepable).holds(),
+        MapType::LPM_TRIE | MapType::RHASH => kernel.knows(Fact::LpmTrieInSleepable).holds(),
+        other => Lookup::Found(map_types::of(other).is(map_types::marks::SLEEPABLE)),
     }
 }
 

@@ -4,14 +4,16 @@
 //! the sets, the table of [`super::exceptions`]. Sources: `scx_kfunc_context_filter` (7.1 to 7.3) and `scx_kf_allowed` (6.12 to
 //! 7.0).
 
-mod table;
+pub mod table;
 
 use super::builtin::RELEASES;
 use super::callback::Callback;
 use super::exceptions::Fact;
-use super::{Kernel, KfuncGate, Lookup, Reason, cpu_name};
+use super::forms::cpu_name;
+use super::gates::KfuncGate;
+use super::kernel::Kernel;
+use super::lookup::{Lookup, Reason};
 use crate::object::Form;
-use table::KFUNCS;
 use table::marks::{
     ACQUIRE, ANY, ARENA_PAGES, BUILTIN_IDLE, CID, CPU_ONLY, CPU_RELEASE, DISPATCH, ENQUEUE_DISPATCH,
     GLOBAL_MASK, GLOBAL_PICK, IDLE, INIT, KEEPS, MAY_FAIL, MEMORY, PER_NODE, RCU_PROTECTED, RELEASE,
@@ -177,11 +179,6 @@ pub fn idle_ejection(kfunc: &str, tracked: bool, per_node: bool) -> Option<&'sta
     }
 }
 
-/// Kfuncs that ask the idle tracking of the kernel itself.
-pub(super) fn builtin_idle() -> impl Iterator<Item = &'static str> {
-    KFUNCS.iter().filter(|row| row.marks & BUILTIN_IDLE != 0).map(|row| row.name)
-}
-
 impl Gone {
     /// The first built-in release that lacks it.
     pub fn first_without(&self) -> &'static str {
@@ -345,6 +342,7 @@ fn masked(kernel: &Kernel<'_>, kfunc: &str, sets: u32, caller: Caller<'_>) -> Pe
 
 #[cfg(test)]
 mod tests {
+    use super::table::KFUNCS;
     use super::*;
     use crate::btf::{Btf, Kind};
 

@@ -3,7 +3,6 @@
 //! The same in every kernel from 6.12 to 7.3 that has the type, but for the facts named. Sources: kernel `map_create` and the
 //! `*_alloc` and `*_alloc_check` functions of each type, `check_map_prog_compatibility`; each flag with each type in guests.
 
-use super::exceptions::Fact;
 use crate::object::{
     F_CLONE, F_INNER_MAP, F_MMAPABLE, F_NO_COMMON_LRU, F_NO_PREALLOC, F_NO_USER_CONV, F_NUMA_NODE,
     F_PRESERVE_ELEMS, F_RB_OVERWRITE, F_RDONLY, F_RDONLY_PROG, F_SEGV_ON_FAULT, F_STACK_BUILD_ID, F_WRONLY,
@@ -339,15 +338,6 @@ impl Row {
     pub fn limits(&self) -> impl Iterator<Item = Limit> {
         let per_cpu = self.is(PER_CPU | PER_CPU_STORAGE);
         per_cpu.then_some(Limit::Value(PERCPU_VALUE)).into_iter().chain([self.limit])
-    }
-
-    /// The fact that lets sleepable programs use it; `None` where they may everywhere, or nowhere.
-    pub fn sleepable_by(&self) -> Option<Fact> {
-        match self.map_type {
-            MapType::PROG_ARRAY => Some(Fact::ProgArrayInSleepable),
-            MapType::LPM_TRIE | MapType::RHASH => Some(Fact::LpmTrieInSleepable),
-            _ => None,
-        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! The verifier keeps the list in its own types: beside `struct task_struct` there is `struct task_struct__safe_rcu` with the members
 //! whose pointers RCU protects, and so on (kernel `BTF_TYPE_SAFE_RCU`, `btf_nested_type_is_trusted`). So each kernel's BTF tells its own.
 
-use super::Kernel;
+use super::kernel::Kernel;
 use crate::btf::Kind;
 
 /// What a pointer is that was read from a field.

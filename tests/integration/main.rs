@@ -10,6 +10,7 @@ mod docs;
 mod fixtures;
 mod inputs;
 mod kernels;
+mod layout;
 mod manners;
 mod modules;
 mod odd;

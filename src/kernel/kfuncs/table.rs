@@ -392,3 +392,8 @@ pub(super) static KFUNCS: &[Row] = &[
 pub fn row_of(kfunc: &str) -> Option<&'static Row> {
     KFUNCS.binary_search_by_key(&kfunc, |row| row.name).ok().map(|at| &KFUNCS[at])
 }
+
+/// Kfuncs that ask the idle tracking of the kernel itself.
+pub fn builtin_idle() -> impl Iterator<Item = &'static str> {
+    KFUNCS.iter().filter(|row| row.marks & BUILTIN_IDLE != 0).map(|row| row.name)
+}
