@@ -8,6 +8,7 @@ use crate::finding::{Outcome, Site, Subject};
 use crate::insn::Op;
 use crate::kernel::Lookup;
 use crate::kernel::exceptions::Fact;
+use crate::kernel::helpers;
 use crate::object::{FuncIdx, Function, InsnIdx, Object, ProgramKind};
 use crate::verifier::{Callees, Reached, accessed, addressed};
 
@@ -31,8 +32,6 @@ rule! {
 const LIMIT: u64 = 512;
 /// Stack that a function called with a tail call in it may not find above it, bytes.
 const TAIL_CALL_LIMIT: u64 = 256;
-/// `BPF_FUNC_tail_call`.
-const TAIL_CALL: i32 = 12;
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let object = cx.object;
@@ -121,7 +120,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
 
 /// Does a function make tail calls: the verifier looks at the code as it stands, dead or not (`check_subprogs`).
 fn tail_calls(ops: &[Op]) -> bool {
-    ops.iter().any(|op| op.helper() == Some(TAIL_CALL))
+    ops.iter().any(|op| op.helper() == Some(helpers::TAIL_CALL))
 }
 
 /// Is a program one of those that trace, which have a stack of their own where the kernel gives any.

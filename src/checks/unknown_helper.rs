@@ -4,7 +4,7 @@ use super::context::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::insn::Op;
-use crate::kernel::{Kernel, Lookup};
+use crate::kernel::{Kernel, Lookup, helpers};
 
 rule! {
     /// A call to a helper number that no kernel has.
@@ -18,14 +18,11 @@ rule! {
     pub UNKNOWN_HELPER: "unknown-helper", family: Program, level: Error, phase: Load, since: "0.1.0";
 }
 
-/// The last helper of 7.3; none was added since 6.2.
-const LAST: i32 = 211;
-
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let object = cx.object;
     let last = match cx.kernel.map(Kernel::helpers) {
         Some(Lookup::Found(count)) => i32::try_from(count).unwrap_or(i32::MAX) - 1,
-        _ => LAST,
+        _ => helpers::LAST,
     };
     for (program, function, _) in cx.loaded() {
         let subject = Subject::program(object, program);

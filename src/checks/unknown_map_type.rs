@@ -4,6 +4,7 @@ use super::context::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::kernel::Lookup;
+use crate::kernel::map_types::MAP_TYPES;
 
 rule! {
     /// A map of a type that the kernel does not know.
@@ -17,18 +18,16 @@ rule! {
     pub UNKNOWN_MAP_TYPE: "unknown-map-type", family: Map, level: Error, phase: Load, since: "0.1.0";
 }
 
-/// One more than the highest type of 7.3.
-const KNOWN: u64 = 36;
-
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
+    let newest = MAP_TYPES.len() as u64;
     for declared in cx.declared_maps() {
         let (subject, ty) = (Subject::map(cx.object, declared.index), declared.map.map_type);
         let known = match cx.kernel.map(crate::kernel::Kernel::map_types) {
-            None => KNOWN,
+            None => newest,
             Some(Lookup::Found(types)) => types,
             Some(Lookup::Absent) => continue,
             Some(Lookup::Unknown(reason)) => {
-                if u64::from(ty.0) >= KNOWN {
+                if u64::from(ty.0) >= newest {
                     out.undecided(&UNKNOWN_MAP_TYPE, subject, reason);
                 }
                 continue;

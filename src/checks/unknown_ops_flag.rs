@@ -3,6 +3,7 @@
 use super::context::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
+use crate::kernel::ops_flags::ALL_FLAGS;
 use crate::kernel::{Kernel, Lookup};
 use crate::object::Form;
 
@@ -18,9 +19,6 @@ rule! {
     /// kernel `bpf_scx_init_member`; `SCX_OPS_ALL_FLAGS` of 6.12 to 7.3.
     pub UNKNOWN_OPS_FLAG: "unknown-ops-flag", family: OpsValues, level: Error, phase: Attach, since: "0.1.0";
 }
-
-/// `SCX_OPS_ALL_FLAGS` of 6.12, 6.16 to 7.0, 7.1, and 7.2 to 7.3; the cid form is in the last only.
-const ALL_FLAGS: [u64; 4] = [0x1_000f, 0x1_007f, 0xff, 0x1ff];
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (index, ops) in cx.schedulers() {

@@ -13,6 +13,7 @@ use crate::btf::{Btf, Kind, TypeId};
 use crate::input;
 use crate::kernel::exceptions::Fact;
 use crate::kernel::kfunc_flags::KfuncFlags;
+use crate::kernel::trust::TrustedField;
 use crate::kernel::{Home, Kernel, KernelArenaRule, Kfunc, KfuncGate, snapshot, target};
 
 #[derive(Debug, Subcommand)]
@@ -68,7 +69,21 @@ struct Info {
     scx_kfuncs: Vec<String>,
     /// The id sets of its kfuncs; null where the kernel came without them.
     kfunc_sets: Option<Vec<KfuncSet>>,
+    trusted_fields: Vec<Field>,
     defects: Vec<Defect>,
+}
+
+/// A field whose pointer a program may hand on, and what it is then.
+#[derive(Debug, Serialize)]
+struct Field {
+    name: String,
+    trust: &'static str,
+}
+
+impl From<TrustedField<'_>> for Field {
+    fn from(found: TrustedField<'_>) -> Self {
+        Self { name: format!("{}.{}", found.of, found.field), trust: found.trust.as_str() }
+    }
 }
 
 /// An id set of kfuncs.
@@ -155,6 +170,7 @@ fn describe(kernel: &Kernel<'_>, cut: Option<&snapshot::Cut>) -> Info {
         map_types: kernel.map_types().found(),
         call_frames: kernel.max_call_frames().found(),
         max_dispatch_batch: kernel.max_dispatch_batch().found(),
+        trusted_fields: kernel.trusted_fields().into_iter().map(Field::from).collect(),
         scx_kfuncs: kfuncs.into_iter().map(|(name, _)| name.to_owned()).collect(),
         kfunc_sets: kfunc_sets(kernel),
         defects,

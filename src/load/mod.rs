@@ -12,6 +12,7 @@ mod knowledge;
 mod load;
 mod loader;
 mod ops;
+pub mod scx_loader;
 
 pub use self::core::{CoreFate, CoreUse};
 pub use externs::{ExternFate, is_always_set};
