@@ -2,15 +2,20 @@
 //!
 //! Takes folders with kernel images or BTF files, and looks there for the kernels of
 //! `src/kernel/builtin/releases.tsv`, by version and checksum. With all of them at hand everything is written
-//! anew; with some, those, with the strings as they are.
+//! anew; with some, those, with the strings as they are. Writes too what follows from the list of releases: NOTICE, the range
+//! that README.md names, and the facts that the tests hold the releases against.
+
+mod kernel_facts;
 
 use std::error::Error;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use scx_lint::btf::Btf;
 use scx_lint::kernel::image;
 use scx_lint::kernel::snapshot::{self, Meta, Pool, repair_implicit_arguments, sha256};
 
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/kernel/builtin");
 
 /// A line of releases.tsv.
@@ -27,6 +32,8 @@ struct Row<'t> {
 struct Found {
     btf: Vec<u8>,
     meta: Meta,
+    /// Lines for the tests, of the types as they were.
+    facts: Vec<String>,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -54,6 +61,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         match found {
             Some(found) => {
                 std::fs::write(&path, snapshot::write_pooled(&found.btf, &found.meta, &pool)?)?;
+                let facts = Path::new(ROOT).join(format!("tests/data/facts/{}.tsv", row.name));
+                std::fs::write(facts, facts_file(row, &found.facts))?;
                 println!("{}: written from {}", row.name, found.meta.release.as_deref().unwrap_or_default());
             }
             None => println!("{}: {} is not at hand, left as it is", row.name, row.release),
@@ -61,7 +70,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         files.push(std::fs::read(&path)?);
     }
     std::fs::write(folder.join("table.rs"), rust_table(&rows, &files)?)?;
-    std::fs::write(folder.join("../../../NOTICE"), notice(&rows, &files, &pool_bytes)?)?;
+    std::fs::write(Path::new(ROOT).join("NOTICE"), notice(&rows, &files, &pool_bytes)?)?;
+    let readme = Path::new(ROOT).join("README.md");
+    std::fs::write(&readme, with_range(&std::fs::read_to_string(&readme)?, &rows))?;
     let total = pool_bytes.len() + files.iter().map(Vec::len).sum::<usize>();
     println!("{total} bytes in all, {} of them shared strings", pool_bytes.len());
     Ok(())
@@ -106,6 +117,7 @@ fn find(row: &Row<'_>, folders: &[PathBuf]) -> Result<Option<Found>, Box<dyn Err
         if meta.sha256 != row.sha256 {
             continue;
         }
+        let facts = kernel_facts::lines(&Btf::parse(&extracted.btf)?, &[]);
         let (btf, repaired) = repair_implicit_arguments(&extracted.btf)?;
         let derived = match &repaired[..] {
             [] => Vec::new(),
@@ -115,7 +127,7 @@ fn find(row: &Row<'_>, folders: &[PathBuf]) -> Result<Option<Found>, Box<dyn Err
                 names.join(" ")
             )],
         };
-        return Ok(Some(Found { btf, meta: Meta { derived, ..meta } }));
+        return Ok(Some(Found { btf, meta: Meta { derived, ..meta }, facts }));
     }
     Ok(None)
 }
@@ -125,6 +137,26 @@ fn is_version(path: &Path, release: &str) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let version = name.strip_prefix("vmlinuz-").unwrap_or(&name);
     version.strip_prefix(release).is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+fn facts_file(row: &Row<'_>, facts: &[String]) -> String {
+    let Row { name, release, sha256, source, .. } = row;
+    format!(
+        "# {name}: written by scripts/builtin-kernels from the whole BTF of {release}, SHA-256 {sha256}\n\
+         # ({source}). README.md here says what the lines mean.\n{}\n",
+        facts.join("\n")
+    )
+}
+
+/// The README, with the range of the releases wherever it says `kernels FIRST to ...`.
+fn with_range(readme: &str, rows: &[Row<'_>]) -> String {
+    let (Some(newest), Some(oldest)) = (rows.first(), rows.last()) else { return readme.to_owned() };
+    let start = format!("kernels {} to ", oldest.name);
+    let mut parts = readme.split(start.as_str());
+    let before = parts.next().unwrap_or_default().to_owned();
+    parts.fold(before, |text, part| {
+        text + &start + newest.name + part.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.')
+    })
 }
 
 fn rust_table(rows: &[Row<'_>], files: &[Vec<u8>]) -> Result<String, std::fmt::Error> {

@@ -583,8 +583,11 @@ fn print(
                 let assumed = &document.assumptions;
                 writeln!(
                     out,
-                    "assuming: {} with {}-byte pages, libbpf {}; no kernel named: an error means that every kernel from 6.12 to 7.3 that has the ops type refuses",
-                    assumed.arch, assumed.page_size, assumed.libbpf
+                    "assuming: {} with {}-byte pages, libbpf {}; no kernel named: an error means that every kernel from {} that has the ops type refuses",
+                    assumed.arch,
+                    assumed.page_size,
+                    assumed.libbpf,
+                    builtin::range()
                 )?;
             }
             report::full(document, &style, &sources, out)?;
@@ -665,15 +668,8 @@ fn written(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> Result<u8, Fai
 fn version() -> &'static str {
     static VERSION: OnceLock<String> = OnceLock::new();
     VERSION.get_or_init(|| {
-        let releases = builtin::RELEASES;
-        let named = |release: Option<&builtin::Release>| release.map_or("none", |release| release.name);
-        let newest = releases.iter().map(|release| release.date).max().unwrap_or("never");
-        format!(
-            "{} (kernels {} to {}, as of {newest})",
-            env!("CARGO_PKG_VERSION"),
-            named(releases.first()),
-            named(releases.last())
-        )
+        let newest = builtin::RELEASES.iter().map(|release| release.date).max().unwrap_or("never");
+        format!("{} (kernels {}, as of {newest})", env!("CARGO_PKG_VERSION"), builtin::range())
     })
 }
 

@@ -23,7 +23,7 @@ rule! {
     pub DISALLOWED_HELPER: "disallowed-helper", family: Program, level: Error, phase: Load, since: "0.1.0";
 }
 
-/// What some kernel from 6.12 to 7.3 allows: `bpf_base_func_proto` of 6.17, which holds all that 6.12 has.
+/// What some built-in release allows: `bpf_base_func_proto` of 6.17, which holds all that 6.12 has.
 const ALLOWED: [i32; 74] = [
     1, 2, 3, 5, 6, 7, 8, 12, 14, 15, 16, 17, 22, 35, 37, 42, 55, 80, 87, 88, 89, 93, 94, 105, 106, 109, 112,
     113, 114, 115, 117, 118, 120, 123, 125, 130, 131, 132, 133, 134, 141, 148, 149, 153, 154, 156, 157, 158,

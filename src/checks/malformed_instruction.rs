@@ -256,7 +256,7 @@ fn problem(function: &Function<'_>, fault: Option<Fault>) -> Option<Problem> {
     }
 }
 
-/// Opcodes that some kernel from 6.12 to 7.3 knows, by Documentation/bpf/standardization/instruction-set.rst.
+/// Opcodes that some built-in release knows, by Documentation/bpf/standardization/instruction-set.rst.
 fn is_opcode(code: u8) -> bool {
     let (class, operation, register) = (code & 7, code >> 4, code & 8 != 0);
     match class {

@@ -25,7 +25,7 @@ rule! {
     pub MISUSED_ENQ_FLAGS: "misused-enq-flags", family: Kfunc, level: Error, phase: Run, since: "0.1.0";
 }
 
-/// `__SCX_ENQ_INTERNAL_MASK`, the same in every kernel from 6.12 to 7.3.
+/// `__SCX_ENQ_INTERNAL_MASK`, the same in every built-in release.
 const INTERNAL: u64 = 0xff << 56;
 /// `SCX_DSQ_GLOBAL`.
 const GLOBAL: u64 = 1 << 63 | 1;

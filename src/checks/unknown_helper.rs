@@ -11,7 +11,7 @@ rule! {
     /// A call to a helper number that no kernel has.
     ///
     /// ## Why it matters
-    /// Helpers are numbered 1 to 211 in every kernel from 6.12 to 7.3; new functions are kfuncs. The verifier refuses other numbers.
+    /// Helpers are numbered 1 to 211 in every kernel from {releases}; new functions are kfuncs. The verifier refuses other numbers.
     /// ## Fix
     /// Call the function as a kfunc (`__ksym`), or correct the declaration.
     /// ## Sources
@@ -19,7 +19,7 @@ rule! {
     pub UNKNOWN_HELPER: "unknown-helper", family: Program, level: Error, phase: Load, since: "0.1.0";
 }
 
-/// The last helper of 7.3; none was added since 6.2.
+/// The last helper; none was added since 6.2.
 const LAST: i32 = 211;
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {

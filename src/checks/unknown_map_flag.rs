@@ -24,7 +24,7 @@ rule! {
 
 /// `BPF_F_RB_OVERWRITE`.
 const RB_OVERWRITE: u32 = 1 << 19;
-/// All that 7.3 and the RFC have a name for.
+/// All that the built-in releases and the RFC have a name for.
 const NAMED: u32 = (1 << 21) - 1;
 
 /// Bits of a map's flags that the kernel refuses.
@@ -56,7 +56,7 @@ const ACCESS: u32 = 0x198;
 /// The part of it that is about user space.
 const USER_ACCESS: u32 = 0x18;
 
-/// The flags that a type of map may have, the same from 6.12 to 7.3. That per-CPU maps take BPF_F_NUMA_NODE with no node
+/// The flags that a type of map may have, the same in every built-in release. That per-CPU maps take BPF_F_NUMA_NODE with no node
 /// alone is `invalid-map-definition`.
 fn taken(map_type: MapType) -> Option<u32> {
     const NO_COMMON_LRU: u32 = 1 << 1;

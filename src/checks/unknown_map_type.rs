@@ -17,7 +17,7 @@ rule! {
     pub UNKNOWN_MAP_TYPE: "unknown-map-type", family: Map, level: Error, phase: Load, since: "0.1.0";
 }
 
-/// One more than the highest type of 7.3.
+/// One more than the highest type of any built-in release.
 const KNOWN: u64 = 36;
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {

@@ -493,7 +493,7 @@ pub fn offers_helper(kernel: &Kernel<'_>, helper: i32) -> bool {
     !kernel.is(Fact::OwnHelperList) || !LATER_HELPER_IDS.contains(&helper)
 }
 
-/// May a callback sleep on some kernel from 6.12 to 7.3.
+/// May a callback sleep on some built-in release.
 pub fn may_sleep_somewhere(member: &str) -> bool {
     let name = cpu_name(member);
     name == "cgroup_set_bandwidth" || SLEEPABLE.names.contains(&name)

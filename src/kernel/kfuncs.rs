@@ -30,7 +30,7 @@ use set::{
     ANY, CID, CPU_ONLY, CPU_RELEASE, DISPATCH, ENQUEUE_DISPATCH, IDLE, INIT, SELECT_CPU, SLEEPABLE, UNLOCKED,
 };
 
-/// Every kfunc of sched_ext that some kernel from 6.12 to 7.3 has, by name.
+/// Every kfunc of sched_ext that some built-in release has, by name.
 const KFUNCS: &[(&str, u16)] = &[
     ("__scx_bpf_dsq_insert_vtime", ENQUEUE_DISPATCH),
     ("__scx_bpf_select_cpu_and", SELECT_CPU | UNLOCKED | CPU_ONLY),
