@@ -1,7 +1,7 @@
 //! Writes the data files of the built-in releases, for `scripts/builtin-kernels`.
 //!
 //! Takes folders with kernel images or BTF files, and looks there for the kernels of
-//! `src/kernel/builtin/releases.tsv`, by version and checksum. With all of them at hand everything is written
+//! `src/kernel/builtin/releases.tsv`, by version and checksum; where that is `?`, tells what it is. With all of them at hand everything is written
 //! anew; with some, those, with the strings as they are. Writes too what follows from the list of releases: NOTICE, the range
 //! that README.md names, and the facts that the tests hold the releases against.
 
@@ -15,8 +15,8 @@ use scx_lint::btf::Btf;
 use scx_lint::kernel::image;
 use scx_lint::kernel::snapshot::{self, Meta, Pool, repair_implicit_arguments, sha256};
 
-const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/kernel/builtin");
+/// From the project's folder, where this is run.
+const FOLDER: &str = "src/kernel/builtin";
 
 /// A line of releases.tsv.
 struct Row<'t> {
@@ -61,8 +61,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         match found {
             Some(found) => {
                 std::fs::write(&path, snapshot::write_pooled(&found.btf, &found.meta, &pool)?)?;
-                let facts = Path::new(ROOT).join(format!("tests/data/facts/{}.tsv", row.name));
-                std::fs::write(facts, facts_file(row, &found.facts))?;
+                std::fs::write(format!("tests/data/facts/{}.tsv", row.name), facts_file(row, &found.facts))?;
                 println!("{}: written from {}", row.name, found.meta.release.as_deref().unwrap_or_default());
             }
             None => println!("{}: {} is not at hand, left as it is", row.name, row.release),
@@ -70,9 +69,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         files.push(std::fs::read(&path)?);
     }
     std::fs::write(folder.join("table.rs"), rust_table(&rows, &files)?)?;
-    std::fs::write(Path::new(ROOT).join("NOTICE"), notice(&rows, &files, &pool_bytes)?)?;
-    let readme = Path::new(ROOT).join("README.md");
-    std::fs::write(&readme, with_range(&std::fs::read_to_string(&readme)?, &rows))?;
+    std::fs::write("NOTICE", notice(&rows, &files, &pool_bytes)?)?;
+    std::fs::write("README.md", with_range(&std::fs::read_to_string("README.md")?, &rows))?;
     let total = pool_bytes.len() + files.iter().map(Vec::len).sum::<usize>();
     println!("{total} bytes in all, {} of them shared strings", pool_bytes.len());
     Ok(())
@@ -114,6 +112,12 @@ fn find(row: &Row<'_>, folders: &[PathBuf]) -> Result<Option<Found>, Box<dyn Err
             ..Meta::default()
         }
         .describing(&extracted.btf)?;
+        if row.sha256 == "?" {
+            let path = path.display();
+            return Err(
+                format!("releases.tsv: {}: the BTF of {path} has SHA-256 {}", row.name, meta.sha256).into()
+            );
+        }
         if meta.sha256 != row.sha256 {
             continue;
         }

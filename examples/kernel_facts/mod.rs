@@ -41,18 +41,23 @@ fn prototypes<'d>(btf: &Btf<'d>, wanted: impl Fn(&str) -> bool) -> BTreeSet<(&'d
         .collect()
 }
 
-/// `member STRUCT NAME INDEX BYTE_OFFSET TYPE STUB` for the members of a struct_ops type: the prototype of a callback, and
-/// the names that the parameters of its stub have.
+/// `struct NAME SIZE VALUE_SIZE MEMBERS` for a struct_ops type, where a map's value has the wrapper's size, and
+/// `member STRUCT NAME INDEX BYTE_OFFSET TYPE STUB` for its members: the prototype of a callback, and the names that the
+/// parameters of its stub have.
 fn members(btf: &Btf<'_>, ops: &str) -> Vec<String> {
-    let composite = btf.find(ops, Kind::Struct).and_then(|id| btf.get(id)).and_then(|ty| ty.composite());
+    let find = |name: &str| btf.find(name, Kind::Struct).and_then(|id| btf.get(id));
+    let (Some(own), Some(wrapper)) = (find(ops), find(&format!("bpf_struct_ops_{ops}"))) else {
+        return Vec::new();
+    };
     let stub = |form: &str, member: &str| {
         let func = btf.get(btf.find(&format!("{form}__{member}"), Kind::Func)?)?;
         let params = btf.get(func.target())?.func_proto()?.params();
         Some(format!("({})", params.map(|param| btf.str(param.name)).collect::<Vec<_>>().join(", ")))
     };
-    let members = composite.into_iter().flat_map(|ty| ty.members()).enumerate();
-    members
-        .map(|(index, member)| {
+    let head = format!("struct\t{ops}\t{}\t{}\t{}", own.size(), wrapper.size(), own.vlen());
+    let members = own.composite().into_iter().flat_map(|ty| ty.members()).enumerate();
+    std::iter::once(head)
+        .chain(members.map(|(index, member)| {
             let name = btf.str(member.name);
             let callee = btf.resolve(member.ty).filter(|(_, ty)| ty.kind() == Kind::Ptr);
             let callee = callee.and_then(|(_, ty)| btf.resolve(ty.target()));
@@ -63,7 +68,7 @@ fn members(btf: &Btf<'_>, ops: &str) -> Vec<String> {
             };
             let stub = callback.and_then(|_| stub(ops, name)).unwrap_or_else(|| "-".to_owned());
             format!("member\t{ops}\t{name}\t{index}\t{}\t{ty}\t{stub}", member.bit_offset / 8)
-        })
+        }))
         .collect()
 }
 

@@ -75,7 +75,10 @@ mod tests {
         let notice = include_str!("../../NOTICE");
         let table = include_str!("builtin/releases.tsv");
         let rows = table.lines().filter(|line| !line.starts_with('#'));
-        assert!(rows.filter_map(|row| row.split('\t').next()).eq(RELEASES.iter().rev().map(|release| release.name)));
+        assert!(
+            rows.filter_map(|row| row.split('\t').next())
+                .eq(RELEASES.iter().rev().map(|release| release.name))
+        );
         for release in RELEASES {
             assert_eq!(snapshot::sha256(release.bytes), release.sha256, "{}", release.name);
             for text in [release.sha256, release.btf_sha256, release.source, release.release] {

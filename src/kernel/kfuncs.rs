@@ -163,6 +163,11 @@ pub fn is_known(kfunc: &str) -> bool {
     entry(kfunc).is_some()
 }
 
+/// The kfuncs of sched_ext that this table knows, in name order.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    KFUNCS.iter().map(|(name, _)| *name)
+}
+
 /// May only sleepable programs call it (KF_SLEEPABLE), on a kernel or else on all; `None` for a kfunc of which that is not
 /// known.
 pub fn must_sleep(kernel: Option<&Kernel<'_>>, kfunc: &str) -> Option<bool> {

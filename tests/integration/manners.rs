@@ -79,7 +79,11 @@ fn the_version_tells_how_old_the_kernels_are() {
     let version = text(&scx_lint(&["--version"]));
     let newest = builtin::RELEASES.iter().map(|release| release.date).max().unwrap();
     assert!(
-        version.starts_with(&format!("scx-lint {} (kernels {}, ", env!("CARGO_PKG_VERSION"), builtin::range())),
+        version.starts_with(&format!(
+            "scx-lint {} (kernels {}, ",
+            env!("CARGO_PKG_VERSION"),
+            builtin::range()
+        )),
         "{version}"
     );
     assert!(version.trim_end().ends_with(&format!("as of {newest})")), "{version}");
