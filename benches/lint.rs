@@ -15,7 +15,7 @@ use scx_lint::checks::{self, Checker, Options};
 use scx_lint::kernel::{Kernel, target};
 use scx_lint::load::Knowledge;
 use scx_lint::object::Object;
-use scx_lint::reach::Analysis;
+use scx_lint::verifier::reach::Analysis;
 
 fn main() {
     divan::main();

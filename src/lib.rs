@@ -60,12 +60,12 @@ pub mod kernel;
 pub mod live;
 pub mod load;
 pub mod object;
-pub mod reach;
 mod regular;
 pub mod report;
 #[cfg(feature = "cli")]
 mod suggest;
 pub mod suppress;
+pub mod verifier;
 
 pub use checks::Options;
 pub use report::Document as Report;

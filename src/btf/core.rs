@@ -19,7 +19,7 @@ use super::compat::{Budget, Pair, kinds_are_compat};
 use super::names::essential;
 use super::{Btf, CoreRelo, Kind, TypeId, essential_name};
 use crate::errno::Errno;
-use crate::insn::{Class, Insn};
+use crate::insn::{Class, Insn, Width};
 
 /// Immediate of the call that takes the place of an instruction whose record cannot be met; reads "bad relo".
 pub const POISON_IMM: i32 = 0x0bad_2310;
@@ -513,7 +513,7 @@ impl<'l> Relocation<'l> {
         let sign_extended = |n: i32| i64::from(n).cast_unsigned();
         match insn.class() {
             Class::Alu | Class::Alu64 => {
-                if insn.code & 8 != 0 {
+                if insn.takes_register() {
                     return fail(Errno::EINVAL, String::new());
                 }
                 if value.validate && sign_extended(insn.imm) != orig {
@@ -548,30 +548,24 @@ impl<'l> Relocation<'l> {
                 }
                 done.insn.off = off;
                 if value.orig_size != value.new_size {
-                    let got = [4, 2, 1, 8][usize::from(insn.code >> 3 & 3)];
+                    let got = u32::from(insn.width().bytes());
                     if got != value.orig_size {
                         let exp = value.orig_size;
                         let text =
                             format!("insn #{index} (LDX/ST/STX) unexpected mem size: got {got}, exp {exp}");
                         return fail(Errno::EINVAL, text);
                     }
-                    let size = match value.new_size {
-                        4 => 0,
-                        2 => 0x08,
-                        1 => 0x10,
-                        8 => 0x18,
-                        size => {
-                            let text = format!("insn #{index} (LDX/ST/STX) invalid new mem size: {size}");
-                            return fail(Errno::EINVAL, text);
-                        }
+                    let Some(width) = Width::of(value.new_size) else {
+                        let size = value.new_size;
+                        let text = format!("insn #{index} (LDX/ST/STX) invalid new mem size: {size}");
+                        return fail(Errno::EINVAL, text);
                     };
-                    done.insn.code = insn.code & !0x18 | size;
+                    done.insn = done.insn.with_width(width);
                 }
             }
             Class::Ld => {
                 let bare = insn.is_ld_imm64() && insn.src == 0 && insn.off == 0;
-                let is_second = |insn: &Insn| (insn.code, insn.dst, insn.src, insn.off) == (0, 0, 0, 0);
-                let Some(mut next) = next.filter(is_second).filter(|_| bare) else {
+                let Some(mut next) = next.filter(|next| next.is_second_half()).filter(|_| bare) else {
                     return fail(Errno::EINVAL, format!("insn #{index} (LDIMM64) has unexpected form"));
                 };
                 let got = u64::from(insn.imm.cast_unsigned()) | u64::from(next.imm.cast_unsigned()) << 32;
@@ -587,7 +581,7 @@ impl<'l> Relocation<'l> {
             Class::Jmp | Class::Jmp32 => {
                 let text = format!(
                     "trying to relocate unrecognized insn #{index}, code:{:#x}, src:{:#x}, dst:{:#x}, off:{:#x}, imm:{:#x}",
-                    insn.code,
+                    insn.opcode(),
                     insn.src,
                     insn.dst,
                     i32::from(insn.off),
@@ -602,7 +596,7 @@ impl<'l> Relocation<'l> {
 
 impl Resolution<'_> {
     fn poison(&mut self, why: Poison) {
-        let invalid = Insn { code: 0x85, dst: 0, src: 0, off: 0, imm: POISON_IMM };
+        let invalid = Insn::call(POISON_IMM);
         if self.insn.is_ld_imm64() {
             self.next = self.next.map(|_| invalid);
         }

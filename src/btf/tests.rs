@@ -255,7 +255,7 @@ fn mutants_do_no_harm() {
             for access in access {
                 let kind = rng.u32(..14);
                 let type_id = if rng.bool() { foo } else { TypeId(rng.u32(..local.len() as u32 + 1)) };
-                let insn = Insn { code: 0xb7, dst: 0, src: 0, off: 0, imm: 0 };
+                let insn = Insn::new(0xb7, 0, 0, 0, 0);
                 let record = CoreRelo { insn_off: 0, type_id, access, kind };
                 match resolver.resolve(&record, Slot { index: 0, insn, next: None }) {
                     Ok(_) => values += 1,

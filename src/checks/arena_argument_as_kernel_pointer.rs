@@ -1,12 +1,11 @@
 //! `arena-argument-as-kernel-pointer`.
 
 use super::context::Context;
-use super::shared::context_use::Holds;
 use crate::finding::{Outcome, Site, Subject};
 use crate::kernel::Lookup;
 use crate::kernel::exceptions::Fact;
-use crate::object::{Form, InsnIdx};
-use crate::reach::Reached;
+use crate::object::Form;
+use crate::verifier::Holds;
 
 rule! {
     /// `set_cmask` reads through an argument that is an arena address and that the kernel calls a pointer.
@@ -35,23 +34,20 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             continue;
         }
         for (member, program) in cx.load.callbacks(index).filter(|(member, _)| *member == "set_cmask") {
-            let read = cx.accesses(program).iter().find(|a| a.base == Holds::Argument(1));
-            let Some(at) = read.map(|access| InsnIdx(access.at)) else { continue };
+            let reads = cx.walk(program).accesses().iter().filter(|access| access.base == Holds::Argument(1));
+            let read = cx.walks(program, reads.map(|access| (access.at(program), access.at(program))));
             let subject = Subject::program(cx.object, program);
             let message = format!(
                 "'{member}' reads through its second argument, an arena address, as a kernel pointer"
             );
-            if cx.reached(program, program, at) != Reached::Certain {
-                out.undecided(
-                    &ARENA_ARGUMENT_AS_KERNEL_POINTER,
-                    subject,
-                    format!("{message}; behind a branch"),
-                );
+            let rule = &ARENA_ARGUMENT_AS_KERNEL_POINTER;
+            let Some((function, at)) = read.or_undecided(out, rule, subject.clone(), |_| message.clone())
+            else {
                 continue;
-            }
+            };
             out.found(&ARENA_ARGUMENT_AS_KERNEL_POINTER, subject, message)
                 .help("cast it to an __arena pointer first, in a program that uses the arena")
-                .at(Site::Insn(program, at), "this access: the kernel oopses here");
+                .at(Site::Insn(function, at), "this access: the kernel oopses here");
         }
     }
 }

@@ -91,7 +91,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let object = cx.object;
     for (program, function, _) in cx.loaded() {
         let subject = || Subject::program(object, program);
-        for &(holder, at) in cx.analysis.program(program).under_lock() {
+        for &(holder, at) in cx.walk(program).under_lock() {
             match fault(cx, holder, at) {
                 Ok(None) => {}
                 Ok(Some(fault)) => {

@@ -1,9 +1,9 @@
 //! `cast-without-arena`.
 
 use super::context::Context;
-use super::shared::walk::{Sight, Walk};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
+use crate::insn::Op;
 use crate::object::MapType;
 
 rule! {
@@ -33,21 +33,15 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             continue;
         }
         let subject = Subject::program(object, program);
-        match Walk::new(cx, program).first(|insn| insn.is_addr_space_cast()) {
-            Sight::Certain(site, insn) => {
-                let message = format!("program '{}' casts an arena pointer and uses no arena", function.name);
-                out.found(&CAST_WITHOUT_ARENA, subject, message)
-                    .errno(Errno::EINVAL)
-                    .quote("addr_space_cast insn can only be used in a program that has an associated arena")
-                    .help("refer to the arena map in the program, e.g. asm volatile(\"\" :: \"r\"(&arena))")
-                    .via(Site::Insn(site, insn), program, "the cast");
-            }
-            Sight::Guarded => out.undecided(
-                &CAST_WITHOUT_ARENA,
-                subject,
-                "casts an arena pointer and uses no arena, but only behind a branch that the verifier may prune",
-            ),
-            Sight::No => {}
-        }
+        let cast = cx.walks_any(program, |_, insn| matches!(insn.op(), Op::AddrSpaceCast { .. }));
+        let what = |_: &_| "casts an arena pointer and uses no arena".to_owned();
+        let cast = cast.or_undecided(out, &CAST_WITHOUT_ARENA, subject.clone(), what);
+        let Some(((site, insn), _)) = cast else { continue };
+        let message = format!("program '{}' casts an arena pointer and uses no arena", function.name);
+        out.found(&CAST_WITHOUT_ARENA, subject, message)
+            .errno(Errno::EINVAL)
+            .quote("addr_space_cast insn can only be used in a program that has an associated arena")
+            .help("refer to the arena map in the program, e.g. asm volatile(\"\" :: \"r\"(&arena))")
+            .via(Site::Insn(site, insn), program, "the cast");
     }
 }

@@ -1,12 +1,11 @@
 //! `changed-op-signature`.
 
 use super::context::Context;
-use super::shared::context_use::{Holds, MAX_ARGUMENTS};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::kernel::Lookup;
 use crate::object::InsnIdx;
-use crate::reach::Reached;
+use crate::verifier::{Holds, MAX_ARGUMENTS};
 
 rule! {
     /// A callback reads an argument that the kernel's callback does not have.
@@ -33,23 +32,26 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             let count = ops_type.member(member).and_then(|member| member.argument_count(kernel));
             let Some(count) = count else { continue };
             let returns = ops_type.member(member).is_some_and(|member| member.returns(kernel));
-            let beyond = cx.accesses(program).iter().find_map(|access| {
+            let beyond = cx.walk(program).accesses().iter().filter_map(|access| {
                 let argument = usize::try_from(access.insn.off).ok()? / 8;
                 (access.base == Holds::Context && (count..MAX_ARGUMENTS).contains(&argument))
-                    .then_some((access.at, argument))
+                    .then_some((access.at(program), (access.at, argument)))
             });
-            let Some((at, argument)) = beyond else { continue };
             let subject = Subject::program(cx.object, program);
-            let message = format!(
-                "program '{}' reads argument {} of '{member}', which has {count}",
-                function.name,
-                argument + 1
-            );
-            if cx.reached(program, program, InsnIdx(at)) != Reached::Certain {
-                out.undecided(&CHANGED_OP_SIGNATURE, subject, format!("{message}; behind a branch"));
+            let message = |argument: usize| {
+                format!(
+                    "program '{}' reads argument {} of '{member}', which has {count}",
+                    function.name,
+                    argument + 1
+                )
+            };
+            let what = |&(_, argument): &(usize, usize)| message(argument);
+            let answer = cx.walks(program, beyond);
+            let Some((at, argument)) = answer.or_undecided(out, &CHANGED_OP_SIGNATURE, subject.clone(), what)
+            else {
                 continue;
-            }
-            out.found(&CHANGED_OP_SIGNATURE, subject, message)
+            };
+            out.found(&CHANGED_OP_SIGNATURE, subject, message(argument))
                 .errno(Errno::EACCES)
                 .quote(format!(
                     "func '{member}' doesn't have {}-th argument",

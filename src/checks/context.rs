@@ -1,38 +1,13 @@
 //! What a check looks at, and the questions that many rules ask of it.
 
-use std::sync::OnceLock;
-
-use super::endless_loop;
 use super::options::{ArenaRule, Options};
-use super::shared::{callees, context_use};
 use crate::errno::Errno;
-use crate::insn::flow::{Fault, Flow};
 use crate::kernel::{Kernel, KernelArenaRule};
 use crate::load::{ExternFate, Load};
 use crate::object::{
-    ExternIdx, F_ARENA_MAP_ALWAYS, FuncIdx, InsnIdx, Map, MapIdx, MapOrigin, MapType, Object, OpsIdx,
-    StructOps,
+    ExternIdx, F_ARENA_MAP_ALWAYS, FuncIdx, Map, MapIdx, MapOrigin, MapType, Object, OpsIdx, StructOps,
 };
-use crate::reach::{Analysis, Reached};
-
-/// What the checks find out about an object once and for all kernels; each list is by function.
-#[derive(Debug)]
-pub(super) struct Shared {
-    accesses: Vec<OnceLock<Vec<context_use::Access>>>,
-    faults: Vec<OnceLock<Option<Fault>>>,
-    endless_loops: Vec<OnceLock<Vec<usize>>>,
-    callees: OnceLock<callees::Callees>,
-}
-
-impl Shared {
-    /// Nothing is found out yet.
-    pub(super) fn new(object: &Object<'_>) -> Self {
-        let accesses = object.functions.iter().map(|_| OnceLock::new()).collect();
-        let faults = object.functions.iter().map(|_| OnceLock::new()).collect();
-        let endless_loops = object.functions.iter().map(|_| OnceLock::new()).collect();
-        Self { accesses, faults, endless_loops, callees: OnceLock::new() }
-    }
-}
+use crate::verifier::{Verifier, Walk};
 
 /// What a check looks at.
 #[derive(Debug)]
@@ -45,10 +20,8 @@ pub(super) struct Context<'a, 'd> {
     pub load: &'a Load<'a, 'd>,
     /// What the user chose.
     pub options: &'a Options,
-    /// What the verifier walks of each program.
-    pub analysis: &'a Analysis<'a, 'd>,
-    /// What holds on every kernel.
-    pub(super) shared: &'a Shared,
+    /// What the verifier makes of the programs.
+    pub verifier: &'a Verifier<'a, 'd>,
 }
 
 impl<'a, 'd> Context<'a, 'd> {
@@ -106,78 +79,9 @@ impl<'a, 'd> Context<'a, 'd> {
         }
     }
 
-    /// Will the verifier walk an instruction of a program, its own or one of a function appended to it.
-    pub(super) fn reached(&self, program: FuncIdx, function: FuncIdx, insn: InsnIdx) -> Reached {
-        self.analysis.program(program).at(function, insn)
-    }
-
-    /// Does a program execute an instruction whenever it runs: no branch but those that the verifier decides leads past it.
-    pub(super) fn is_unavoidable(&self, program: FuncIdx, function: FuncIdx, insn: InsnIdx) -> bool {
-        self.unavoidable_within(program, function, insn, 0)
-    }
-
-    fn unavoidable_within(&self, program: FuncIdx, function: FuncIdx, insn: InsnIdx, depth: usize) -> bool {
-        let reach = self.analysis.program(program);
-        let passes = |function: FuncIdx, insn: InsnIdx| {
-            let dead = |slot| reach.at(function, InsnIdx(slot)) == Reached::Never;
-            !Flow::new(self.object[function].code)
-                .can_avoid(insn.0, dead, |slot| self.is_taken(function, slot))
-        };
-        if !passes(function, insn) {
-            return false;
-        }
-        // Frames of a call chain; recursion ends here too.
-        function == program
-            || depth < 16
-                && self.object.code_of(program).any(|(caller, code)| {
-                    code.calls.iter().any(|&(call, target)| {
-                        target == Some(function)
-                            && caller != function
-                            && code.code.get(call.0).is_some_and(crate::insn::Insn::is_call)
-                            && self.unavoidable_within(program, caller, call, depth + 1)
-                    })
-                })
-    }
-
-    /// What a test of a kfunc's address for 0 comes to when the program runs, where the kernel has the kfunc: the verifier
-    /// of some kernels does not know that such an address is never 0, but it never is.
-    fn is_taken(&self, function: FuncIdx, slot: usize) -> Option<bool> {
-        let code = self.object[function].code;
-        let (at, branch) = (slot.checked_sub(2)?, code.get(slot)?);
-        let resolved = |target| match target {
-            crate::object::Target::Extern(index) => {
-                matches!(self.load.external(index), ExternFate::Kfunc(_))
-            }
-            _ => false,
-        };
-        let loads = self.object[function].refs_at(InsnIdx(at)).iter().any(|r| resolved(r.target));
-        code.get(at).filter(|load| loads && load.is_ld_imm64() && load.dst == branch.dst)?;
-        match (branch.code, branch.imm) {
-            // JEQ and JNE with an immediate.
-            (0x15, 0) => Some(false),
-            (0x55, 0) => Some(true),
-            _ => None,
-        }
-    }
-
-    /// Loads and stores of an entry program whose base is surely the context or an argument, in code order.
-    pub(super) fn accesses(&self, program: FuncIdx) -> &'a [context_use::Access] {
-        self.shared.accesses[program.0].get_or_init(|| context_use::of(&self.object[program]))
-    }
-
-    /// The first thing that the verifier's look at the flow of a function refuses.
-    pub(super) fn fault(&self, function: FuncIdx) -> Option<Fault> {
-        *self.shared.faults[function.0].get_or_init(|| Flow::new(self.object[function].code).fault())
-    }
-
-    /// Where the loops of a function start that nothing ends.
-    pub(super) fn endless_loops(&self, function: FuncIdx) -> &'a [usize] {
-        self.shared.endless_loops[function.0].get_or_init(|| endless_loop::starts(self.object[function].code))
-    }
-
-    /// The functions below each function, as the verifier counts frames and stack.
-    pub(super) fn callees(&self) -> &'a callees::Callees {
-        self.shared.callees.get_or_init(|| callees::Callees::new(self.object))
+    /// What the verifier makes of a program.
+    pub(super) fn walk(&self, program: FuncIdx) -> Walk<'a, 'd> {
+        self.verifier.walk(program)
     }
 
     /// Where a program serves as a callback of a scheduler that is created: ops variable, its form, member.

@@ -1,12 +1,12 @@
 //! `cpu-form-kfunc`.
 
 use super::context::Context;
-use super::shared::{callers, kfunc_calls};
+use super::shared::callers;
+use super::shared::kfunc_calls::{self, KfuncCall};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Subject};
 use crate::kernel::kfuncs::{Permission, permission};
 use crate::load::ExternFate;
-use crate::reach::Reached;
 
 rule! {
     /// A cid-form scheduler calls a kfunc that deals in CPU numbers.
@@ -48,16 +48,13 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         };
         let calls = kfunc_calls::of(cx, program).into_iter();
         let calls = calls.filter(|call| matches!(call.fate, ExternFate::Kfunc(_)) && refused(call.name));
-        for (call, reached) in kfunc_calls::surest(cx, calls.collect::<Vec<_>>()) {
-            let (name, subject) = (call.name, Subject::program(cx.object, program));
-            if reached == Reached::Possible {
-                out.undecided(
-                    &CPU_FORM_KFUNC,
-                    subject,
-                    format!("calls '{name}', which cid-form schedulers may not, behind a branch that the verifier may prune"),
-                );
-                continue;
-            }
+        for call in kfunc_calls::surest(cx, program, calls) {
+            let subject = Subject::program(cx.object, program);
+            let what = |call: &KfuncCall<'_, '_>| {
+                format!("calls '{}', which cid-form schedulers may not", call.name)
+            };
+            let Some(call) = call.or_undecided(out, &CPU_FORM_KFUNC, subject.clone(), what) else { continue };
+            let name = call.name;
             let help = match counterpart(name) {
                 Some(other) => format!("use {other}"),
                 None => {

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use super::context::Context;
-use super::shared::callees::Callees;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::kernel::exceptions::Fact;
 use crate::kernel::{Kernel, Lookup};
 use crate::object::{FuncIdx, Object};
+use crate::verifier::Callees;
 
 rule! {
     /// Functions call each other more than 16 frames deep, or recursively.
@@ -28,7 +28,7 @@ const LIMIT: usize = 16;
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let object = cx.object;
-    let callees = cx.callees();
+    let callees = cx.verifier.callees();
     let limit = match cx.kernel.map(Kernel::max_call_frames) {
         Some(Lookup::Found(frames)) => frames as usize,
         _ => LIMIT,

@@ -2,18 +2,17 @@
 
 use super::context::Context;
 use super::shared::core_uses;
+use super::shared::surely::Surely;
 use crate::btf::Kind;
 use crate::btf::core::RelocationKind;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
-use crate::insn::{Class, Insn};
 use crate::kernel::Kernel;
 use crate::kernel::exceptions::Fact;
 use crate::load::CoreFate;
 use crate::object::{Form, FuncIdx, InsnIdx};
-use crate::reach::Base;
-use crate::reach::Reached;
 use crate::rule::Level;
+use crate::verifier::Base;
 
 rule! {
     /// A callback writes to a task directly.
@@ -55,7 +54,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         for used in core_uses::of(cx, program) {
             let field = used.subject.as_str();
             let insn = cx.object[used.function].code.get(used.insn.0);
-            let is_store = insn.is_some_and(Insn::is_store);
+            let is_store = insn.is_some_and(|insn| insn.op().is_store());
             let poisoned = matches!(used.fate, CoreFate::Poison(_) | CoreFate::Refused { .. });
             if used.kind != Some(RelocationKind::FieldByteOffset)
                 || !is_store
@@ -66,19 +65,19 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                 continue;
             }
             let Some(level) = verdict(cx, form, field) else { continue };
-            let reached = cx.reached(program, used.function, used.insn);
-            if reached == Reached::Never {
+            let at = (used.function, used.insn);
+            let answer = cx.walks(program, [(at, ())]);
+            if answer == Surely::No {
                 continue;
             }
             seen.push(field);
             let subject = Subject::program(cx.object, program);
-            if reached == Reached::Possible && level == Level::Error {
-                let reason =
-                    format!("writes {field}, which the verifier refuses, behind a branch that it may prune");
-                out.undecided(&DIRECT_TASK_WRITE, subject, reason);
-                continue;
+            let what = |_: &_| format!("writes {field}, which the verifier refuses");
+            // A warning comes wherever the verifier may come.
+            if level != Level::Error || answer.or_undecided(out, &DIRECT_TASK_WRITE, subject, what).is_some()
+            {
+                report(cx, out, program, at, field, level);
             }
-            report(cx, out, program, (used.function, used.insn), field, level);
         }
         if let Some(kernel) = cx.kernel {
             check_unrelocated(cx, kernel, out, program, form);
@@ -95,15 +94,14 @@ fn check_unrelocated(
     program: FuncIdx,
     form: Form,
 ) {
-    let reach = cx.analysis.program(program);
     let is_load = |(function, insn): (FuncIdx, InsnIdx)| {
-        cx.object[function].code.get(insn.0).is_some_and(|load| load.class() == Class::Ldx)
+        cx.object[function].code.get(insn.0).is_some_and(|load| load.op().is_plain_load())
     };
     for (function, code) in cx.object.code_of(program) {
-        for (at, insn) in code.code.insns().filter(|(_, insn)| insn.is_plain_store()) {
+        for (at, insn) in code.code.insns().filter(|(_, insn)| insn.op().is_plain_store()) {
             let at = InsnIdx(at);
             // Only an argument of type task_struct is known not to be NULL and loaded at once.
-            let offset = match reach.base(function, at) {
+            let offset = match cx.walk(program).regs_at((function, at)).base() {
                 Some(Base::Object { made, offset, nullable: false }) if is_load(made) => {
                     i64::from(offset) + i64::from(insn.off)
                 }
@@ -112,21 +110,11 @@ fn check_unrelocated(
             if cx.load.core.iter().any(|used| used.function == function && used.insn == at) {
                 continue;
             }
-            let Some(field) = field_at(kernel, offset, width(insn)) else { continue };
+            let Some(field) = field_at(kernel, offset, insn.width().bytes().into()) else { continue };
             let Some(level) = verdict(cx, form, &field) else { continue };
             report(cx, out, program, (function, at), &field, level);
             return;
         }
-    }
-}
-
-/// Bytes that a store writes.
-fn width(insn: Insn) -> i64 {
-    match insn.code & 0x18 {
-        0x00 => 4,
-        0x08 => 2,
-        0x10 => 1,
-        _ => 8,
     }
 }
 

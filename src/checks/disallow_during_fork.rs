@@ -1,13 +1,12 @@
 //! `disallow-during-fork`.
 
 use super::context::Context;
-use super::shared::constants;
-use super::shared::context_use::{Access, Holds};
 use crate::finding::{Outcome, Site, Subject};
-use crate::insn::Class;
+use crate::insn::{Op, Source};
 use crate::kernel::exceptions::Fact;
 use crate::load::CoreFate;
-use crate::object::{FuncIdx, InsnIdx};
+use crate::object::FuncIdx;
+use crate::verifier::{Access, Holds};
 
 rule! {
     /// `init_task` sets `p->scx.disallow` for tasks that are being forked too.
@@ -37,17 +36,17 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         let Some(program) = ops.callback("init_task").filter(|program| cx.load.autoload(*program)) else {
             continue;
         };
-        let knows = cx.accesses(program).iter().any(|access| access.base == Holds::Argument(1));
-        let mut stores = cx.accesses(program).iter().filter(|access| disallows(cx, program, access));
+        let knows = cx.walk(program).accesses().iter().any(|access| access.base == Holds::Argument(1));
+        let mut stores = cx.walk(program).accesses().iter().filter(|access| disallows(cx, program, access));
         let (false, Some(store)) = (knows, stores.next()) else { continue };
-        let at = InsnIdx(store.at);
-        let value = match store.insn.class() {
-            Class::St => Some(store.insn.imm as u64),
-            _ => constants::before(cx, program, at, store.insn.src),
+        let at = store.at(program);
+        let value = match store.insn.op() {
+            Op::Store { value: Source::Imm(imm), .. } => Some(imm as u64),
+            _ => cx.walk(program).regs_at(at).constant(store.insn.src),
         };
         // The kernel looks at the field once the callback is through: a second store may take the first back.
         let sets = stores.next().is_none() && value.is_some_and(|value| value & 0xff != 0);
-        if !sets || !cx.is_unavoidable(program, program, at) {
+        if !sets || !cx.walk(program).is_unavoidable(at) {
             continue;
         }
         let subject = Subject::struct_ops(cx.object, index);
@@ -56,7 +55,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             out.found(&DISALLOW_DURING_FORK, subject, message)
                 .quote("ops.init_task() set task->scx.disallow for")
                 .help("set it only if args->fork is false")
-                .at(Site::Insn(program, at), "this store");
+                .at(Site::Insn(at.0, at.1), "this store");
         } else {
             let reason = "'init_task' sets p->scx.disallow for every task: kernels from 7.1 on end the scheduler when one forks, those before when one of policy SCHED_EXT does";
             out.undecided(&DISALLOW_DURING_FORK, subject, reason);
@@ -66,7 +65,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
 
 /// Is this a store to `scx.disallow` of the task that a callback is handed first.
 fn disallows(cx: &Context<'_, '_>, program: FuncIdx, access: &Access) -> bool {
-    access.insn.is_plain_store()
+    access.insn.op().is_plain_store()
         && access.base == Holds::Argument(0)
         && cx.load.core.iter().any(|used| {
             used.function == program

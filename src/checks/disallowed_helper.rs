@@ -2,7 +2,6 @@
 
 use super::context::Context;
 use super::shared::kfunc_calls;
-use super::shared::walk::{Sight, Walk};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::insn::Insn;
@@ -52,34 +51,28 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             let id = insn.helper().filter(|id| (1..=211).contains(id));
             id.is_some_and(|id| !offered(id) || sleeps(id) && !works(code))
         };
-        match Walk::new(cx, program).first_in(refused) {
-            Sight::Certain(site, insn) => {
-                let id = object[site].code.get(insn.0).map_or(0, |insn| insn.imm);
-                let why = if sleeps(id) && offered(id) {
-                    "which may sleep, and the program may not"
-                } else {
-                    "which sched_ext does not offer"
-                };
-                let message = format!("program '{}' calls helper #{id}, {why}", function.name);
-                let name = cx.kernel.and_then(|kernel| kernel.helper_name(id));
-                let helper = name.map_or_else(String::new, |name| format!(" {name}#{id}"));
-                out.found(&DISALLOWED_HELPER, subject, message)
-                    .errno(Errno::EINVAL)
-                    .quote(if sleeps(id) && offered(id) {
-                        // Older kernels do not name it, and say "a non-sleepable prog".
-                        "non-sleepable prog".to_owned()
-                    } else {
-                        format!("program of this type cannot use helper{helper}")
-                    })
-                    .help("use a kfunc or a ring buffer, or move the call into a tracing program")
-                    .via(Site::Insn(site, insn), program, "this call");
-            }
-            Sight::Guarded => out.undecided(
-                &DISALLOWED_HELPER,
-                subject,
-                "calls a helper that sched_ext does not offer, behind a branch that the verifier may prune",
-            ),
-            Sight::No => {}
-        }
+        let what = |_: &_| "calls a helper that sched_ext does not offer".to_owned();
+        let call = cx.walks_any(program, refused);
+        let call = call.or_undecided(out, &DISALLOWED_HELPER, subject.clone(), what);
+        let Some(((site, at), insn)) = call else { continue };
+        let id = insn.imm;
+        let why = if sleeps(id) && offered(id) {
+            "which may sleep, and the program may not"
+        } else {
+            "which sched_ext does not offer"
+        };
+        let message = format!("program '{}' calls helper #{id}, {why}", function.name);
+        let name = cx.kernel.and_then(|kernel| kernel.helper_name(id));
+        let helper = name.map_or_else(String::new, |name| format!(" {name}#{id}"));
+        out.found(&DISALLOWED_HELPER, subject, message)
+            .errno(Errno::EINVAL)
+            .quote(if sleeps(id) && offered(id) {
+                // Older kernels do not name it, and say "a non-sleepable prog".
+                "non-sleepable prog".to_owned()
+            } else {
+                format!("program of this type cannot use helper{helper}")
+            })
+            .help("use a kfunc or a ring buffer, or move the call into a tracing program")
+            .via(Site::Insn(site, at), program, "this call");
     }
 }

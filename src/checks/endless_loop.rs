@@ -3,10 +3,8 @@
 use super::context::Context;
 use super::shared::kfunc_calls;
 use crate::finding::{Outcome, Site, Subject};
-use crate::insn::Code;
-use crate::insn::flow::{self, Flow};
 use crate::object::InsnIdx;
-use crate::reach::Reached;
+use crate::verifier::Reached;
 
 rule! {
     /// A loop that nothing ends.
@@ -27,16 +25,13 @@ rule! {
     pub ENDLESS_LOOP: "endless-loop", family: Program, level: Error, phase: Load, since: "0.1.0";
 }
 
-/// JCOND: the branch of `may_goto`.
-const MAY_GOTO: u8 = 0xe5;
-
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (program, function, _) in cx.loaded() {
-        let starts = cx
-            .object
-            .code_of(program)
-            .flat_map(|(index, _)| cx.endless_loops(index).iter().map(move |&at| (index, InsnIdx(at))));
-        let mut certain = starts.filter(|&(index, at)| cx.reached(program, index, at) == Reached::Certain);
+        let starts = cx.object.code_of(program).flat_map(|(index, _)| {
+            cx.verifier.endless_loops(index).iter().map(move |&at| (index, InsnIdx(at)))
+        });
+        let mut certain =
+            starts.filter(|&(index, at)| cx.walk(program).reached((index, at)) == Reached::Certain);
         let Some((site, at)) = certain.next() else { continue };
         // What an exception or an iterator ends is not seen in the flow.
         let ends_otherwise =
@@ -49,21 +44,4 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             .help("give the loop a condition, or use bpf_for() or bpf_loop()")
             .via(Site::Insn(site, at), program, "the loop starts here");
     }
-}
-
-/// Where the loops of a function start that nothing ends.
-pub(super) fn starts(code: Code<'_>) -> Vec<usize> {
-    let jumps = || code.insns().filter_map(|(at, insn)| Some((at, flow::jump(at, insn)?)));
-    let is_back = |&(at, to): &(usize, i64)| to <= at as i64;
-    let flow = Flow::new(code);
-    if !jumps().any(|jump| is_back(&jump))
-        || code.insns().any(|(_, insn)| insn.code == MAY_GOTO)
-        || flow.fault().is_some()
-    {
-        return Vec::new();
-    }
-    let endless = flow.endless();
-    let is_endless = |slot: usize| endless.binary_search(&slot).is_ok();
-    let loops = jumps().filter(is_back).filter(|(at, _)| is_endless(*at));
-    loops.filter_map(|(_, to)| usize::try_from(to).ok()).collect()
 }

@@ -32,7 +32,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         for member in MEMBERS {
             let Some(program) = ops.callback(member) else { continue };
             // The kernel takes the lower half as an int.
-            let Some(value) = cx.analysis.returned(program).map(|value| value as u32 as i32) else {
+            let Some(value) = cx.walk(program).returned().map(|value| value as u32 as i32) else {
                 continue;
             };
             if value == 0 {

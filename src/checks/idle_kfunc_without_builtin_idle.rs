@@ -2,9 +2,9 @@
 
 use super::context::Context;
 use super::shared::kfunc_calls;
+use super::shared::surely::Surely;
 use crate::finding::{Outcome, Subject};
 use crate::kernel::kfuncs::needs_builtin_idle;
-use crate::reach::Reached;
 
 rule! {
     /// Asks the kernel's idle tracking, which the scheduler has switched off or split by node.
@@ -69,7 +69,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             let calls = calls.filter(|call| verdict(call.name).is_some());
             // Without a kernel only a strong extern is sure to be called where the object loads.
             let resolved = calls.filter(|call| cx.has_kfunc(call.index));
-            for (call, reached) in kfunc_calls::surest(cx, resolved.collect::<Vec<_>>()) {
+            let calls = kfunc_calls::surest(cx, program, resolved);
+            for call in calls.iter().filter_map(Surely::found) {
                 let Some((text, settled)) = verdict(call.name) else { continue };
                 if !settled {
                     match open.iter_mut().find(|(known, _)| *known == text) {
@@ -80,8 +81,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                     continue;
                 }
                 let subject = Subject::program(cx.object, program);
-                let sure = cx.is_unavoidable(program, call.function, call.insn);
-                if reached == Reached::Possible || !sure {
+                if !matches!(cx.runs(program, call.at(), ()), Surely::Sure(())) {
                     out.undecided(
                         &IDLE_KFUNC_WITHOUT_BUILTIN_IDLE,
                         subject,

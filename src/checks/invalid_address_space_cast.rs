@@ -1,10 +1,9 @@
 //! `invalid-address-space-cast`.
 
 use super::context::Context;
-use super::shared::walk::{Sight, Walk};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
-use crate::insn::Insn;
+use crate::insn::{Insn, Op};
 
 rule! {
     /// A cast between address spaces other than 0 and 1.
@@ -20,25 +19,21 @@ rule! {
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let object = cx.object;
-    for (program, function, entry) in object.programs().filter(|(_, _, entry)| entry.autoload) {
-        debug_assert!(entry.autoload);
+    for (program, function, _) in object.programs().filter(|(_, _, entry)| entry.autoload) {
         let subject = Subject::program(object, program);
-        let wrong = |insn: Insn| insn.is_addr_space_cast() && !matches!(insn.imm, 1 | 0x1_0000);
-        match Walk::new(cx, program).first(wrong) {
-            Sight::Certain(site, insn) => {
-                let message = format!("program '{}' casts between unknown address spaces", function.name);
-                out.found(&INVALID_ADDRESS_SPACE_CAST, subject, message)
-                    .errno(Errno::EINVAL)
-                    .quote("addr_space_cast insn can only convert between address space 1 and 0")
-                    .help("use address space 1 for arena pointers")
-                    .via(Site::Insn(site, insn), program, "the cast");
-            }
-            Sight::Guarded => out.undecided(
-                &INVALID_ADDRESS_SPACE_CAST,
-                subject,
-                "casts between unknown address spaces behind a branch, which kernels up to 7.0 may prune",
-            ),
-            Sight::No => {}
-        }
+        let wrong = |_, insn: Insn| match insn.op() {
+            Op::AddrSpaceCast { spaces, .. } => !matches!(spaces, 1 | 0x1_0000),
+            _ => false,
+        };
+        let what = |_: &_| "casts between unknown address spaces".to_owned();
+        let cast = cx.walks_any(program, wrong);
+        let cast = cast.or_undecided(out, &INVALID_ADDRESS_SPACE_CAST, subject.clone(), what);
+        let Some(((site, insn), _)) = cast else { continue };
+        let message = format!("program '{}' casts between unknown address spaces", function.name);
+        out.found(&INVALID_ADDRESS_SPACE_CAST, subject, message)
+            .errno(Errno::EINVAL)
+            .quote("addr_space_cast insn can only convert between address space 1 and 0")
+            .help("use address space 1 for arena pointers")
+            .via(Site::Insn(site, insn), program, "the cast");
     }
 }

@@ -1,12 +1,10 @@
 //! `invalid-context-access`.
 
 use super::context::Context;
-use super::shared::context_use::{Access, Holds, MAX_ARGUMENTS};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
-use crate::insn::Class;
 use crate::object::InsnIdx;
-use crate::reach::Reached;
+use crate::verifier::{Access, Holds, MAX_ARGUMENTS};
 
 rule! {
     /// A callback writes to its context, or reads what is no argument.
@@ -26,27 +24,24 @@ rule! {
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (program, function, _) in cx.loaded().filter(|(program, ..)| !cx.callbacks_of(*program).is_empty()) {
-        let reached = |at| cx.reached(program, program, InsnIdx(at));
-        let bad = cx.accesses(program).iter().filter_map(|&access| {
-            let problem = problem(access).filter(|_| reached(access.at) != Reached::Never)?;
-            Some((access, problem))
-        });
-        let sure = |access: Access| reached(access.at) == Reached::Certain;
-        let Some((access, problem)) = bad.min_by_key(|(access, _)| (!sure(*access), access.at)) else {
+        let bad = cx
+            .walk(program)
+            .accesses()
+            .iter()
+            .filter_map(|&access| Some((access.at(program), (access, problem(access)?))));
+        let subject = Subject::program(cx.object, program);
+        let what = |(_, problem): &(Access, String)| problem.clone();
+        let answer = cx.walks(program, bad);
+        let Some((access, problem)) =
+            answer.or_undecided(out, &INVALID_CONTEXT_ACCESS, subject.clone(), what)
+        else {
             continue;
         };
-        let subject = Subject::program(cx.object, program);
-        if !sure(access) {
-            out.undecided(&INVALID_CONTEXT_ACCESS, subject, format!("{problem}, behind a branch"));
-            continue;
-        }
-        let off = access.insn.off;
-        let quote = match access.insn.class() {
-            // Atomics: kernels before 7.1 have other words.
-            Class::Stx if access.insn.code & 0xe0 != 0x60 => {
-                format!("BPF_ATOMIC stores into R{} ctx", access.insn.dst)
-            }
-            _ => format!("invalid bpf_context access off={off} size={}", size(access)),
+        let (off, size) = (access.insn.off, access.insn.width().bytes());
+        let quote = match access.insn.op() {
+            // Kernels before 7.1 have other words.
+            op if op.is_atomic() => format!("BPF_ATOMIC stores into R{} ctx", access.insn.dst),
+            _ => format!("invalid bpf_context access off={off} size={size}"),
         };
         let message = format!("program '{}' {problem}", function.name);
         out.found(&INVALID_CONTEXT_ACCESS, subject, message)
@@ -57,28 +52,18 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     }
 }
 
-/// Bytes that it loads or stores.
-fn size(access: Access) -> i16 {
-    match access.insn.code & 0x18 {
-        0x00 => 4,
-        0x08 => 2,
-        0x10 => 1,
-        _ => 8,
-    }
-}
-
 /// What is wrong with an access to the context. A read beyond the callback's own last argument is `changed-op-signature`.
 fn problem(access: Access) -> Option<String> {
-    let off = access.insn.off;
+    let (off, size) = (access.insn.off, i16::from(access.insn.width().bytes()));
     if access.base != Holds::Context {
         return None;
     }
     let end = i16::try_from(8 * MAX_ARGUMENTS).unwrap_or(i16::MAX);
-    if access.insn.class() != Class::Ldx {
+    if !access.insn.op().is_plain_load() {
         Some(format!("writes to its context at byte {off}"))
     } else if !(0..end).contains(&off) {
         Some(format!("reads its context at byte {off}, where no argument can be"))
-    } else if off % size(access) != 0 || off % 8 != 0 {
+    } else if off % size != 0 || off % 8 != 0 {
         Some(format!("reads its context at byte {off}, where no argument starts"))
     } else {
         None

@@ -1,14 +1,13 @@
 //! `kernel-object-write`.
 
 use super::context::Context;
-use super::shared::context_use::{Access, Holds};
 use crate::btf::{Btf, Kind, TypeId};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::kernel::exceptions::Fact;
 use crate::load::{CoreFate, MemberFate};
 use crate::object::{FuncIdx, InsnIdx, Value};
-use crate::reach::Reached;
+use crate::verifier::{Access, Holds};
 
 rule! {
     /// A callback writes to a kernel object that it is handed.
@@ -29,43 +28,34 @@ rule! {
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (program, function, _) in cx.loaded() {
-        let mut undecided = None;
-        for (access, argument) in cx.accesses(program).iter().filter_map(written) {
-            let at = InsnIdx(access.at);
-            let reached = cx.reached(program, program, at);
-            if reached == Reached::Never {
-                continue;
-            }
-            let Some(name) = object_of(cx, program, argument) else { continue };
-            let place = place(cx, program, at, name, access);
-            if reached == Reached::Possible {
-                undecided.get_or_insert(place);
-                continue;
-            }
-            let message = format!("program '{}' writes {place}, which it may not", function.name);
-            let finding = out
-                .found(&KERNEL_OBJECT_WRITE, Subject::program(cx.object, program), message)
-                .errno(Errno::EACCES)
-                .help("keep the value in a map or in local storage")
-                .at(Site::Insn(program, at), "this write");
-            if cx.kernel.is_none_or(|kernel| kernel.is(Fact::TaskWriteRefusalSpeaks)) {
-                finding.quote(format!("cannot write into ptr_{name}"));
-            }
-            undecided = None;
-            break;
-        }
-        if let Some(place) = undecided {
-            let reason =
-                format!("writes {place}, which the verifier refuses, behind a branch that it may prune");
-            out.undecided(&KERNEL_OBJECT_WRITE, Subject::program(cx.object, program), reason);
+        let writes = cx.walk(program).accesses().iter().filter_map(|access| {
+            let name = object_of(cx, program, written(access)?)?;
+            Some((access.at(program), (access, name)))
+        });
+        let place = |(access, name): (&Access, &str)| place(cx, program, InsnIdx(access.at), name, access);
+        let subject = Subject::program(cx.object, program);
+        let what = |&write: &(&Access, &str)| format!("writes {}, which the verifier refuses", place(write));
+        let answer = cx.walks(program, writes);
+        let Some(write) = answer.or_undecided(out, &KERNEL_OBJECT_WRITE, subject.clone(), what) else {
+            continue;
+        };
+        let message = format!("program '{}' writes {}, which it may not", function.name, place(write));
+        let (access, name) = write;
+        let finding = out
+            .found(&KERNEL_OBJECT_WRITE, subject, message)
+            .errno(Errno::EACCES)
+            .help("keep the value in a map or in local storage")
+            .at(Site::Insn(program, InsnIdx(access.at)), "this write");
+        if cx.kernel.is_none_or(|kernel| kernel.is(Fact::TaskWriteRefusalSpeaks)) {
+            finding.quote(format!("cannot write into ptr_{name}"));
         }
     }
 }
 
-/// A plain store through an argument, and which argument.
-fn written(access: &Access) -> Option<(&Access, usize)> {
+/// The argument that a plain store goes through.
+fn written(access: &Access) -> Option<usize> {
     match access.base {
-        Holds::Argument(argument) if access.insn.is_plain_store() => Some((access, argument)),
+        Holds::Argument(argument) if access.insn.op().is_plain_store() => Some(argument),
         _ => None,
     }
 }

@@ -7,7 +7,6 @@ use crate::finding::{Outcome, Subject};
 use crate::kernel::cpu_name;
 use crate::kernel::kfuncs::{Caller, Permission, permission};
 use crate::load::ExternFate;
-use crate::reach::Reached;
 use crate::rule::Phase;
 
 rule! {
@@ -42,7 +41,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         let doubtful = calls.filter(|call| {
             roles.iter().any(|role| permission(kernel, call.name, role.caller) != Permission::Granted)
         });
-        for (call, reached) in kfunc_calls::surest(cx, doubtful.collect::<Vec<_>>()) {
+        for answer in kfunc_calls::surest(cx, program, doubtful) {
+            let Some(&call) = answer.found() else { continue };
             for role in &roles {
                 let name = call.name;
                 let place = match role.caller {
@@ -79,18 +79,12 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                     continue;
                 }
                 // What the verifier walks may never run: an ejection is sure only where nothing leads past the call.
-                let sure = phase == Phase::Load || cx.is_unavoidable(program, call.function, call.insn);
-                if reached == Reached::Possible || !sure {
-                    out.undecided_at(
-                        &KFUNC_OUTSIDE_ITS_OPS,
-                        phase,
-                        subject,
-                        format!(
-                            "kfunc '{name}' {what}, and the call is behind a branch that may never be taken"
-                        ),
-                    );
+                let answer = if phase == Phase::Load { answer } else { cx.runs(program, call.at(), call) };
+                let calls = |_: &_| format!("kfunc '{name}' {what}");
+                let rule = &KFUNC_OUTSIDE_ITS_OPS;
+                let Some(call) = answer.or_undecided_at(out, rule, phase, subject.clone(), calls) else {
                     continue;
-                }
+                };
                 let finding = out
                     .found(&KFUNC_OUTSIDE_ITS_OPS, subject, format!("kfunc '{name}' {what}"))
                     .phase(phase)

@@ -1,10 +1,9 @@
 //! `misused-enq-flags`.
 
 use super::context::Context;
-use super::shared::{constants, kfunc_calls};
+use super::shared::kfunc_calls;
 use crate::finding::{Outcome, Subject};
 use crate::kernel::cpu_name;
-use crate::reach::Reached;
 
 rule! {
     /// Inserts or moves a task in a way that the kernel does not take for that DSQ.
@@ -118,24 +117,19 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             if !called {
                 continue;
             }
-            let constant = |register| constants::before(cx, call.function, call.insn, register);
+            let regs = cx.walk(program).regs_at(call.at());
+            let constant = |register| regs.constant(register);
             let Some((text, help)) = ejection(cx, way, constant(dsq), flags.and_then(constant), at_once)
             else {
                 continue;
             };
-            let reached = cx.reached(program, call.function, call.insn);
-            if reached == Reached::Never {
-                continue;
-            }
             let subject = Subject::program(cx.object, program);
-            if reached == Reached::Possible || !cx.is_unavoidable(program, call.function, call.insn) {
-                let reason = format!(
-                    "calls '{}', which would get the scheduler ejected ({text}), behind a branch",
-                    call.name
-                );
-                out.undecided(&MISUSED_ENQ_FLAGS, subject, reason);
+            let what =
+                |_: &_| format!("calls '{}', which would get the scheduler ejected ({text})", call.name);
+            let answer = cx.runs(program, call.at(), call);
+            let Some(call) = answer.or_undecided(out, &MISUSED_ENQ_FLAGS, subject.clone(), what) else {
                 continue;
-            }
+            };
             let message = format!("program '{}' calls '{}': {text}", function.name, call.name);
             out.found(&MISUSED_ENQ_FLAGS, subject, message).quote(text).help(help).via(
                 call.site(),

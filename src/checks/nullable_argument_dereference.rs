@@ -1,13 +1,13 @@
 //! `nullable-argument-dereference`.
 
 use super::context::Context;
-use super::shared::context_use::{Holds, Tested};
+use super::shared::accesses;
+use super::shared::surely::Surely;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
-use crate::insn::Class;
+use crate::insn::Memory;
 use crate::object::{FuncIdx, InsnIdx};
-use crate::reach::Base;
-use crate::reach::Reached;
+use crate::verifier::{At, Base, Holds, Tested};
 
 rule! {
     /// `dispatch` or `yield` dereferences an argument that may be NULL.
@@ -37,16 +37,15 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                 continue;
             };
             seen.push(program);
-            let access = cx.accesses(program).iter().filter(|access| {
-                access.base == Holds::Argument(1)
-                    && access.tested.is_unsafe()
-                    && cx.reached(program, program, InsnIdx(access.at)) != Reached::Never
-            });
-            let sure = |at| cx.reached(program, program, InsnIdx(at)) == Reached::Certain;
-            let access = access.min_by_key(|access| (!sure(access.at), access.at));
+            let unsafe_uses = cx
+                .walk(program)
+                .accesses()
+                .iter()
+                .filter(|access| access.base == Holds::Argument(1) && access.tested.is_unsafe());
+            let access = cx.walks(program, unsafe_uses.map(|access| (access.at(program), access)));
             let subject = Subject::program(object, program);
-            if !access.is_some_and(|access| sure(access.at))
-                && let Some((function, at, register)) = untested(cx, program)
+            if !matches!(access, Surely::Sure(_))
+                && let Some(((function, at), register)) = untested(cx, program)
             {
                 let message =
                     format!("'{member}' dereferences '{argument}' on a path that does not test it for NULL");
@@ -57,15 +56,10 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                     .via(Site::Insn(function, at), program, "this access");
                 continue;
             }
-            let Some(access) = access else { continue };
-            if !sure(access.at) {
-                let reason =
-                    format!("dereferences '{argument}' without testing it for NULL, behind a branch");
-                out.undecided(&NULLABLE_ARGUMENT_DEREFERENCE, subject, reason);
-                continue;
-            }
-            let insn = access.insn;
-            let register = if insn.class() == Class::Ldx { insn.src } else { insn.dst };
+            let what = |_: &_| format!("dereferences '{argument}' without testing it for NULL");
+            let rule = &NULLABLE_ARGUMENT_DEREFERENCE;
+            let Some(access) = access.or_undecided(out, rule, subject.clone(), what) else { continue };
+            let Some(Memory { base: register, .. }) = access.insn.op().memory() else { continue };
             // The verifier takes a pointer found to be NULL for a number.
             let (how, kind) = match access.tested {
                 Tested::NOT => ("without testing it for NULL", "'trusted_ptr_or_null_'"),
@@ -84,23 +78,16 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
 
 /// The first access through the second argument, in the program or in a function that it calls, on a path that the verifier
 /// is sure to walk and on which nothing has told yet that it is not NULL; with the register that holds it.
-fn untested(cx: &Context<'_, '_>, program: FuncIdx) -> Option<(FuncIdx, InsnIdx, u8)> {
-    let reach = cx.analysis.program(program);
+fn untested(cx: &Context<'_, '_>, program: FuncIdx) -> Option<(At, u8)> {
     // An argument stands in the context at 8 times its number; what calls return may be NULL too, and is no argument.
-    let is_argument = |(function, insn): (FuncIdx, InsnIdx)| {
+    let is_argument = |(function, insn): At| {
         let load = cx.object[function].code.get(insn.0);
-        load.is_some_and(|load| load.class() == Class::Ldx && load.off == 8)
+        load.is_some_and(|load| load.op().is_plain_load() && load.off == 8)
     };
-    for (function, code) in cx.object.code_of(program) {
-        for (at, insn) in code.code.insns() {
-            let Some(register) = insn.base_register() else { continue };
-            match reach.base(function, InsnIdx(at)) {
-                Some(Base::Object { made, offset: 0, nullable: true }) if is_argument(made) => {
-                    return Some((function, InsnIdx(at), register));
-                }
-                _ => {}
-            }
+    accesses(cx.object, program).find_map(|(at, memory)| match cx.walk(program).regs_at(at).base() {
+        Some(Base::Object { made, offset: 0, nullable: true }) if is_argument(made) => {
+            Some((at, memory.base))
         }
-    }
-    None
+        _ => None,
+    })
 }

@@ -1,11 +1,12 @@
 //! `nullable-result-dereference`.
 
 use super::context::Context;
+use super::shared::accesses;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::insn::Insn;
-use crate::object::{FuncIdx, InsnIdx, Target};
-use crate::reach::Base;
+use crate::object::{FuncIdx, Target};
+use crate::verifier::{self, At, Base};
 
 rule! {
     /// A program dereferences what a kfunc or helper returned without testing it for NULL.
@@ -30,7 +31,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (program, function, _) in cx.loaded() {
         // To follow programs that call nothing of the kind takes time.
         let kfunc = |(_, reference): (_, crate::object::Ref)| match reference.target {
-            Target::Extern(index) => crate::reach::may_return_null(object[index].name) && cx.has_kfunc(index),
+            Target::Extern(index) => verifier::may_return_null(object[index].name) && cx.has_kfunc(index),
             _ => false,
         };
         let helper = |(_, insn): (_, Insn)| insn.helper().is_some_and(|id| helper_name(id).is_some());
@@ -39,7 +40,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         {
             continue;
         }
-        let Some((site, at, register, kfunc)) = untested(cx, program) else { continue };
+        let Some(((site, at), register, kfunc)) = untested(cx, program) else { continue };
         let message = format!(
             "program '{}' dereferences what '{kfunc}' returns without testing it for NULL",
             function.name
@@ -52,7 +53,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     }
 }
 
-/// Helpers that may return NULL in place of memory, those that [`crate::reach::Base::Untested`] is told of.
+/// Helpers that may return NULL in place of memory, those that [`Base::Untested`] is told of.
 fn helper_name(id: i32) -> Option<&'static str> {
     Some(match id {
         1 => "bpf_map_lookup_elem",
@@ -67,31 +68,24 @@ fn helper_name(id: i32) -> Option<&'static str> {
 
 /// The first access through the result of a call, on a path that the verifier is sure to walk and on which nothing has told yet
 /// that it is not NULL; with the register that holds it and what was called.
-fn untested<'a>(cx: &Context<'a, '_>, program: FuncIdx) -> Option<(FuncIdx, InsnIdx, u8, &'a str)> {
-    let reach = cx.analysis.program(program);
+fn untested<'a>(cx: &Context<'a, '_>, program: FuncIdx) -> Option<(At, u8, &'a str)> {
     let object = cx.object;
-    let kfunc = |(function, insn): (FuncIdx, InsnIdx)| {
+    let kfunc = |(function, insn): At| {
         object[function].code.get(insn.0).filter(|call: &Insn| call.is_call())?;
         object[function].refs_at(insn).iter().find_map(|reference| match reference.target {
             Target::Extern(index) if cx.has_kfunc(index) => Some(object[index].name),
             _ => None,
         })
     };
-    let helper = |(function, insn): (FuncIdx, InsnIdx)| {
+    let helper = |(function, insn): At| {
         object[function].code.get(insn.0).and_then(|call: Insn| call.helper()).and_then(helper_name)
     };
-    for (function, code) in object.code_of(program) {
-        for (at, insn) in code.code.insns() {
-            let Some(register) = insn.base_register() else { continue };
-            let callee = match reach.base(function, InsnIdx(at)) {
-                Some(Base::Object { made, offset: 0, nullable: true }) => kfunc(made),
-                Some(Base::Untested { made }) => helper(made),
-                _ => None,
-            };
-            if let Some(callee) = callee {
-                return Some((function, InsnIdx(at), register, callee));
-            }
-        }
-    }
-    None
+    accesses(object, program).find_map(|(at, memory)| {
+        let callee = match cx.walk(program).regs_at(at).base()? {
+            Base::Object { made, offset: 0, nullable: true } => kfunc(made),
+            Base::Untested { made } => helper(made),
+            _ => None,
+        };
+        Some((at, memory.base, callee?))
+    })
 }

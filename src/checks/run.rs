@@ -2,15 +2,15 @@
 
 use std::cmp::Reverse;
 
-use super::context::{Context, Shared};
+use super::context::Context;
 use super::options::{Loader, Options};
 use super::registry::REGISTRY;
 use crate::finding::Outcome;
 use crate::kernel::Kernel;
 use crate::load::Load;
 use crate::object::Object;
-use crate::reach::{Analysis, Memory};
 use crate::rule::{Family, Level, Rule};
+use crate::verifier::{Kept, Verifier};
 
 /// Runs every check over an object, with no kernel in view.
 pub fn check(object: &Object<'_>, options: &Options) -> Outcome {
@@ -26,14 +26,13 @@ pub fn check_on(object: &Object<'_>, kernel: Option<&Kernel<'_>>, options: &Opti
 #[derive(Debug)]
 pub struct Checker<'a, 'd> {
     object: &'a Object<'d>,
-    memory: Memory,
-    shared: Shared,
+    kept: Kept,
 }
 
 impl<'a, 'd> Checker<'a, 'd> {
     /// Nothing is found out yet.
     pub fn new(object: &'a Object<'d>) -> Self {
-        Self { object, memory: Memory::default(), shared: Shared::new(object) }
+        Self { object, kept: Kept::new(object) }
     }
 
     /// Runs every check, for one kernel or none.
@@ -42,12 +41,12 @@ impl<'a, 'd> Checker<'a, 'd> {
         let edited = is_edited(object, options);
         let load = Load::new(object, kernel, edited);
         let knowledge = load.knowledge();
-        let analysis = Analysis::new(object, &knowledge).remembering(&self.memory);
+        let verifier = Verifier::new(&load, &knowledge, &self.kept);
         #[cfg(feature = "cli")]
-        analysis.walk_all(
+        verifier.walk_all(
             object.programs().map(|(program, ..)| program).filter(|&program| load.autoload(program)),
         );
-        run(&Context { object, kernel, load: &load, options, analysis: &analysis, shared: &self.shared })
+        run(&Context { object, kernel, load: &load, options, verifier: &verifier })
     }
 }
 

@@ -46,9 +46,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                 .filter_map(|(at, insn)| Some((at, insn.helper().filter(|id| SLEEPING.contains(id))?)));
             found.map(move |(at, id)| (function, InsnIdx(at), format!("helper #{id}"), Errno::EINVAL))
         });
-        let reach = cx.analysis.program(program);
         let held = kfuncs.chain(helpers).find_map(|(function, at, callee, errno)| {
-            let lock = reach.lock(function, at)?;
+            let lock = cx.walk(program).lock((function, at))?;
             Some(((function, at), lock, region(cx, lock)?, callee, errno))
         });
         let Some((call, lock, region, callee, errno)) = held else { continue };

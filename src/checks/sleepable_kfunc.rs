@@ -5,7 +5,6 @@ use super::shared::{callers, kfunc_calls};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Subject};
 use crate::kernel::kfuncs::{Permission, must_sleep, permission};
-use crate::reach::Reached;
 
 rule! {
     /// A program that may not sleep calls a kfunc that may.
@@ -34,8 +33,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         let resolved = calls.filter(|call| cx.has_kfunc(call.index));
         let resolved =
             resolved.filter(|call| !kfunc_calls::may_sleep_as_work(cx.object, program, call.function));
-        for (call, reached) in kfunc_calls::surest(cx, resolved.collect::<Vec<_>>()) {
-            let name = call.name;
+        for call in kfunc_calls::surest(cx, program, resolved) {
+            let Some(name) = call.found().map(|call| call.name) else { continue };
             let refused_before = |kernel| {
                 let refused =
                     |role: &callers::Role<'_>| permission(kernel, name, role.caller) == Permission::Refused;
@@ -45,14 +44,10 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                 continue;
             }
             let subject = Subject::program(cx.object, program);
-            if reached == Reached::Possible {
-                out.undecided(
-                    &SLEEPABLE_KFUNC,
-                    subject,
-                    format!("calls '{name}', which may sleep, behind a branch that the verifier may prune"),
-                );
+            let what = |_: &_| format!("calls '{name}', which may sleep");
+            let Some(call) = call.or_undecided(out, &SLEEPABLE_KFUNC, subject.clone(), what) else {
                 continue;
-            }
+            };
             let message =
                 format!("program '{}' is not sleepable and calls '{name}', which may sleep", function.name);
             out.found(&SLEEPABLE_KFUNC, subject, message)

@@ -3,14 +3,13 @@
 use std::collections::HashMap;
 
 use super::context::Context;
-use super::shared::callees::Callees;
-use super::shared::walk::{Sight, Walk};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
-use crate::insn::{Class, Code, Insn};
+use crate::insn::Code;
 use crate::kernel::Lookup;
 use crate::kernel::exceptions::Fact;
 use crate::object::{FuncIdx, Function, InsnIdx, Object, ProgramKind};
+use crate::verifier::{Callees, Reached, accessed, addressed};
 
 rule! {
     /// A function, or a chain of calls, uses more than 512 bytes of stack.
@@ -37,35 +36,25 @@ const TAIL_CALL: i32 = 12;
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let object = cx.object;
-    let callees = cx.callees();
+    let callees = cx.verifier.callees();
     let mut bounds = HashMap::new();
     for (program, function, entry) in cx.loaded() {
-        let subject = Subject::program(object, program);
-        let over = |insn: Insn| stack_use(insn) > LIMIT;
-        match Walk::new(cx, program).first(over) {
-            Sight::Certain(site, insn) => {
-                let at = object[site].code.get(insn.0);
-                let off = at.map_or(0, |insn| insn.off);
-                let verb =
-                    if at.is_some_and(|insn| insn.class() == Class::Ldx) { "read from" } else { "write to" };
-                let message =
-                    format!("program '{}' accesses its stack at {off}, beyond {LIMIT} bytes", function.name);
-                out.found(&STACK_OVERFLOW, subject, message)
-                    .errno(Errno::EACCES)
-                    .quote(format!("invalid {verb} stack R10 off={off}"))
-                    .help("move large variables into a map")
-                    .via(Site::Insn(site, insn), program, "this access");
-                continue;
-            }
-            Sight::Guarded => {
-                out.undecided(
-                    &STACK_OVERFLOW,
-                    subject,
-                    "accesses its stack beyond 512 bytes, behind a branch",
-                );
-                continue;
-            }
-            Sight::No => {}
+        let (walk, subject) = (cx.walk(program), Subject::program(object, program));
+        let access = cx.walks_any(program, |_, insn| accessed(insn) > LIMIT);
+        if access.found().is_some() {
+            let what = |_: &_| format!("accesses its stack beyond {LIMIT} bytes");
+            let access = access.or_undecided(out, &STACK_OVERFLOW, subject.clone(), what);
+            let Some(((site, at), insn)) = access else { continue };
+            let off = insn.off;
+            let verb = if insn.op().is_plain_load() { "read from" } else { "write to" };
+            let message =
+                format!("program '{}' accesses its stack at {off}, beyond {LIMIT} bytes", function.name);
+            out.found(&STACK_OVERFLOW, subject, message)
+                .errno(Errno::EACCES)
+                .quote(format!("invalid {verb} stack R10 off={off}"))
+                .help("move large variables into a map")
+                .via(Site::Insn(site, at), program, "this access");
+            continue;
         }
         let tails: Vec<FuncIdx> =
             object.code_of(program).filter(|(_, code)| tail_calls(code.code)).map(|(f, _)| f).collect();
@@ -74,8 +63,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             continue;
         }
         if tails.iter().any(|&tail| tail != program) {
-            let walk = Walk::new(cx, program);
-            let mut counts = |function, insn| walk.is_certain(function, insn);
+            let mut counts = |function, insn| walk.reached((function, insn)) == Reached::Certain;
             let above =
                 above_tail_call(object, callees, program, &tails, &mut counts, &mut HashMap::new(), 0);
             if let Some((above, tail)) = above.filter(|(above, _)| *above >= TAIL_CALL_LIMIT) {
@@ -100,13 +88,12 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         if possible <= LIMIT {
             continue;
         }
-        let walk = Walk::new(cx, program);
         let mut known = HashMap::new();
         let certain = chain(
             object,
             callees,
             program,
-            &mut |function, insn| walk.is_certain(function, insn),
+            &mut |function, insn| walk.reached((function, insn)) == Reached::Certain,
             &mut known,
             0,
         );
@@ -164,37 +151,6 @@ fn has_private_stack(cx: &Context<'_, '_>, program: FuncIdx) -> bool {
     has && served()
 }
 
-/// Bytes below r10 that a load or store reaches; 0 for anything else.
-fn stack_use(insn: Insn) -> u64 {
-    let on_stack = insn.base_register() == Some(10) && insn.off < 0;
-    if on_stack { u64::from(insn.off.unsigned_abs()) } else { 0 }
-}
-
-/// Bytes below r10 of the lowest address that a function takes of its stack (`rX = r10; rX += -N`), as for a buffer or key
-/// that it gives to a helper. Whether the verifier counts it depends on what the helper does with it.
-fn addressed(code: Code<'_>) -> u64 {
-    let mut copies = [false; 16];
-    let mut most = 0;
-    for (_, insn) in code.insns() {
-        let dst = usize::from(insn.dst);
-        match insn.code {
-            // A plain 64-bit register move.
-            0xbf if insn.off == 0 => copies[dst] = insn.src == 10,
-            // And an addition of an immediate to it.
-            0x07 if copies[dst] => {
-                most = most.max(u64::from(insn.imm.min(0).unsigned_abs()));
-                copies[dst] = false;
-            }
-            _ if matches!(insn.class(), Class::Alu | Class::Alu64 | Class::Ldx | Class::Ld) => {
-                copies[dst] = false
-            }
-            _ => {}
-        }
-    }
-    // More than a frame holds is no address of the stack that could be used.
-    if most <= LIMIT { most } else { 0 }
-}
-
 /// The most stack that a chain of calls from a function can use.
 fn bound(
     object: &Object<'_>,
@@ -211,7 +167,7 @@ fn bound(
         return 0;
     }
     let code = object[function].code;
-    let own = code.insns().map(|(_, insn)| stack_use(insn)).max().unwrap_or(0).max(addressed(code));
+    let own = code.insns().map(|(_, insn)| accessed(insn)).max().unwrap_or(0).max(addressed(code));
     let calls = callees.of(function).iter();
     let below = calls.map(|&(_, target)| bound(object, callees, target, known, depth + 1)).max().unwrap_or(0);
     let bound = own.next_multiple_of(16) + below;
@@ -223,7 +179,7 @@ fn bound(
 fn frame(object: &Object<'_>, function: FuncIdx, counts: &mut dyn FnMut(FuncIdx, InsnIdx) -> bool) -> u64 {
     let code = object[function].code;
     let mut accesses: Vec<_> =
-        code.insns().map(|(at, insn)| (stack_use(insn), at)).filter(|(used, _)| *used > 0).collect();
+        code.insns().map(|(at, insn)| (accessed(insn), at)).filter(|(used, _)| *used > 0).collect();
     accesses.sort_unstable_by(|a, b| b.cmp(a));
     let own = accesses.into_iter().find(|(_, at)| counts(function, InsnIdx(*at))).map_or(0, |(used, _)| used);
     own.next_multiple_of(16)

@@ -3,9 +3,9 @@
 use super::context::Context;
 use super::shared::kfunc_calls;
 use super::shared::ops_values::OpsValue;
+use super::shared::surely::Surely;
 use crate::finding::{Outcome, Subject};
 use crate::object::OpsIdx;
-use crate::reach::Reached;
 
 rule! {
     /// Looks a task up by its number, which the scheduler has not asked the kernel to keep.
@@ -48,10 +48,10 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             calls.retain(|call| call.name == "scx_bpf_tid_to_task");
             // Without a kernel only a strong extern is sure to be called where the object loads.
             calls.retain(|call| cx.has_kfunc(call.index));
-            for (call, reached) in kfunc_calls::surest(cx, calls) {
+            let calls = kfunc_calls::surest(cx, program, calls);
+            for call in calls.iter().filter_map(Surely::found) {
                 let subject = Subject::program(cx.object, program);
-                let sure = cx.is_unavoidable(program, call.function, call.insn);
-                if reached == Reached::Possible || !sure || !lacks {
+                if !lacks || !matches!(cx.runs(program, call.at(), ()), Surely::Sure(())) {
                     out.undecided(&TID_LOOKUP_WITHOUT_ITS_FLAG, subject, "looks a task up by its number, which would get the scheduler ejected with its flags as they are in the file");
                     continue;
                 }

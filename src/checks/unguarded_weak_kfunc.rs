@@ -2,10 +2,10 @@
 
 use super::context::Context;
 use super::shared::kfunc_calls;
+use super::shared::surely::Surely;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Subject};
 use crate::load::ExternFate;
-use crate::reach::Reached;
 
 rule! {
     /// Calls a weak kfunc that the kernel lacks, without a test.
@@ -30,7 +30,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let Some(kernel) = cx.kernel else { return };
     for (program, function, _) in cx.loaded() {
         let calls = kfunc_calls::of(cx, program).into_iter().filter(|call| call.external.weak);
-        for (call, reached) in kfunc_calls::surest(cx, calls) {
+        for answer in kfunc_calls::surest(cx, program, calls) {
+            let Some(&call) = answer.found() else { continue };
             let name = call.name;
             let why = match call.fate {
                 ExternFate::Null => "which the kernel lacks".to_owned(),
@@ -38,7 +39,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                     format!("which has another prototype in the kernel: {}", kernel.signature(name, *kfunc))
                 }
                 ExternFate::Unknown(reason) => {
-                    if reached == Reached::Certain {
+                    if matches!(answer, Surely::Sure(_)) {
                         out.undecided(
                             &UNGUARDED_WEAK_KFUNC,
                             Subject::program(cx.object, program),
@@ -50,14 +51,9 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                 _ => continue,
             };
             let subject = Subject::program(cx.object, program);
-            if reached == Reached::Possible {
-                out.undecided(
-                    &UNGUARDED_WEAK_KFUNC,
-                    subject,
-                    format!("calls kfunc '{name}', {why}, behind a branch that the verifier may prune"),
-                );
-                continue;
-            }
+            let what = |_: &_| format!("calls kfunc '{name}', {why}");
+            let answer = answer.or_undecided(out, &UNGUARDED_WEAK_KFUNC, subject.clone(), what);
+            let Some(call) = answer else { continue };
             let message = format!("program '{}' calls kfunc '{name}', {why}", function.name);
             out.found(&UNGUARDED_WEAK_KFUNC, subject, message)
                 .errno(Errno::EINVAL)

@@ -1,7 +1,6 @@
 //! `unknown-helper`.
 
 use super::context::Context;
-use super::shared::walk::{Sight, Walk};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::insn::Insn;
@@ -30,24 +29,19 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     };
     for (program, function, _) in cx.loaded() {
         let subject = Subject::program(object, program);
-        let unknown = |insn: Insn| insn.helper().is_some_and(|id| !(1..=last).contains(&id));
-        match Walk::new(cx, program).first(unknown) {
-            Sight::Certain(site, insn) => {
-                let id = object[site].code.get(insn.0).map_or(0, |insn| insn.imm);
-                let name = if id == 0 { "unspec" } else { "unknown" };
-                let message =
-                    format!("program '{}' calls helper #{id}, the last one is #{last}", function.name);
-                out.found(&UNKNOWN_HELPER, subject, message)
-                    .errno(Errno::EINVAL)
-                    .quote(format!("invalid func {name}#{id}"))
-                    .help("correct the helper's declaration, or call a kfunc (__ksym)")
-                    .via(Site::Insn(site, insn), program, "this call");
-            }
-            Sight::Guarded => {
-                out.undecided(&UNKNOWN_HELPER, subject, "calls a helper that no kernel has, behind a branch");
-            }
-            Sight::No => {}
-        }
+        let unknown = |_, insn: Insn| insn.helper().is_some_and(|id| !(1..=last).contains(&id));
+        let what = |_: &_| "calls a helper that no kernel has".to_owned();
+        let call = cx.walks_any(program, unknown);
+        let call = call.or_undecided(out, &UNKNOWN_HELPER, subject.clone(), what);
+        let Some(((site, at), insn)) = call else { continue };
+        let id = insn.imm;
+        let name = if id == 0 { "unspec" } else { "unknown" };
+        let message = format!("program '{}' calls helper #{id}, the last one is #{last}", function.name);
+        out.found(&UNKNOWN_HELPER, subject, message)
+            .errno(Errno::EINVAL)
+            .quote(format!("invalid func {name}#{id}"))
+            .help("correct the helper's declaration, or call a kfunc (__ksym)")
+            .via(Site::Insn(site, at), program, "this call");
     }
 }
 

@@ -1,12 +1,11 @@
 //! `unprotected-rcu-kfunc`.
 
 use super::context::Context;
-use super::shared::kfunc_calls;
+use super::shared::kfunc_calls::{self, KfuncCall};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Subject};
 use crate::kernel::{Kernel, Lookup};
 use crate::object::FuncIdx;
-use crate::reach::Reached;
 
 rule! {
     /// A sleepable program calls a kfunc that needs an RCU read lock, and takes none.
@@ -66,16 +65,12 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         if resolved.is_empty() || locks(cx, program) {
             continue;
         }
-        for (call, reached) in kfunc_calls::surest(cx, resolved) {
+        for call in kfunc_calls::surest(cx, program, resolved) {
             let subject = Subject::program(cx.object, program);
+            let what = |call: &KfuncCall<'_, '_>| format!("calls '{}' without an RCU read lock", call.name);
+            let call = call.or_undecided(out, &UNPROTECTED_RCU_KFUNC, subject.clone(), what);
+            let Some(call) = call else { continue };
             let name = call.name;
-            if reached == Reached::Possible {
-                let reason = format!(
-                    "calls '{name}' without an RCU read lock, behind a branch that the verifier may prune"
-                );
-                out.undecided(&UNPROTECTED_RCU_KFUNC, subject, reason);
-                continue;
-            }
             let message =
                 format!("program '{}' may sleep and calls '{name}' without an RCU read lock", function.name);
             out.found(&UNPROTECTED_RCU_KFUNC, subject, message)

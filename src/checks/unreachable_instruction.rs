@@ -25,7 +25,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         let mut start = 0;
         let mut found = None;
         for (index, function) in object.code_of(program) {
-            match cx.fault(index) {
+            match cx.verifier.fault(index) {
                 Some(Fault::Unreachable(at)) if found.is_none() => found = Some((index, at, start + at)),
                 Some(Fault::Unreachable(_)) | None => {}
                 // The flow itself is broken; that is another rule's.

@@ -7,7 +7,7 @@ use crate::finding::{Outcome, Site, Subject};
 use crate::insn::Insn;
 use crate::kernel::kfuncs::Caller;
 use crate::object::{FuncIdx, InsnIdx, Object, Ref, Target};
-use crate::reach;
+use crate::verifier;
 
 rule! {
     /// A program ends with a reference or a lock that it took and did not give back.
@@ -33,10 +33,10 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (program, function, _) in cx.loaded() {
         // To follow programs that take nothing takes time.
         let kfunc = |(_, reference): (_, Ref)| match reference.target {
-            Target::Extern(index) => reach::takes(object[index].name),
+            Target::Extern(index) => verifier::takes(object[index].name),
             _ => false,
         };
-        let helper = |(_, insn): (_, Insn)| insn.helper().is_some_and(reach::helper_takes);
+        let helper = |(_, insn): (_, Insn)| insn.helper().is_some_and(verifier::helper_takes);
         if !object.refs_of(program).any(kfunc)
             && !object.code_of(program).any(|(_, code)| code.code.insns().any(helper))
         {
@@ -46,7 +46,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         if callers::roles(cx, program).iter().any(|role| role.caller == Caller::OtherStructOps) {
             continue;
         }
-        let leaks = cx.analysis.program(program).leaks().iter();
+        let leaks = cx.walk(program).leaks().iter();
         let Some((leak, (taker, giver, quote))) =
             leaks.filter_map(|leak| Some((leak, taken(cx, leak.made)?))).next()
         else {

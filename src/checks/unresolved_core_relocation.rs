@@ -2,11 +2,11 @@
 
 use super::context::Context;
 use super::shared::core_uses;
-use crate::btf::core::Poison;
+use super::shared::surely::{self, Surely};
+use crate::btf::core::{Poison, RelocationKind};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
-use crate::load::{CoreFate, CoreUse};
-use crate::reach::Reached;
+use crate::load::CoreFate;
 
 rule! {
     /// Accesses a field, type or enumerator that the kernel does not have.
@@ -31,29 +31,19 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     }
     for (program, function, _) in cx.loaded() {
         // One finding for each thing that is missing, at the place that is surest to be reached.
-        let mut found: Vec<(&CoreUse, Reached)> = Vec::new();
-        for used in core_uses::of(cx, program) {
-            if !matches!(used.fate, CoreFate::Poison(_) | CoreFate::Unknown(_)) {
-                continue;
-            }
-            if used.kind.is_some_and(crate::btf::core::RelocationKind::is_existence) {
-                continue;
-            }
-            let reached = cx.reached(program, used.function, used.insn);
-            match found.iter_mut().find(|(known, _)| known.subject == used.subject) {
-                _ if reached == Reached::Never => {}
-                Some(known) if known.1 < reached => *known = (used, reached),
-                Some(_) => {}
-                None => found.push((used, reached)),
-            }
-        }
-        for (used, reached) in found {
+        let uses = core_uses::of(cx, program).filter(|used| {
+            matches!(used.fate, CoreFate::Poison(_) | CoreFate::Unknown(_))
+                && !used.kind.is_some_and(RelocationKind::is_existence)
+        });
+        let uses = uses.map(|used| ((used.function, used.insn), used));
+        for answer in surely::surest(cx, program, uses, |used| used.subject.as_str()) {
+            let Some(&used) = answer.found() else { continue };
             let subject = Subject::program(cx.object, program);
             let what = &used.subject;
             let poison = match &used.fate {
                 CoreFate::Poison(poison) => poison,
                 CoreFate::Unknown(reason) => {
-                    if reached == Reached::Certain {
+                    if matches!(answer, Surely::Sure(_)) {
                         let reason = format!("accesses {what} without a test, and {reason}");
                         out.undecided(&UNRESOLVED_CORE_RELOCATION, subject, reason);
                     }
@@ -70,14 +60,9 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                     )
                 }
             };
-            if reached == Reached::Possible {
-                out.undecided(
-                    &UNRESOLVED_CORE_RELOCATION,
-                    subject,
-                    format!("accesses {what}, {problem}, behind a branch that the verifier may prune"),
-                );
-                continue;
-            }
+            let accesses = |_: &_| format!("accesses {what}, {problem}");
+            let answer = answer.or_undecided(out, &UNRESOLVED_CORE_RELOCATION, subject.clone(), accesses);
+            let Some(used) = answer else { continue };
             out.found(
                 &UNRESOLVED_CORE_RELOCATION,
                 subject,

@@ -3,11 +3,11 @@
 use super::context::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
-use crate::insn::{Class, Insn};
+use crate::insn::{AtomicOp, Insn, LoadMode, Op};
 use crate::kernel::Lookup;
 use crate::kernel::exceptions::Fact;
 use crate::object::InsnIdx;
-use crate::reach::Base;
+use crate::verifier::Base;
 
 rule! {
     /// An access to arena memory of a kind that the kernel's compiler does not know.
@@ -28,12 +28,12 @@ rule! {
 
 /// A load that extends the sign (`BPF_MEMSX`).
 fn extends_sign(insn: Insn) -> bool {
-    insn.class() == Class::Ldx && insn.code & 0xe0 == 0x80
+    matches!(insn.op(), Op::Load { mode: LoadMode::SignExtend, .. })
 }
 
 /// Atomic or, and, exclusive or that give the old value.
 fn fetches_bits(insn: Insn) -> bool {
-    insn.class() == Class::Stx && insn.code & 0xe0 == 0xc0 && matches!(insn.imm, 0x41 | 0x51 | 0xa1)
+    matches!(insn.op(), Op::Atomic { op: AtomicOp::Or | AtomicOp::And | AtomicOp::Xor, fetch: true, .. })
 }
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
@@ -47,7 +47,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         let found = candidates.find(|&(function, at, insn)| {
             let refused =
                 if extends_sign(insn) { known != Lookup::Found(()) } else { kernel.is(Fact::X86_64) };
-            refused && cx.analysis.program(program).base(function, at) == Some(Base::Arena)
+            refused && cx.walk(program).regs_at((function, at)).base() == Some(Base::Arena)
         });
         let Some((site, at, insn)) = found else { continue };
         if let (true, Lookup::Unknown(reason)) = (extends_sign(insn), &known) {

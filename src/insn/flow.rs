@@ -1,45 +1,7 @@
 //! Control flow inside one function, as the verifier checks it before it walks anything. What it then walks is
-//! told by [`crate::reach`].
+//! told by [`crate::verifier`].
 
-use super::{Class, Code, Insn};
-
-/// What an instruction does to the flow of control.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
-    /// Goes on to the next instruction.
-    Next,
-    /// Returns.
-    Exit,
-    /// Jumps always.
-    Jump(i64),
-    /// Jumps or goes on.
-    Branch(i64),
-    /// Jumps through a table: anywhere.
-    Table,
-}
-
-fn step(insn: Insn) -> Step {
-    let class = insn.class();
-    if !matches!(class, Class::Jmp | Class::Jmp32) {
-        return Step::Next;
-    }
-    match (class, insn.code & 0xf0) {
-        (Class::Jmp, 0x80) => Step::Next,
-        (Class::Jmp, 0x90) => Step::Exit,
-        (Class::Jmp, 0x00) if insn.code & 8 != 0 => Step::Table,
-        (Class::Jmp, 0x00) => Step::Jump(i64::from(insn.off)),
-        (Class::Jmp32, 0x00) => Step::Jump(i64::from(insn.imm)),
-        _ => Step::Branch(i64::from(insn.off)),
-    }
-}
-
-/// The slot that the instruction at `at` jumps to, always or on a condition.
-pub fn jump(at: usize, insn: Insn) -> Option<i64> {
-    match step(insn) {
-        Step::Jump(off) | Step::Branch(off) => Some(at as i64 + 1 + off),
-        Step::Next | Step::Exit | Step::Table => None,
-    }
-}
+use super::{Code, Insn, Successors};
 
 /// Trouble with the flow of a function that the verifier refuses before it walks anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,25 +23,26 @@ const MOST_ROUNDS: usize = 64;
 #[derive(Debug)]
 pub struct Flow<'d> {
     code: Code<'d>,
+    /// By slot; `None` for the second half of an `ld_imm64`.
+    successors: Vec<Option<Successors>>,
     has_table: bool,
 }
 
 impl<'d> Flow<'d> {
     /// Looks at one function.
     pub fn new(code: Code<'d>) -> Self {
-        Self { code, has_table: code.insns().any(|(_, insn)| step(insn) == Step::Table) }
+        let mut successors = vec![None; code.len()];
+        for (at, insn) in code.insns() {
+            successors[at] = Some(insn.op().successors(at));
+        }
+        let has_table = successors.contains(&Some(Successors::Table));
+        Self { code, successors, has_table }
     }
 
-    /// Slots that may follow the instruction at `at`.
-    fn next(&self, at: usize) -> [Option<i64>; 2] {
-        let Some(insn) = self.code.get(at) else { return [None, None] };
-        let after = at as i64 + if insn.is_ld_imm64() { 2 } else { 1 };
-        match step(insn) {
-            Step::Next => [Some(after), None],
-            Step::Jump(off) => [Some(after + off), None],
-            Step::Branch(off) => [Some(after), Some(after + off)],
-            Step::Exit | Step::Table => [None, None],
-        }
+    /// Where control goes after the instruction at a slot. What jumps into a second half goes on behind it.
+    fn next(&self, at: usize) -> Option<Successors> {
+        let inside = self.successors.get(at)?;
+        Some(inside.unwrap_or(Successors::Next(at + 1)))
     }
 
     /// Marks what is reached from the start, whatever the branches decide.
@@ -90,7 +53,7 @@ impl<'d> Flow<'d> {
             if at >= seen.len() || std::mem::replace(&mut seen[at], true) {
                 continue;
             }
-            stack.extend(self.next(at).into_iter().flatten().filter_map(|slot| usize::try_from(slot).ok()));
+            stack.extend(self.next(at).into_iter().flat_map(Successors::slots));
         }
         seen
     }
@@ -112,37 +75,37 @@ impl<'d> Flow<'d> {
             if slot >= seen.len() || slot == at || dead(slot) || std::mem::replace(&mut seen[slot], true) {
                 continue;
             }
-            if self.code.get(slot).is_some_and(Insn::is_exit) {
-                return true;
+            match self.next(slot) {
+                Some(Successors::Exit) => return true,
+                Some(Successors::Branch { falls, taken } | Successors::MayGoto { falls, taken }) => {
+                    let decided = decided(slot);
+                    stack.extend((decided != Some(true)).then_some(falls));
+                    stack.extend((decided != Some(false)).then_some(taken));
+                }
+                next => stack.extend(next.into_iter().flat_map(Successors::slots)),
             }
-            let [falls, taken] = self.next(slot);
-            let ways = match (taken, decided(slot)) {
-                (Some(_), Some(true)) => [None, taken],
-                (Some(_), Some(false)) => [falls, None],
-                _ => [falls, taken],
-            };
-            stack.extend(ways.into_iter().flatten().filter_map(|slot| usize::try_from(slot).ok()));
         }
         false
     }
 
     /// The instructions from which no way leads to a return, whatever the branches decide, in order; none are known where
     /// there is a jump table, or where loops lie too deep in each other.
-    pub fn endless(&self) -> Vec<usize> {
+    fn endless(&self) -> Vec<usize> {
         if self.has_table {
             return Vec::new();
         }
-        let insns: Vec<(usize, Insn)> = self.code.insns().collect();
+        let insns: Vec<(usize, Successors)> =
+            self.successors.iter().enumerate().filter_map(|(at, next)| Some((at, (*next)?))).collect();
         let mut ends = vec![false; self.code.len()];
         // From the last to the first: only what jumps back needs another round.
         for _ in 0..MOST_ROUNDS {
             let mut changed = false;
-            for &(at, insn) in insns.iter().rev() {
+            for &(at, next) in insns.iter().rev() {
                 if ends[at] {
                     continue;
                 }
-                let leads = |slot: i64| usize::try_from(slot).is_ok_and(|slot| ends.get(slot) == Some(&true));
-                if insn.is_exit() || self.next(at).into_iter().flatten().any(leads) {
+                let leads = |slot: usize| ends.get(slot) == Some(&true);
+                if next == Successors::Exit || next.slots().any(leads) {
                     ends[at] = true;
                     changed = true;
                 }
@@ -154,30 +117,42 @@ impl<'d> Flow<'d> {
         Vec::new()
     }
 
+    /// Where the loops start that nothing ends.
+    pub fn endless_loops(&self) -> Vec<usize> {
+        let may_goto = |next: &Option<Successors>| matches!(next, Some(Successors::MayGoto { .. }));
+        if self.back_jumps().next().is_none()
+            || self.successors.iter().any(may_goto)
+            || self.fault().is_some()
+        {
+            return Vec::new();
+        }
+        let endless = self.endless();
+        let loops = self.back_jumps().filter(|(at, _)| endless.binary_search(at).is_ok());
+        loops.map(|(_, to)| to).collect()
+    }
+
+    /// Slots that jump back, or to themselves, and where to.
+    fn back_jumps(&self) -> impl Iterator<Item = (usize, usize)> {
+        let jumps = self.successors.iter().enumerate().filter_map(|(at, next)| Some((at, (*next)?.jump()?)));
+        jumps.filter(|(at, to)| to <= at)
+    }
+
     /// The first thing that the verifier's look at the flow refuses (`check_subprogs`, `check_cfg`).
     pub fn fault(&self) -> Option<Fault> {
-        let mut immediate = vec![false; self.code.len() + 1];
-        for (at, insn) in self.code.insns() {
-            if insn.is_ld_imm64() {
-                immediate[at + 1] = true;
-            }
-        }
-        for (at, insn) in self.code.insns() {
-            let target = match step(insn) {
-                Step::Jump(off) | Step::Branch(off) => at as i64 + 1 + off,
-                _ => continue,
-            };
-            match usize::try_from(target) {
-                Ok(slot) if slot < self.code.len() => {
-                    if immediate[slot] {
-                        return Some(Fault::IntoImmediate(slot));
-                    }
+        for (at, next) in self.successors.iter().enumerate() {
+            let Some(to) = next.and_then(Successors::jump) else { continue };
+            match self.successors.get(to) {
+                None => {
+                    let distance = self.code.get(at).and_then(|insn: Insn| insn.op().distance()).unwrap_or(0);
+                    return Some(Fault::OutOfRange(at, at as i64 + 1 + i64::from(distance)));
                 }
-                _ => return Some(Fault::OutOfRange(at, target)),
+                Some(None) => return Some(Fault::IntoImmediate(to)),
+                Some(Some(_)) => {}
             }
         }
-        let (last, insn) = self.code.insns().last()?;
-        if !matches!(step(insn), Step::Exit | Step::Jump(_) | Step::Table) {
+        let (last, next) =
+            self.successors.iter().enumerate().rev().find_map(|(at, next)| Some((at, (*next)?)))?;
+        if !matches!(next, Successors::Exit | Successors::Jump(_) | Successors::Table) {
             return Some(Fault::FallsOff(last));
         }
         if self.has_table {

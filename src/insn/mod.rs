@@ -1,8 +1,18 @@
 //! BPF instructions as they stand in the file, by Documentation/bpf/standardization/instruction-set.rst.
 
+//!
+//! [`Insn`] is a slot as it is encoded, [`Op`] what it does. What opcodes are made of is known to this folder alone.
+
 pub mod flow;
+mod op;
+pub mod validate;
 
 use crate::elf::ByteOrder;
+
+pub use op::{
+    AluOp, AtomicOp, Callee, Condition, FRAME_POINTER, LoadMode, Memory, Op, Registers, Source, Successors,
+    Width,
+};
 
 /// Bytes of one instruction slot.
 pub const INSN_SIZE: usize = 8;
@@ -18,7 +28,7 @@ pub const PSEUDO_FUNC: u8 = 4;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Insn {
     /// Opcode: class, operation and mode.
-    pub code: u8,
+    code: u8,
     /// Destination register number, 0 to 15 as encoded.
     pub dst: u8,
     /// Source register number or pseudo tag, 0 to 15 as encoded.
@@ -44,6 +54,11 @@ pub enum Class {
 }
 
 impl Insn {
+    /// An instruction out of its fields.
+    pub const fn new(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> Self {
+        Self { code, dst, src, off, imm }
+    }
+
     /// Decodes one slot in the byte order of its file.
     pub fn decode(raw: &[u8; INSN_SIZE], order: ByteOrder) -> Self {
         let (off, imm) = ([raw[2], raw[3]], [raw[4], raw[5], raw[6], raw[7]]);
@@ -105,39 +120,39 @@ impl Insn {
         self.is_ld_imm64() && self.src == PSEUDO_FUNC
     }
 
-    /// `BPF_LOAD_ACQ` (6.15): an atomic instruction of the class of stores that loads, from `src` to `dst`.
-    pub fn is_load_acquire(self) -> bool {
-        self.class() == Class::Stx && self.code & 0xe0 == 0xc0 && self.imm == 0x100
-    }
-
-    /// Writes to memory: a store, or an atomic instruction that does not merely load.
-    pub fn is_store(self) -> bool {
-        matches!(self.class(), Class::St | Class::Stx) && !self.is_load_acquire()
-    }
-
-    /// A store of a register or number, no atomic.
-    pub fn is_plain_store(self) -> bool {
-        self.is_store() && self.code & 0xe0 == 0x60
-    }
-
-    /// The register that holds the address of a load or store.
-    pub fn base_register(self) -> Option<u8> {
-        match self.class() {
-            Class::Ldx => Some(self.src),
-            Class::Stx if self.is_load_acquire() => Some(self.src),
-            Class::St | Class::Stx => Some(self.dst),
-            _ => None,
-        }
-    }
-
     /// `BPF_JMP | BPF_EXIT`.
     pub fn is_exit(self) -> bool {
         self.code == 0x95
     }
 
-    /// `addr_space_cast`: a 64-bit register move with offset 1; `imm` holds both address spaces.
-    pub fn is_addr_space_cast(self) -> bool {
-        self.code == 0xbf && self.off == 1
+    /// The opcode, for messages that print it; what it means is [`Self::op`].
+    pub fn opcode(self) -> u8 {
+        self.code
+    }
+
+    /// The second slot of an `ld_imm64`: nothing but the upper half.
+    pub fn is_second_half(self) -> bool {
+        (self.code, self.dst, self.src, self.off) == (0, 0, 0, 0)
+    }
+
+    /// Bytes that a load or store moves; what its opcode says at that place for others.
+    pub fn width(self) -> Width {
+        Width::in_code(self.code)
+    }
+
+    /// The same load or store of another width.
+    pub fn with_width(self, width: Width) -> Self {
+        Self { code: self.code & !Width::B8.code() | width.code(), ..self }
+    }
+
+    /// The operand is a register (`BPF_X`), of an operation or a jump.
+    pub fn takes_register(self) -> bool {
+        self.code & 0x08 != 0
+    }
+
+    /// A call to a helper, whether there is one of that number or not.
+    pub const fn call(helper: i32) -> Self {
+        Self::new(0x85, 0, 0, 0, helper)
     }
 }
 
@@ -169,6 +184,13 @@ impl<'d> Code<'d> {
         let start = index.checked_mul(INSN_SIZE)?;
         let raw = self.bytes.get(start..)?.first_chunk()?;
         Some(Insn::decode(raw, self.order))
+    }
+
+    /// The value of the `ld_imm64` at a slot, both halves.
+    pub fn imm64(&self, index: usize) -> Option<u64> {
+        let low = self.get(index).filter(|insn| insn.is_ld_imm64())?.imm;
+        let high = self.get(index + 1).map_or(0, |second| second.imm);
+        Some(u64::from(low as u32) | u64::from(high as u32) << 32)
     }
 
     /// All slots in order, with their index; the second slot of an `ld_imm64` included.

@@ -116,7 +116,11 @@ impl<'d> Opening<'d> {
             _ => symbol.name_or_unknown(),
         };
         if !insn.is_call() && !insn.is_ld_imm64() {
-            return Err(format!("invalid relo against '{name}' for insns[{}].code 0x{:x}", at.0, insn.code));
+            return Err(format!(
+                "invalid relo against '{name}' for insns[{}].code 0x{:x}",
+                at.0,
+                insn.opcode()
+            ));
         }
         if symbol.is_extern() {
             let index = object.externs.iter().position(|e| e.symbol == symbol_index);

@@ -15,6 +15,7 @@ mod manners;
 mod modules;
 mod new_release;
 mod odd;
+mod opcodes;
 mod opening;
 mod reach;
 mod readme;

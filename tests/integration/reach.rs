@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 
 use object::write::{Object as Writer, Symbol, SymbolSection};
 use object::{Architecture, BinaryFormat, Endianness, SectionKind, SymbolFlags, SymbolKind, SymbolScope};
+use scx_lint::insn::Op;
 use scx_lint::kernel::{Kernel, target};
 use scx_lint::load::Load;
 use scx_lint::load::{ExternFact, Knowledge};
 use scx_lint::object::{FuncIdx, InsnIdx, MapType, Object};
-use scx_lint::reach::{Analysis, Memory, Reached};
+use scx_lint::verifier::reach::{Analysis, Answers, Reached};
 
 use super::{corpus_objects, name};
 
@@ -45,7 +46,7 @@ fn calls_kfunc(kfunc: &'static str) -> impl Fn(&Object<'_>, FuncIdx, InsnIdx) ->
 #[test]
 fn recorded_objects_are_walked_as_kernels_walked_them() {
     let is_cast = |object: &Object<'_>, function: FuncIdx, at: InsnIdx| {
-        object[function].code.get(at.0).is_some_and(|insn| insn.is_addr_space_cast())
+        object[function].code.get(at.0).is_some_and(|insn| matches!(insn.op(), Op::AddrSpaceCast { .. }))
     };
     let names_arena = |object: &Object<'_>, function: FuncIdx, at: InsnIdx| {
         object[function].refs.iter().any(|reference| match reference.target {
@@ -219,7 +220,7 @@ fn what_is_remembered_is_what_would_be_found() {
     for path in fixtures.chain(corpus_objects()) {
         let data = std::fs::read(&path).unwrap();
         let Ok(object) = Object::open(&data, &name(&path)) else { continue };
-        let memory = Memory::default();
+        let memory = Answers::default();
         // Both loaders, as they set different bytes of .rodata.
         for (kernel, edited) in kernels.iter().flat_map(|kernel| [(kernel, false), (kernel, true)]) {
             let knowledge = Load::new(&object, Some(kernel), edited).knowledge();
@@ -230,7 +231,7 @@ fn what_is_remembered_is_what_would_be_found() {
                 for (function, code) in object.code_of(program) {
                     for (at, _) in code.code.insns() {
                         let at = InsnIdx(at);
-                        let of = |reach: &scx_lint::reach::Reach| {
+                        let of = |reach: &scx_lint::verifier::reach::Reach| {
                             (reach.at(function, at), reach.base(function, at))
                         };
                         assert_eq!(of(fresh), of(other), "{} {} {at:?}", path.display(), kernel.name);

@@ -12,9 +12,9 @@ use std::sync::Mutex;
 use libtest_mimic::{Arguments, Failed, Trial};
 use scx_lint::load::Knowledge;
 use scx_lint::object::{InsnIdx, Object};
-use scx_lint::reach::{Analysis, Reached};
+use scx_lint::verifier::reach::{Analysis, Reached};
 
-const OBJECT: &[u8] = include_bytes!("../../../src/reach/testdata/reach.bpf.o");
+const OBJECT: &[u8] = include_bytes!("../../../src/verifier/reach/testdata/reach.bpf.o");
 
 static LOG: Mutex<String> = Mutex::new(String::new());
 

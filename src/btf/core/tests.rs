@@ -6,17 +6,17 @@ use crate::btf::build::{Builder, Field};
 
 /// `rX = imm`.
 fn mov(imm: i32) -> Slot {
-    Slot { index: 3, insn: Insn { code: 0xb7, dst: 1, src: 0, off: 0, imm }, next: None }
+    Slot { index: 3, insn: Insn::new(0xb7, 1, 0, 0, imm), next: None }
 }
 
 /// `rX = *(u32 *)(rY + off)`.
 fn load(off: i16) -> Slot {
-    Slot { index: 3, insn: Insn { code: 0x61, dst: 1, src: 2, off, imm: 0 }, next: None }
+    Slot { index: 3, insn: Insn::new(0x61, 1, 2, off, 0), next: None }
 }
 
 /// `rX = imm ll`.
 fn load_imm(value: u64) -> Slot {
-    let half = |imm: u64, code| Insn { code, dst: 0, src: 0, off: 0, imm: imm as u32 as i32 };
+    let half = |imm: u64, code| Insn::new(code, 0, 0, 0, imm as u32 as i32);
     Slot { index: 3, insn: half(value, 0x18), next: Some(half(value >> 32, 0)) }
 }
 
@@ -94,7 +94,7 @@ fn existence_is_never_poison() {
 fn without_a_match_the_instruction_is_poisoned() {
     let done = pair(0).against(load(4), &Builder::new()).unwrap();
     assert_eq!(done.outcome, Outcome::Poison(Poison::NoCandidate));
-    assert_eq!(done.insn, Insn { code: 0x85, dst: 0, src: 0, off: 0, imm: 195_896_080 });
+    assert_eq!(done.insn, Insn::new(0x85, 0, 0, 0, 195_896_080));
     let mut other = Builder::new();
     other.composite("foo", 0, &[]);
     let done = pair(0).against(load_imm(4), &other).unwrap();
@@ -146,9 +146,9 @@ fn loads_of_pointers_and_unsigned_integers_change_their_size() {
         Local::new(build, foo, "0:0", 0)
     };
     let done = local(0).against(load(8), &with("u64", 8, 0).0).unwrap();
-    assert_eq!((done.insn.code, done.insn.off), (0x79, 8));
+    assert_eq!((done.insn.opcode(), done.insn.off), (0x79, 8));
     let done = local(0).against(load(8), &with("u8", 1, 0).0).unwrap();
-    assert_eq!(done.insn.code, 0x71);
+    assert_eq!(done.insn.opcode(), 0x71);
     // Signed on either side: poison, with a warning.
     for (from, to) in [(1, 0), (0, 1)] {
         let done = local(from).against(load(8), &with("long", 8, to).0).unwrap();
@@ -161,8 +161,7 @@ fn loads_of_pointers_and_unsigned_integers_change_their_size() {
         assert_eq!(local(from).against(mov(8), &with("long", 8, to).0).unwrap().insn.imm, 8);
     }
     // The instruction has to load what the object's type says, and the new size has to exist.
-    let error =
-        local(0).against(Slot { insn: Insn { code: 0x79, ..load(8).insn }, ..load(8) }, &with("u64", 8, 0).0);
+    let error = local(0).against(Slot { insn: Insn::new(0x79, 1, 2, 8, 0), ..load(8) }, &with("u64", 8, 0).0);
     assert_eq!(error.unwrap_err().text, "insn #3 (LDX/ST/STX) unexpected mem size: got 8, exp 4");
     let error = local(0).against(load(8), &with("u128", 16, 0).0).unwrap_err();
     assert_eq!(
@@ -185,10 +184,10 @@ fn an_instruction_has_to_hold_the_local_value() {
     assert_eq!(error.text, "unexpected insn #3 (LDIMM64) value: got 4294967296, exp 4 -> 12");
     let cut = Slot { next: None, ..load_imm(4) };
     assert_eq!(pair(0).against(cut, &moved()).unwrap_err().text, "insn #3 (LDIMM64) has unexpected form");
-    let register = Slot { insn: Insn { code: 0xbf, ..mov(4).insn }, ..mov(4) };
+    let register = Slot { insn: Insn::new(0xbf, 1, 0, 0, 4), ..mov(4) };
     let error = pair(0).against(register, &moved()).unwrap_err();
     assert_eq!(error.lines("p", 1), ["prog 'p': relo #1: failed to patch insn #3: -EINVAL"]);
-    let jump = Slot { insn: Insn { code: 0x05, dst: 0, src: 0, off: -1, imm: 4 }, ..mov(4) };
+    let jump = Slot { insn: Insn::new(0x05, 0, 0, -1, 4), ..mov(4) };
     let text = "trying to relocate unrecognized insn #3, code:0x5, src:0x0, dst:0x0, off:0xffffffff, imm:0x4";
     assert_eq!(pair(0).against(jump, &moved()).unwrap_err().text, text);
 }

@@ -1,10 +1,11 @@
 //! Calls to kfuncs in programs that load, with what the extern resolves to and whether the verifier comes there.
 
 use super::super::context::Context;
+use super::surely::{self, Surely};
 use crate::finding::Site;
 use crate::load::ExternFate;
 use crate::object::{Extern, ExternIdx, ExternKind, FuncIdx, InsnIdx, Object, Target};
-use crate::reach::Reached;
+use crate::verifier::At;
 
 /// A call, not merely an address taken.
 #[derive(Clone, Copy)]
@@ -26,6 +27,11 @@ pub(in crate::checks) struct KfuncCall<'a, 'd> {
 }
 
 impl KfuncCall<'_, '_> {
+    /// The instruction.
+    pub(in crate::checks) fn at(&self) -> At {
+        (self.function, self.insn)
+    }
+
     /// Where it is.
     pub(in crate::checks) fn site(&self) -> Site {
         Site::Insn(self.function, self.insn)
@@ -78,24 +84,13 @@ fn is_callback_code(object: &Object<'_>, program: FuncIdx, function: FuncIdx) ->
     !seen.contains(&function)
 }
 
-/// For each kfunc, by a key of the caller's, the call that the verifier is surest to walk; the first of equals.
+/// For each kfunc, the call that the verifier is surest to walk; the first of equals.
 pub(in crate::checks) fn surest<'a, 'd>(
     cx: &Context<'a, 'd>,
+    program: FuncIdx,
     calls: impl IntoIterator<Item = KfuncCall<'a, 'd>>,
-) -> Vec<(KfuncCall<'a, 'd>, Reached)> {
-    let mut found: Vec<(KfuncCall<'a, 'd>, Reached)> = Vec::new();
-    for call in calls {
-        let reached = cx.reached(call.program, call.function, call.insn);
-        if reached == Reached::Never {
-            continue;
-        }
-        match found.iter_mut().find(|(known, _)| std::ptr::eq(known.external, call.external)) {
-            Some(known) if known.1 < reached => *known = (call, reached),
-            Some(_) => {}
-            None => found.push((call, reached)),
-        }
-    }
-    found
+) -> Vec<Surely<KfuncCall<'a, 'd>>> {
+    surely::surest(cx, program, calls.into_iter().map(|call| (call.at(), call)), |call| call.index)
 }
 
 /// The first function that refers to an extern, and where.

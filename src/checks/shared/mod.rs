@@ -1,12 +1,21 @@
 //! What several rules need; no rule is here.
 
-pub(super) mod callees;
 pub(super) mod callers;
-pub(super) mod constants;
-pub(super) mod context_use;
 pub(super) mod core_uses;
 pub(super) mod kfunc_calls;
 pub(super) mod member_arenas;
 pub(super) mod ops_values;
 pub(super) mod refusal;
-pub(super) mod walk;
+pub(super) mod surely;
+
+use crate::insn::Memory;
+use crate::object::{FuncIdx, InsnIdx, Object};
+use crate::verifier::At;
+
+/// Every load and store of a program and the functions appended to it, in the order of the final code.
+pub(super) fn accesses(object: &Object<'_>, program: FuncIdx) -> impl Iterator<Item = (At, Memory)> {
+    object.code_of(program).flat_map(|(function, code)| {
+        let accesses = code.code.insns().filter_map(|(at, insn)| Some((at, insn.op().memory()?)));
+        accesses.map(move |(at, memory)| ((function, InsnIdx(at)), memory))
+    })
+}

@@ -111,7 +111,7 @@ impl Held {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reach::value::{Null, Origin};
+    use crate::verifier::reach::value::{Null, Origin};
 
     /// The mark of the call that took the reference.
     const MARK: u32 = 7;

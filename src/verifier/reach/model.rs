@@ -2,6 +2,8 @@
 //!
 //! Helper numbers are those of `enum bpf_func_id`. What is not listed returns what nothing is known of.
 
+use crate::btf::essential_name;
+
 /// What a call returns in r0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Returns {
@@ -215,4 +217,20 @@ pub(super) fn unlocks(name: &str) -> Option<Lock> {
         "bpf_preempt_enable" => Some(Lock::Preemption),
         _ => None,
     }
+}
+
+/// May a kfunc return NULL in place of an object, so that the verifier wants a test (`KF_RET_NULL`, as far as known here).
+pub fn may_return_null(kfunc: &str) -> bool {
+    kfunc_returns(essential_name(kfunc)) == Some(Returns::ObjectOrNull)
+}
+
+/// Must what a kfunc takes be given back: a reference to what it returns (`KF_ACQUIRE`, as far as known here), or a lock.
+pub fn takes(kfunc: &str) -> bool {
+    let name = essential_name(kfunc);
+    kfunc_acquires(name) || locks(name).is_some()
+}
+
+/// Must what a helper returns be given back.
+pub fn helper_takes(id: i32) -> bool {
+    helper_acquires(id)
 }

@@ -1,92 +1,15 @@
-//! Which instructions of a program the kernel's verifier walks.
-//!
-//! The verifier explores a program path by path and prunes what it knows cannot be (kernel `do_check`,
-//! `is_branch_taken`). Code that it never walks may use what the kernel lacks. Three answers per instruction:
-//! sure to be walked, never walked, cannot tell. They come from two passes over the same model of an
-//! instruction (`machine`):
-//!
-//! - `may`: what some path may reach. Paths are joined where they meet; only a branch that every verifier from
-//!   6.12 on decides is followed one way. What it does not reach is [`Reached::Never`].
-//! - `must`: single paths, as the verifier takes them, along branches that it decides and branches that no
-//!   verifier can decide. What they pass is [`Reached::Certain`].
-//!
-//! Errors are not modelled: the verifier stops at its first one, and what lies behind it is still told apart as
-//! if it were not there, except behind code that libbpf poisoned, which is never certain.
-
-mod code;
-mod held;
-mod machine;
-mod may;
-mod model;
-mod must;
-mod state;
-mod value;
+//! The two passes over each program, and what is kept of them for other kernels.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use super::code::{self, Code, CoreFacts, Note};
+use super::machine::Machine;
+use super::reached::{Base, Leak, Reached};
+use super::scope::Scope;
+use super::{may, must};
 use crate::load::{CoreFact, ExternFact, Knowledge};
 use crate::object::{ExternIdx, FuncIdx, InsnIdx, MapIdx, Object};
-
-use code::{Code, CoreFacts, Note};
-use machine::Machine;
-
-/// Does the verifier walk an instruction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Reached {
-    /// Every path to it crosses a branch that the verifier decides the other way.
-    Never,
-    /// Cannot tell.
-    Possible,
-    /// It does, unless an error stops it before.
-    Certain,
-}
-
-/// What the base register of a load or store points to, as far as rules ask.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Base {
-    /// Into the arena.
-    Arena,
-    /// At an object of the kernel's.
-    Object {
-        /// The instruction that put the pointer into a register.
-        made: (FuncIdx, InsnIdx),
-        /// Bytes that were added to it since.
-        offset: i32,
-        /// It may be NULL, and no branch has ruled that out.
-        nullable: bool,
-    },
-    /// Into a map value or other memory that a helper gave out, and it may be NULL: no branch has ruled that out.
-    Untested {
-        /// The call that returned it.
-        made: (FuncIdx, InsnIdx),
-    },
-}
-
-/// Something that a program takes and, on a path that the verifier is sure to walk, does not give back before it ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Leak {
-    /// The call that took it: a reference, or a lock.
-    pub made: (FuncIdx, InsnIdx),
-    /// Where the program ends.
-    pub exit: (FuncIdx, InsnIdx),
-}
-
-/// May a kfunc return NULL in place of an object, so that the verifier wants a test (`KF_RET_NULL`, as far as known here).
-pub fn may_return_null(kfunc: &str) -> bool {
-    model::kfunc_returns(crate::btf::essential_name(kfunc)) == Some(model::Returns::ObjectOrNull)
-}
-
-/// Must what a kfunc takes be given back: a reference to what it returns (`KF_ACQUIRE`, as far as known here), or a lock.
-pub fn takes(kfunc: &str) -> bool {
-    let name = crate::btf::essential_name(kfunc);
-    model::kfunc_acquires(name) || model::locks(name).is_some()
-}
-
-/// Must what a helper returns be given back.
-pub fn helper_takes(id: i32) -> bool {
-    model::helper_acquires(id)
-}
 
 /// Something of [`Knowledge`] that a walk came upon, and what it was.
 #[derive(Debug, PartialEq, Eq)]
@@ -107,9 +30,9 @@ struct Answer {
 /// Answers about the programs of one object, kept for other kernels. Much of what tells two kernels apart does not
 /// matter to a program.
 #[derive(Debug, Default)]
-pub struct Memory(Mutex<HashMap<FuncIdx, Vec<Answer>>>);
+pub struct Answers(Mutex<HashMap<FuncIdx, Vec<Answer>>>);
 
-impl Memory {
+impl Answers {
     /// Number of answers.
     pub fn len(&self) -> usize {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).values().map(Vec::len).sum()
@@ -126,7 +49,7 @@ impl Memory {
 pub struct Analysis<'a, 'd> {
     object: &'a Object<'d>,
     knowledge: &'a Knowledge,
-    memory: Option<&'a Memory>,
+    memory: Option<&'a Answers>,
     core: OnceLock<CoreFacts>,
     codes: Vec<OnceLock<Code>>,
     programs: Vec<OnceLock<Arc<Reach>>>,
@@ -141,7 +64,7 @@ impl<'a, 'd> Analysis<'a, 'd> {
     }
 
     /// The same, with what other analyses of this very object have left in `memory`.
-    pub fn remembering(self, memory: &'a Memory) -> Self {
+    pub fn remembering(self, memory: &'a Answers) -> Self {
         Self { memory: Some(memory), ..self }
     }
 
@@ -223,7 +146,7 @@ impl<'a, 'd> Analysis<'a, 'd> {
         let mut externs = HashSet::new();
         for (code, walked) in codes.iter().zip(walked) {
             let notes = code.insns.iter().zip(walked).enumerate().filter(|(_, (_, walked))| **walked);
-            for (at, ((_, note), _)) in notes {
+            for (at, ((_, _, note), _)) in notes {
                 match *note {
                     Note::Core(_) => {
                         let fact = self.core_fact(code.function, InsnIdx(at));
@@ -270,28 +193,6 @@ impl<'a, 'd> Analysis<'a, 'd> {
             findings,
         };
         (reach, premises)
-    }
-}
-
-/// The functions of one program, by their place in its final code.
-#[derive(Debug)]
-struct Scope<'c> {
-    codes: Vec<&'c Code>,
-    places: HashMap<FuncIdx, usize>,
-    /// Global functions are looked at on their own.
-    global: Vec<bool>,
-}
-
-impl<'c> Scope<'c> {
-    fn new(object: &Object<'_>, codes: Vec<&'c Code>) -> Self {
-        let places = codes.iter().enumerate().map(|(place, code)| (code.function, place)).collect();
-        let global =
-            codes.iter().map(|code| object[code.function].global && !object[code.function].hidden).collect();
-        Self { codes, places, global }
-    }
-
-    fn len(&self) -> usize {
-        self.codes.iter().map(|code| code.insns.len()).sum()
     }
 }
 
@@ -345,6 +246,3 @@ impl Reach {
         self.exhaustive
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-use crate::insn::{Class, Insn};
+use crate::insn::{Insn, Op, Registers, Successors};
 use crate::load::{CoreFact, Knowledge};
 use crate::object::{ExternIdx, FuncIdx, InsnIdx, Object, Target};
 
@@ -25,30 +25,19 @@ pub(super) enum Note {
     Other,
 }
 
-/// Where an instruction goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
-    Next,
-    Exit,
-    Jump(usize),
-    Branch(usize),
-    /// `may_goto`: the verifier walks both ways.
-    MayGoto(usize),
-    /// Through a table, or out of the function.
-    Lost,
-}
-
 /// One function, decoded.
 #[derive(Debug)]
 pub(super) struct Code {
     pub function: FuncIdx,
-    pub insns: Vec<(Insn, Note)>,
+    /// Each slot with what it does; the second half of a 64-bit immediate does nothing.
+    pub insns: Vec<(Insn, Op, Note)>,
+    next: Vec<Successors>,
     /// Number of each leader, `u32::MAX` for other instructions. Leaders are where branches come together:
     /// the start, what branches lead to, and what follows them.
     pub leaders: Vec<u32>,
     pub leader_count: usize,
-    /// Registers that are read later, one bit for each, by leader number.
-    pub live: Vec<u16>,
+    /// Registers that are read later, by leader number.
+    pub live: Vec<Registers>,
     /// Slots of the functions before it.
     pub base: u32,
     meetings: OnceLock<Vec<u32>>,
@@ -59,8 +48,8 @@ pub(super) struct Code {
 pub(super) struct Region {
     /// Where they meet; `None` if that is where the function returns.
     pub end: Option<usize>,
-    /// Registers that may be written before, one bit for each.
-    pub writes: u16,
+    /// Registers that may be written before.
+    pub writes: Registers,
     /// Memory may be written before.
     pub memory: bool,
 }
@@ -68,11 +57,15 @@ pub(super) struct Region {
 impl Code {
     pub(super) fn new(object: &Object<'_>, core: &CoreFacts, function: FuncIdx) -> Self {
         let code = object[function].code;
-        let mut insns: Vec<_> = code.slots().map(|(_, insn)| (insn, Note::None)).collect();
+        let mut insns: Vec<_> = code.slots().map(|(_, insn)| (insn, Op::Unknown, Note::None)).collect();
+        for (at, insn) in code.insns() {
+            insns[at].1 = insn.op();
+        }
         annotate(object, core, function, &mut insns);
         let mut result = Self {
             function,
             leaders: vec![u32::MAX; insns.len()],
+            next: insns.iter().enumerate().map(|(at, (_, op, _))| op.successors(at)).collect(),
             insns,
             leader_count: 0,
             meetings: OnceLock::new(),
@@ -95,12 +88,12 @@ impl Code {
         };
         mark(0);
         for at in 0..self.insns.len() {
-            match self.step(at) {
-                Step::Branch(target) | Step::MayGoto(target) => {
-                    mark(target);
-                    mark(at + 1);
+            match self.successors(at) {
+                Successors::Branch { falls, taken } | Successors::MayGoto { falls, taken } => {
+                    mark(taken);
+                    mark(falls);
                 }
-                Step::Jump(target) => mark(target),
+                Successors::Jump(target) => mark(target),
                 _ => {}
             }
         }
@@ -115,18 +108,17 @@ impl Code {
         let mut at = start;
         loop {
             let inside = |to: usize| (to < self.insns.len()).then_some(to);
-            match self.step(at) {
-                Step::Next => {
-                    let next = self.after(at);
+            match self.successors(at) {
+                Successors::Next(next) => {
                     if self.leaders.get(next).is_none_or(|&leader| leader != u32::MAX) {
                         return (at, [inside(next); 2]);
                     }
                     at = next;
                 }
-                Step::Exit | Step::Lost => return (at, [None; 2]),
-                Step::Jump(target) => return (at, [inside(target); 2]),
-                Step::Branch(target) | Step::MayGoto(target) => {
-                    return (at, [inside(target), inside(at + 1)]);
+                Successors::Exit | Successors::Table => return (at, [None; 2]),
+                Successors::Jump(target) => return (at, [inside(target); 2]),
+                Successors::Branch { falls, taken } | Successors::MayGoto { falls, taken } => {
+                    return (at, [inside(taken), inside(falls)]);
                 }
             }
         }
@@ -206,37 +198,24 @@ impl Code {
         } else {
             Some(self.leaders.iter().position(|&number| number == meeting)?)
         };
-        let mut region = Region { end, writes: 0, memory: false };
-        let Step::Branch(target) = self.step(branch) else { return None };
+        let mut region = Region { end, writes: Registers::default(), memory: false };
+        let Successors::Branch { falls, taken } = self.successors(branch) else { return None };
         let mut seen = Vec::new();
-        let mut todo = vec![target, branch + 1];
+        let mut todo = vec![taken, falls];
         while let Some(start) = todo.pop() {
             if Some(start) == end || start >= self.insns.len() || seen.contains(&start) {
                 continue;
             }
             if seen.len() == MOST {
-                return Some(Region { end, writes: u16::MAX, memory: true });
+                return Some(Region { end, writes: Registers::ALL, memory: true });
             }
             seen.push(start);
             let (last, next) = self.block_end(start);
             let mut at = start;
             while at <= last {
-                let insn = self.insns[at].0;
-                let (reads, writes) = registers(insn);
-                region.writes |= writes;
-                match insn.class() {
-                    Class::St => region.memory = true,
-                    Class::Stx => {
-                        region.memory = true;
-                        // Atomic ones may write what they read.
-                        if insn.code & 0xe0 == 0xc0 {
-                            region.writes |= reads | 1 << insn.dst;
-                        }
-                    }
-                    // A move of a register within itself is no write for the search of live ones.
-                    Class::Alu | Class::Alu64 => region.writes |= 1 << insn.dst,
-                    _ => region.memory |= insn.is_call(),
-                }
+                let op = self.insns[at].1;
+                region.writes = region.writes.with(op.writes());
+                region.memory |= op.is_store() || matches!(op, Op::Call(_));
                 at = self.after(at);
             }
             todo.extend(next.into_iter().flatten());
@@ -249,49 +228,40 @@ impl Code {
         at + if self.insns[at].0.is_ld_imm64() { 2 } else { 1 }
     }
 
-    pub(super) fn step(&self, at: usize) -> Step {
-        let insn = self.insns[at].0;
-        let target = |distance: i32| {
-            let target = at as i64 + 1 + i64::from(distance);
-            usize::try_from(target).ok().filter(|&target| target < self.insns.len())
-        };
-        let to = |distance: i32, step: fn(usize) -> Step| target(distance).map_or(Step::Lost, step);
-        match (insn.class(), insn.code >> 4) {
-            (Class::Jmp, 0x8) => Step::Next,
-            (Class::Jmp, 0x9) => Step::Exit,
-            (Class::Jmp, 0x0) if insn.code & 8 != 0 => Step::Lost,
-            (Class::Jmp, 0x0) => to(i32::from(insn.off), Step::Jump),
-            (Class::Jmp32, 0x0) => to(insn.imm, Step::Jump),
-            (Class::Jmp, 0xe) => to(i32::from(insn.off), Step::MayGoto),
-            (Class::Jmp | Class::Jmp32, _) => to(i32::from(insn.off), Step::Branch),
-            _ => Step::Next,
+    /// Where an instruction goes on. A jump out of the function leads anywhere, as one through a table does.
+    pub(super) fn successors(&self, at: usize) -> Successors {
+        match self.next[at] {
+            next if next.jump().is_some_and(|to| to >= self.insns.len()) => Successors::Table,
+            next => next,
         }
     }
 
     /// Registers read later, at each leader. After a few rounds without rest all count as read, which is safe.
     fn find_live(&mut self) {
         const ROUNDS: usize = 8;
-        const ALL: u16 = 0x3ff;
-        let mut live = vec![0u16; self.leader_count];
-        let at_leader =
-            |live: &[u16], at: usize| self.leaders.get(at).map_or(0, |&leader| live[leader as usize]);
+        let mut live = vec![Registers::default(); self.leader_count];
+        let at_leader = |live: &[Registers], at: usize| {
+            self.leaders.get(at).map_or(Registers::default(), |&leader| live[leader as usize])
+        };
         for round in 0.. {
             if round == ROUNDS {
-                live.fill(ALL);
+                live.fill(Registers::ALL);
                 break;
             }
             let mut changed = false;
-            let mut now = 0;
+            let mut now = Registers::default();
             for at in (0..self.insns.len()).rev() {
-                now = match self.step(at) {
-                    Step::Next => now,
-                    Step::Exit => 0,
-                    Step::Jump(target) => at_leader(&live, target),
-                    Step::Branch(target) | Step::MayGoto(target) => now | at_leader(&live, target),
-                    Step::Lost => ALL,
+                now = match self.successors(at) {
+                    Successors::Next(_) => now,
+                    Successors::Exit => Registers::default(),
+                    Successors::Jump(target) => at_leader(&live, target),
+                    Successors::Branch { taken, .. } | Successors::MayGoto { taken, .. } => {
+                        now.with(at_leader(&live, taken))
+                    }
+                    Successors::Table => Registers::ALL,
                 };
-                let (reads, writes) = registers(self.insns[at].0);
-                now = (now & !writes) | reads;
+                let op = self.insns[at].1;
+                now = now.without(op.writes()).with(op.reads());
                 if let Some(leader) = self.leaders.get(at).filter(|&&leader| leader != u32::MAX) {
                     changed |= live[*leader as usize] != now;
                     live[*leader as usize] = now;
@@ -305,41 +275,15 @@ impl Code {
     }
 }
 
-/// Registers that an instruction reads and that it writes, one bit for each.
-fn registers(insn: Insn) -> (u16, u16) {
-    let (dst, src) = (1u16 << insn.dst, 1u16 << insn.src);
-    match insn.class() {
-        Class::Ld if insn.is_ld_imm64() => (0, dst),
-        // The second slot, or a load from a packet.
-        Class::Ld if insn.code == 0 => (0, 0),
-        Class::Ld => (src | 1 << 6, 0x3f),
-        Class::Ldx => (src, dst),
-        Class::St => (dst, 0),
-        // Atomic ones read and write more; no write is taken for sure.
-        Class::Stx => (dst | src | if insn.code & 0xe0 == 0xc0 { 1 } else { 0 }, 0),
-        Class::Alu | Class::Alu64 => {
-            let operand = if insn.code & 8 != 0 && insn.code >> 4 != 0xd { src } else { 0 };
-            if insn.code >> 4 == 0xb { (operand, dst) } else { (operand | dst, 0) }
-        }
-        Class::Jmp | Class::Jmp32 => match insn.code >> 4 {
-            0x8 => (0x3e, 0x3f),
-            0x9 => (1, 0),
-            0x0 if insn.code & 8 != 0 => (dst, 0),
-            0x0 | 0xe => (0, 0),
-            _ => (dst | if insn.code & 8 != 0 { src } else { 0 }, 0),
-        },
-    }
-}
-
 /// Puts relocations, calls and CO-RE results to the instructions.
-fn annotate(object: &Object<'_>, core: &CoreFacts, function: FuncIdx, insns: &mut [(Insn, Note)]) {
+fn annotate(object: &Object<'_>, core: &CoreFacts, function: FuncIdx, insns: &mut [(Insn, Op, Note)]) {
     for (insn, target) in &object[function].calls {
-        if let Some((_, note)) = insns.get_mut(insn.0) {
+        if let Some((_, _, note)) = insns.get_mut(insn.0) {
             *note = Note::Function(*target);
         }
     }
     for reference in &object[function].refs {
-        let Some((insn, note)) = insns.get_mut(reference.insn.0) else { continue };
+        let Some((insn, _, note)) = insns.get_mut(reference.insn.0) else { continue };
         *note = match reference.target {
             Target::Map(map) if !object[map].autocreate => Note::MissingMap(map),
             Target::Map(map) => {
@@ -352,7 +296,7 @@ fn annotate(object: &Object<'_>, core: &CoreFacts, function: FuncIdx, insns: &mu
         };
     }
     for &(at, fact) in core.get(&function).into_iter().flatten() {
-        if let Some((_, note)) = insns.get_mut(at) {
+        if let Some((_, _, note)) = insns.get_mut(at) {
             *note = Note::Core(fact);
         }
     }

@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use crate::insn::{Class, Code, Insn};
+use crate::insn::{Callee, Code, Insn, Op, Registers, Source, Successors};
 use crate::object::{FuncIdx, InsnIdx, Object};
 
 /// Helpers that call a function before they return, and the register that its address is in: `bpf_for_each_map_elem`,
@@ -15,10 +15,11 @@ const CALLING_BACK: [(i32, u8); 4] = [(164, 2), (180, 3), (181, 2), (209, 2)];
 
 /// Per function, the instructions that lead into another one, and which.
 #[derive(Debug)]
-pub(in crate::checks) struct Callees(Vec<Vec<(InsnIdx, FuncIdx)>>);
+pub struct Callees(Vec<Vec<(InsnIdx, FuncIdx)>>);
 
 impl Callees {
-    pub(in crate::checks) fn new(object: &Object<'_>) -> Self {
+    /// Looks at every function of an object.
+    pub fn new(object: &Object<'_>) -> Self {
         let mut otherwise: HashSet<FuncIdx> = HashSet::new();
         // In the file the load of an address of a function is told from others by its relocation alone.
         let loads = |code: Code<'_>, at: InsnIdx| code.get(at.0).is_some_and(Insn::is_ld_imm64);
@@ -44,7 +45,7 @@ impl Callees {
     }
 
     /// The instructions of a function that lead into another one: a call, or the load of a callback's address.
-    pub(in crate::checks) fn of(&self, function: FuncIdx) -> &[(InsnIdx, FuncIdx)] {
+    pub fn of(&self, function: FuncIdx) -> &[(InsnIdx, FuncIdx)] {
         self.0.get(function.0).map_or(&[], Vec::as_slice)
     }
 }
@@ -56,25 +57,27 @@ const NEAR: usize = 64;
 /// between the two.
 fn is_called_back(code: Code<'_>, load: usize) -> bool {
     let Some(first) = code.get(load) else { return false };
-    let mut holding = [false; 16];
-    holding[usize::from(first.dst)] = true;
+    let mut holding = Registers::of([first.dst]);
     let mut at = load + 2;
     while let Some(insn) = code.get(at).filter(|_| at - load < NEAR) {
-        let (dst, src) = (usize::from(insn.dst), usize::from(insn.src));
-        match insn.class() {
-            Class::Jmp | Class::Jmp32 => {
-                let helper = insn.helper();
-                return CALLING_BACK
-                    .iter()
-                    .any(|&(id, register)| helper == Some(id) && holding[usize::from(register)]);
+        let op = insn.op();
+        let next = match op.successors(at) {
+            Successors::Next(next) => next,
+            _ => return false,
+        };
+        match op {
+            Op::Call(Callee::Helper(helper)) => {
+                return CALLING_BACK.iter().any(|&(id, register)| helper == id && holding.has(register));
             }
+            Op::Call(_) => return false,
             // Where it lies on the stack is not followed.
-            Class::Stx if holding[src] => return false,
-            Class::St | Class::Stx => {}
-            Class::Alu64 if insn.code == 0xbf && insn.off == 0 => holding[dst] = holding[src],
-            _ => holding[dst] = false,
+            Op::Store { value: Source::Reg(src), .. } if holding.has(src) => return false,
+            Op::Atomic { operand, .. } if holding.has(operand) => return false,
+            _ => {}
         }
-        at += if insn.is_ld_imm64() { 2 } else { 1 };
+        let copied = op.copies().filter(|(src, _)| holding.has(*src)).map(|(_, dst)| dst);
+        holding = holding.without(op.writes()).with(Registers::of(copied));
+        at = next;
     }
     false
 }

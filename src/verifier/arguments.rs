@@ -6,12 +6,12 @@
 
 use std::collections::HashMap;
 
-use crate::insn::{Class, Code, Insn};
-use crate::object::Function;
+use crate::insn::{Code, FRAME_POINTER, Insn, LoadMode, Op, Source, Width};
+use crate::object::{FuncIdx, Function, InsnIdx};
 
 /// What is known of a register or stack slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::checks) enum Holds {
+pub enum Holds {
     /// Nothing of the context.
     Other,
     /// The context: an array of 8-byte arguments.
@@ -22,18 +22,19 @@ pub(in crate::checks) enum Holds {
 
 /// What an argument may be found to be on the paths to a place; a set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::checks) struct Tested(u8);
+pub struct Tested(u8);
 
 impl Tested {
     /// No path tests it.
-    pub(in crate::checks) const NOT: Self = Self(1);
+    pub const NOT: Self = Self(1);
     /// Every path found it to be 0.
-    pub(in crate::checks) const NULL: Self = Self(2);
+    pub const NULL: Self = Self(2);
+    /// Every path found it to be another value.
     const OTHER: Self = Self(4);
     const ANY: Self = Self(7);
 
     /// Can it be other than 0 on no path, as far as the verifier knows.
-    pub(in crate::checks) fn is_unsafe(self) -> bool {
+    pub fn is_unsafe(self) -> bool {
         self.0 & Self::OTHER.0 == 0
     }
 
@@ -44,19 +45,26 @@ impl Tested {
 }
 
 /// Arguments a callback can have (`MAX_BPF_FUNC_ARGS`).
-pub(in crate::checks) const MAX_ARGUMENTS: usize = 12;
+pub const MAX_ARGUMENTS: usize = 12;
 
 /// An access to the context or through an argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::checks) struct Access {
+pub struct Access {
     /// The instruction.
-    pub(in crate::checks) at: usize,
+    pub at: usize,
     /// The instruction itself.
-    pub(in crate::checks) insn: Insn,
+    pub insn: Insn,
     /// What its base register holds.
-    pub(in crate::checks) base: Holds,
+    pub base: Holds,
     /// What tests of the argument in the base register told.
-    pub(in crate::checks) tested: Tested,
+    pub tested: Tested,
+}
+
+impl Access {
+    /// The instruction, in the program whose own code it is of.
+    pub fn at(&self, program: FuncIdx) -> (FuncIdx, InsnIdx) {
+        (program, InsnIdx(self.at))
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,24 +89,15 @@ impl State {
     }
 
     /// What holds where a branch leads; `None` if it cannot lead there.
-    fn beyond(&self, branch: Insn, jumps: bool) -> Option<Self> {
+    fn beyond(&self, op: Op, jumps: bool) -> Option<Self> {
         let mut state = self.clone();
-        if !matches!(branch.class(), Class::Jmp | Class::Jmp32) || branch.is_call() {
-            return Some(state);
-        }
-        let told = match branch.code {
-            // JEQ and JNE with an immediate.
-            0x15 | 0x55 if branch.imm == 0 => {
-                Some(if (branch.code == 0x15) == jumps { Tested::NULL } else { Tested::OTHER })
-            }
-            _ => None,
+        let Op::Branch { left, right, .. } = op else { return Some(state) };
+        let told = match op.null_test() {
+            Some((_, null)) if null == jumps => Some(Tested::NULL),
+            Some(_) => Some(Tested::OTHER),
+            None => None,
         };
-        let sources = if branch.code & 8 != 0 {
-            [Some(branch.dst), Some(branch.src)]
-        } else {
-            [Some(branch.dst), None]
-        };
-        for register in sources.into_iter().flatten() {
+        for register in [Some(left), right.reg()].into_iter().flatten() {
             let Holds::Argument(argument) = self.get(register) else { continue };
             if let Some(tested) = state.tested.get_mut(argument) {
                 *tested = match told {
@@ -142,18 +141,14 @@ impl State {
 
     /// What holds after an instruction; `callbacks` where the function gives others to helpers, `shares` where it takes an
     /// address of its stack.
-    fn step(&mut self, insn: Insn, callbacks: bool, shares: bool) {
-        let wide = insn.code & 0x18 == 0x18;
-        if insn.is_load_acquire() {
-            self.set(insn.dst, Holds::Other);
-            return;
-        }
+    fn step(&mut self, insn: Insn, op: Op, callbacks: bool, shares: bool) {
         // What is called, and stores through other registers, may write to the slots then.
-        if shares && (insn.is_call() || insn.is_store() && insn.dst != 10) {
+        let elsewhere = op.is_store() && op.memory().is_some_and(|to| to.base != FRAME_POINTER);
+        if shares && (elsewhere || matches!(op, Op::Call(_))) {
             self.slots.clear();
         }
-        match insn.class() {
-            Class::Jmp | Class::Jmp32 if insn.is_call() => {
+        match op {
+            Op::Call(_) => {
                 self.registers[..6].fill(Holds::Other);
                 // The verifier carries what a function finds out of a pointer over to its caller's registers. A callback
                 // may get at them too, through the stack.
@@ -161,44 +156,42 @@ impl State {
                     self.tested = [Tested::ANY; MAX_ARGUMENTS];
                 }
             }
-            Class::Jmp | Class::Jmp32 => {}
-            Class::Ldx => {
-                let holds = match self.get(insn.src) {
-                    Holds::Context if wide && insn.off >= 0 && insn.off % 8 == 0 => {
-                        Holds::Argument(usize::from(insn.off.unsigned_abs()) / 8)
+            Op::Load { dst, from, mode: LoadMode::Plain } => {
+                let wide = from.width == Width::B8;
+                let holds = match self.get(from.base) {
+                    Holds::Context if wide && from.off >= 0 && from.off % 8 == 0 => {
+                        Holds::Argument(usize::from(from.off.unsigned_abs()) / 8)
                     }
-                    _ if wide && insn.src == 10 => self.slots.get(&insn.off).copied().unwrap_or(Holds::Other),
+                    _ if wide && from.base == FRAME_POINTER => {
+                        self.slots.get(&from.off).copied().unwrap_or(Holds::Other)
+                    }
                     _ => Holds::Other,
                 };
-                self.set(insn.dst, holds);
+                self.set(dst, holds);
             }
-            Class::Stx | Class::St if insn.dst == 10 => {
-                // A narrower or overlapping store spoils what lies there.
-                self.slots.retain(|slot, _| (i32::from(*slot) - i32::from(insn.off)).abs() >= 8);
-                let held = self.get(insn.src);
-                if insn.code == 0x7b && held != Holds::Other {
-                    self.slots.insert(insn.off, held);
+            Op::Mov { wide: true, dst, src: Source::Reg(src), sign: None } => self.set(dst, self.get(src)),
+            _ => {
+                if let Some(to) = op.memory().filter(|to| op.is_store() && to.base == FRAME_POINTER) {
+                    // A narrower or overlapping store spoils what lies there.
+                    self.slots.retain(|slot, _| (i32::from(*slot) - i32::from(to.off)).abs() >= 8);
+                    if let Op::Store { value: Source::Reg(src), release: false, .. } = op
+                        && to.width == Width::B8
+                        && self.get(src) != Holds::Other
+                    {
+                        self.slots.insert(to.off, self.get(src));
+                    }
+                }
+                // None of what else is written can hold a pointer of the context.
+                for register in (0..FRAME_POINTER).filter(|register| op.writes().has(*register)) {
+                    self.set(register, Holds::Other);
                 }
             }
-            Class::Stx | Class::St => {
-                // Atomics with fetch write a register; none of them can hold a pointer of the context.
-                if insn.class() == Class::Stx && insn.code & 0xe0 == 0xc0 {
-                    self.set(insn.src, Holds::Other);
-                    self.set(0, Holds::Other);
-                }
-            }
-            // A plain 64-bit register move.
-            _ if insn.code == 0xbf && insn.off == 0 => {
-                let held = self.get(insn.src);
-                self.set(insn.dst, held);
-            }
-            _ => self.set(insn.dst, Holds::Other),
         }
     }
 }
 
 /// All loads and stores of an entry program whose base is surely the context or an argument, in code order.
-pub(in crate::checks) fn of(function: &Function<'_>) -> Vec<Access> {
+pub fn of(function: &Function<'_>) -> Vec<Access> {
     // In the file the load of an address of a function is told from others by its relocation alone.
     let callbacks =
         function.calls.iter().any(|(at, _)| function.code.get(at.0).is_some_and(Insn::is_ld_imm64));
@@ -209,7 +202,8 @@ pub(in crate::checks) fn of(function: &Function<'_>) -> Vec<Access> {
 fn accesses(code: Code<'_>, callbacks: bool) -> Vec<Access> {
     // Whatever else the register is used for.
     let shares = code.insns().any(|(_, insn)| {
-        matches!(insn.class(), Class::Alu | Class::Alu64) && insn.code & 8 != 0 && insn.src == 10
+        matches!(insn.op(), Op::Mov { .. } | Op::Alu { .. } | Op::AddrSpaceCast { .. })
+            && insn.op().reads().has(FRAME_POINTER)
     });
     let mut states: HashMap<usize, State> = HashMap::from([(0, State::entry())]);
     let mut work = vec![0];
@@ -221,9 +215,10 @@ fn accesses(code: Code<'_>, callbacks: bool) -> Vec<Access> {
         if budget == 0 {
             return Vec::new();
         }
-        state.step(insn, callbacks, shares);
-        for (next, jumps) in successors(at, insn) {
-            let Some(state) = state.beyond(insn, jumps) else { continue };
+        let op = insn.op();
+        state.step(insn, op, callbacks, shares);
+        for (next, jumps) in op.successors(at).edges() {
+            let Some(state) = state.beyond(op, jumps) else { continue };
             match states.get_mut(&next) {
                 Some(known) => {
                     if known.meet(&state) {
@@ -242,30 +237,14 @@ fn accesses(code: Code<'_>, callbacks: bool) -> Vec<Access> {
         .filter_map(|(&at, state)| {
             let insn = code.get(at)?;
             // What a load-acquire may read is not looked at.
-            let base = insn
-                .base_register()
-                .filter(|_| !insn.is_load_acquire())
-                .map_or(Holds::Other, |base| state.get(base));
+            let memory =
+                insn.op().memory().filter(|_| !matches!(insn.op(), Op::Load { mode: LoadMode::Acquire, .. }));
+            let base = memory.map_or(Holds::Other, |memory| state.get(memory.base));
             (base != Holds::Other).then_some(Access { at, insn, base, tested: state.tested(base) })
         })
         .collect();
     found.sort_unstable_by_key(|access| access.at);
     found
-}
-
-/// Where an instruction leads, and whether by a jump.
-fn successors(at: usize, insn: Insn) -> impl Iterator<Item = (usize, bool)> {
-    let after = at + if insn.is_ld_imm64() { 2 } else { 1 };
-    let to = |distance: i64| usize::try_from(after as i64 + distance).ok();
-    let (next, jump) = match (insn.class(), insn.code & 0xf0) {
-        (Class::Jmp, 0x90) => (None, None),
-        (Class::Jmp, 0x80) => (Some(after), None),
-        (Class::Jmp, 0x00) => (None, to(i64::from(insn.off))),
-        (Class::Jmp32, 0x00) => (None, to(i64::from(insn.imm))),
-        (Class::Jmp | Class::Jmp32, _) => (Some(after), to(i64::from(insn.off))),
-        _ => (Some(after), None),
-    };
-    next.map(|next| (next, false)).into_iter().chain(jump.map(|jump| (jump, true)))
 }
 
 #[cfg(test)]

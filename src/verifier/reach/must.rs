@@ -8,11 +8,12 @@ use std::rc::Rc;
 use super::code::{Code, Note, Region};
 use super::held::{Callee, Held};
 use super::machine::{Flow, Machine};
+use super::reached::{Base, Leak, Reached};
+use super::scope::Scope;
 use super::state::State;
 use super::value::{Null, Origin, Place, Scalar, Value};
-use super::{Base, Leak, Reached, Scope};
 use crate::btf::essential_name;
-use crate::insn::Insn;
+use crate::insn::Op;
 use crate::object::{FuncIdx, InsnIdx};
 
 /// Paths that wait at once; the verifier itself refuses more (`BPF_COMPLEXITY_LIMIT_JMP_SEQ`).
@@ -75,10 +76,10 @@ struct Path {
     callback: bool,
 }
 
-/// FNV-1a over words; a collision loses a path, nothing more.
-struct WordHasher(u64);
+/// Folds words into one, as rustc's FxHasher does; a collision loses a path, nothing more.
+struct Fold(u64);
 
-impl Hasher for WordHasher {
+impl Hasher for Fold {
     fn finish(&self) -> u64 {
         self.0
     }
@@ -102,7 +103,7 @@ impl Hasher for WordHasher {
 }
 
 fn hash_of(value: &impl Hash, seed: u64) -> u64 {
-    let mut hasher = WordHasher(seed);
+    let mut hasher = Fold(seed);
     value.hash(&mut hasher);
     hasher.finish()
 }
@@ -162,7 +163,7 @@ pub(super) fn walk(machine: &Machine<'_, '_>, scope: &Scope<'_>) -> (Vec<Vec<boo
 
 /// Whom an instruction calls that is no function of the program.
 fn callee<'m>(machine: &'m Machine<'_, '_>, code: &Code, at: usize) -> Option<Callee<'m>> {
-    let (insn, note) = code.insns[at];
+    let (insn, _, note) = code.insns[at];
     if !insn.is_call() {
         return None;
     }
@@ -174,11 +175,12 @@ fn callee<'m>(machine: &'m Machine<'_, '_>, code: &Code, at: usize) -> Option<Ca
 }
 
 /// What is known on one way of a branch.
-fn refine(insn: Insn, taken: bool, state: &mut State, held: &mut Held) {
-    let registers = [Some(insn.dst), (insn.code & 8 != 0).then_some(insn.src)];
+fn refine(op: Op, taken: bool, state: &mut State, held: &mut Held) {
+    let Op::Branch { left, right, .. } = op else { return };
+    let registers = [Some(left), right.reg()];
     let before = registers.map(|register| register.map(|register| (register, state.get(register))));
-    Machine::refine(insn, taken, state);
-    let is_null_test = matches!(insn.code, 0x15 | 0x55) && insn.imm == 0;
+    Machine::refine(op, taken, state);
+    let is_null_test = op.null_test().is_some();
     for (register, value) in before.into_iter().flatten() {
         held.branch(value, state.get(register), is_null_test);
     }
@@ -231,7 +233,7 @@ impl Pass<'_, '_> {
             let block = path.block;
             self.steps = self.steps.checked_sub(1)?;
             self.reached[path.place][path.at] = true;
-            let (insn, _) = code.insns[path.at];
+            let (insn, op, _) = code.insns[path.at];
             if insn.is_ld_imm64() && path.at + 1 < code.insns.len() {
                 self.reached[path.place][path.at + 1] = true;
             }
@@ -262,7 +264,7 @@ impl Pass<'_, '_> {
                     self.open += u64::from(both);
                     if both && self.pending.len() < MAX_PENDING {
                         let (mut state, mut held) = (path.state.clone(), path.held.clone());
-                        refine(insn, true, &mut state, &mut held);
+                        refine(op, true, &mut state, &mut held);
                         let parent = path.parent.clone();
                         let callback = path.callback;
                         let path =
@@ -293,7 +295,7 @@ impl Pass<'_, '_> {
                             None => return Some(()),
                         },
                     };
-                    refine(insn, to == taken && to != falls, &mut path.state, &mut path.held);
+                    refine(op, to == taken && to != falls, &mut path.state, &mut path.held);
                     path.at = to;
                 }
                 Flow::Call(function, next) => {
@@ -326,9 +328,9 @@ impl Pass<'_, '_> {
 
     /// Keeps what the base register of a load or store holds.
     fn note_base(&mut self, code: &Code, at: usize, state: &State) {
-        let insn = code.insns[at].0;
-        let Some(register) = insn.base_register() else { return };
-        let base = match state.get(register) {
+        let op = code.insns[at].1;
+        let Some(memory) = op.memory() else { return };
+        let base = match state.get(memory.base) {
             Value::Pointer { place: Place::Arena, .. } => Base::Arena,
             Value::Pointer { place: Place::Kernel, offset: Some(offset), null, origin }
                 if matches!(null, Null::No | Null::Maybe) =>

@@ -4,7 +4,8 @@
 //! decide is pruned. A value that is also `exact` is one of which no verifier knows anything more, so a branch
 //! that its bits leave open is walked both ways.
 
-use super::Reached::{self, Certain, Never, Possible};
+use super::reached::Reached::{self, Certain, Never, Possible};
+use crate::insn::{AluOp, Condition};
 use crate::object::{ExternIdx, FuncIdx, MapIdx};
 
 /// Where a value came into being: slot numbers of instructions, counted over the whole program, plus 1; 0 for
@@ -235,22 +236,8 @@ impl Value {
     }
 }
 
-/// Arithmetic operations by the high four bits of the opcode.
-mod op {
-    pub(super) const ADD: u8 = 0x0;
-    pub(super) const SUB: u8 = 0x1;
-    pub(super) const MUL: u8 = 0x2;
-    pub(super) const OR: u8 = 0x4;
-    pub(super) const AND: u8 = 0x5;
-    pub(super) const LSH: u8 = 0x6;
-    pub(super) const RSH: u8 = 0x7;
-    pub(super) const NEG: u8 = 0x8;
-    pub(super) const XOR: u8 = 0xa;
-    pub(super) const ARSH: u8 = 0xc;
-}
-
 /// `dst op src` for everything but moves (kernel `adjust_reg_min_max_vals`).
-pub(super) fn arithmetic(operation: u8, wide: bool, dst: Value, src: Value, at: u32) -> Value {
+pub(super) fn arithmetic(operation: AluOp, wide: bool, dst: Value, src: Value, at: u32) -> Value {
     if let Some(pointer) = pointer_arithmetic(operation, wide, dst, src, at) {
         return pointer;
     }
@@ -264,25 +251,21 @@ pub(super) fn arithmetic(operation: u8, wide: bool, dst: Value, src: Value, at: 
     let all = ones(bytes);
     let vague = Value::Scalar(Scalar::vague(bytes));
     let full = a.mask == all && a.exact;
-    // Old verifiers know nothing of negation; of a value that nothing is known of, new ones do not either.
-    if operation == op::NEG {
-        return if full { Value::Scalar(a) } else { vague };
-    }
     let Some(k) = b.constant() else {
         // The sum with a number that nothing is known of is another one.
         let open = |s: Scalar| s.mask == all && s.exact;
         return match operation {
-            op::ADD | op::SUB
+            AluOp::Add | AluOp::Sub
                 if a.mask != 0
                     && (open(a) && b.exact || open(b) && a.exact)
                     && a.origin.root != b.origin.root =>
             {
                 Value::Scalar(Scalar::unknown(bytes, Origin::new(at)))
             }
-            op::ADD | op::SUB if a.mask == 0 && open(b) => {
+            AluOp::Add | AluOp::Sub if a.mask == 0 && open(b) => {
                 Value::Scalar(Scalar::unknown(bytes, b.origin.derived(at)))
             }
-            op::OR | op::XOR | op::AND if a.mask == 0 => {
+            AluOp::Or | AluOp::Xor | AluOp::And if a.mask == 0 => {
                 arithmetic(operation, wide, Value::Scalar(b), Value::Scalar(a), at)
             }
             _ => vague,
@@ -291,22 +274,22 @@ pub(super) fn arithmetic(operation: u8, wide: bool, dst: Value, src: Value, at: 
     let shift = (k as u32) & (8 * u32::from(bytes) - 1);
     let in_range = k < 8 * u64::from(bytes);
     let (value, mask) = match operation {
-        op::ADD | op::SUB | op::MUL if a.mask == 0 => {
+        AluOp::Add | AluOp::Sub | AluOp::Mul if a.mask == 0 => {
             let value = match operation {
-                op::ADD => a.value.wrapping_add(k),
-                op::SUB => a.value.wrapping_sub(k),
+                AluOp::Add => a.value.wrapping_add(k),
+                AluOp::Sub => a.value.wrapping_sub(k),
                 _ => a.value.wrapping_mul(k),
             };
             (value & all, 0)
         }
         // Adding a constant to a value that nothing is known of leaves one.
-        op::ADD | op::SUB if full => return Value::Scalar(a),
-        op::OR => (a.value | k, a.mask & !k),
-        op::AND => (a.value & k, a.mask & k),
-        op::XOR => ((a.value ^ k) & !a.mask, a.mask),
-        op::LSH if in_range => ((a.value << shift) & all, (a.mask << shift) & all),
-        op::RSH if in_range => (a.value >> shift, a.mask >> shift),
-        op::ARSH if in_range => {
+        AluOp::Add | AluOp::Sub if full => return Value::Scalar(a),
+        AluOp::Or => (a.value | k, a.mask & !k),
+        AluOp::And => (a.value & k, a.mask & k),
+        AluOp::Xor => ((a.value ^ k) & !a.mask, a.mask),
+        AluOp::Lsh if in_range => ((a.value << shift) & all, (a.mask << shift) & all),
+        AluOp::Rsh if in_range => (a.value >> shift, a.mask >> shift),
+        AluOp::Arsh if in_range => {
             let signed = |v: u64| {
                 if wide {
                     ((v as i64) >> shift) as u64
@@ -325,8 +308,18 @@ pub(super) fn arithmetic(operation: u8, wide: bool, dst: Value, src: Value, at: 
     Value::Scalar(Scalar { value, mask, ..a })
 }
 
+/// `-dst`. Old verifiers know nothing of negation; of a value that nothing is known of, new ones do not either.
+pub(super) fn negated(wide: bool, dst: Value, at: u32) -> Value {
+    let bytes = if wide { 8 } else { 4 };
+    let mut scalar = if wide { dst.number() } else { dst.number().low() };
+    scalar.sign = 0;
+    scalar.origin = scalar.origin.derived(at);
+    let full = scalar.mask == ones(bytes) && scalar.exact;
+    Value::Scalar(if full { scalar } else { Scalar::vague(bytes) })
+}
+
 /// A pointer moved by a number stays what it is; `None` where no pointer is involved.
-fn pointer_arithmetic(operation: u8, wide: bool, dst: Value, src: Value, at: u32) -> Option<Value> {
+fn pointer_arithmetic(operation: AluOp, wide: bool, dst: Value, src: Value, at: u32) -> Option<Value> {
     let moved = |value: Value, by: Option<i64>| match value {
         Value::Pointer { place, offset, null, origin } => {
             let offset = offset.zip(by).and_then(|(a, b)| i32::try_from(i64::from(a).checked_add(b)?).ok());
@@ -338,13 +331,13 @@ fn pointer_arithmetic(operation: u8, wide: bool, dst: Value, src: Value, at: u32
     let maybe_pointer = |value| matches!(value, Value::Top | Value::Pointer { .. });
     let distance = |value: Value| value.constant().map(|v| v as i64);
     match operation {
-        op::ADD | op::SUB if wide => match (dst, src) {
+        AluOp::Add | AluOp::Sub if wide => match (dst, src) {
             _ if is_pointer(dst) && maybe_pointer(src) => Some(Value::Top),
             _ if is_pointer(dst) => {
                 let by = distance(src);
-                Some(moved(dst, if operation == op::SUB { by.and_then(i64::checked_neg) } else { by }))
+                Some(moved(dst, if operation == AluOp::Sub { by.and_then(i64::checked_neg) } else { by }))
             }
-            _ if is_pointer(src) && !maybe_pointer(dst) && operation == op::ADD => {
+            _ if is_pointer(src) && !maybe_pointer(dst) && operation == AluOp::Add => {
                 Some(moved(src, distance(dst)))
             }
             // A pointer, or something that may be one: what comes out of it may be one too.
@@ -399,47 +392,12 @@ pub(super) type Ways = (Reached, Reached);
 const OPEN: Ways = (Certain, Certain);
 const VAGUE: Ways = (Possible, Possible);
 
-/// The condition of a branch, by the high four bits of its opcode.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Condition {
-    Equal,
-    NotEqual,
-    Above,
-    AboveOrEqual,
-    Below,
-    BelowOrEqual,
-    Greater,
-    GreaterOrEqual,
-    Less,
-    LessOrEqual,
-    AnyBit,
-}
-
-impl Condition {
-    pub(super) fn of(code: u8) -> Option<Self> {
-        Some(match code >> 4 {
-            0x1 => Self::Equal,
-            0x2 => Self::Above,
-            0x3 => Self::AboveOrEqual,
-            0x4 => Self::AnyBit,
-            0x5 => Self::NotEqual,
-            0x6 => Self::Greater,
-            0x7 => Self::GreaterOrEqual,
-            0xa => Self::Below,
-            0xb => Self::BelowOrEqual,
-            0xc => Self::Less,
-            0xd => Self::LessOrEqual,
-            _ => return None,
-        })
-    }
-}
-
 /// Can the verifier decide the branch (kernel `is_branch_taken`).
 pub(super) fn compare(condition: Condition, wide: bool, a: Value, b: Value) -> Ways {
-    let equality = matches!(condition, Condition::Equal | Condition::NotEqual);
+    let equality = matches!(condition, Condition::Eq | Condition::Ne);
     let related = a.origin().root != 0 && a.origin().root == b.origin().root;
     let flip = |(equal, unequal): Ways| {
-        if condition == Condition::Equal { (equal, unequal) } else { (unequal, equal) }
+        if condition == Condition::Eq { (equal, unequal) } else { (unequal, equal) }
     };
     match (a, b) {
         (Value::Scalar(a), Value::Scalar(b)) => scalars(condition, wide, a, b, related),
@@ -489,7 +447,7 @@ fn scalars(condition: Condition, wide: bool, a: Scalar, b: Scalar, related: bool
         return signed_number(condition, a.sign, k as i64);
     }
     match condition {
-        Condition::Equal => {
+        Condition::Eq => {
             if a.mask == 0 && b.mask == 0 {
                 return if a.value == b.value { (Certain, Never) } else { (Never, Certain) };
             }
@@ -502,8 +460,8 @@ fn scalars(condition: Condition, wide: bool, a: Scalar, b: Scalar, related: bool
                 (false, false) => open,
             }
         }
-        Condition::NotEqual => not(scalars(Condition::Equal, wide, a, b, related)),
-        Condition::AnyBit => match (a.constant(), b.constant()) {
+        Condition::Ne => not(scalars(Condition::Eq, wide, a, b, related)),
+        Condition::Set => match (a.constant(), b.constant()) {
             (_, Some(k)) => any_bit(a, k, open),
             (Some(k), _) => match any_bit(b, k, open) {
                 // Only the second operand is looked at as a constant by older kernels.
@@ -512,14 +470,14 @@ fn scalars(condition: Condition, wide: bool, a: Scalar, b: Scalar, related: bool
             },
             _ => open,
         },
-        Condition::Below => less(au, bu),
-        Condition::AboveOrEqual => not(less(au, bu)),
-        Condition::Above => less(bu, au),
-        Condition::BelowOrEqual => not(less(bu, au)),
-        Condition::Less => less_signed(as_, bs),
-        Condition::GreaterOrEqual => not(less_signed(as_, bs)),
-        Condition::Greater => less_signed(bs, as_),
-        Condition::LessOrEqual => not(less_signed(bs, as_)),
+        Condition::Lt => less(au, bu),
+        Condition::Ge => not(less(au, bu)),
+        Condition::Gt => less(bu, au),
+        Condition::Le => not(less(bu, au)),
+        Condition::Slt => less_signed(as_, bs),
+        Condition::Sge => not(less_signed(as_, bs)),
+        Condition::Sgt => less_signed(bs, as_),
+        Condition::Sle => not(less_signed(bs, as_)),
     }
 }
 
@@ -527,9 +485,9 @@ fn scalars(condition: Condition, wide: bool, a: Scalar, b: Scalar, related: bool
 fn signed_number(condition: Condition, bytes: u8, k: i64) -> Ways {
     let low = i64::MIN >> (64 - 8 * u32::from(bytes));
     let inside = match condition {
-        Condition::Equal | Condition::NotEqual => low <= k && k <= !low,
-        Condition::Greater | Condition::LessOrEqual => low <= k && k < !low,
-        Condition::GreaterOrEqual | Condition::Less => low < k && k <= !low,
+        Condition::Eq | Condition::Ne => low <= k && k <= !low,
+        Condition::Sgt | Condition::Sle => low <= k && k < !low,
+        Condition::Sge | Condition::Slt => low < k && k <= !low,
         _ => false,
     };
     if inside { OPEN } else { VAGUE }
@@ -556,8 +514,8 @@ pub(super) fn refined(
     immediate: bool,
 ) -> Value {
     let equal = match condition {
-        Condition::Equal => taken,
-        Condition::NotEqual => !taken,
+        Condition::Eq => taken,
+        Condition::Ne => !taken,
         _ => return value.inexact(),
     };
     let Some(k) = other.constant() else { return value.inexact() };

@@ -3,15 +3,15 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use super::Reached;
-use super::code::{Code, Note, Step};
-use super::model::{self, Memory, Returns};
+use super::code::{Code, Note};
+use super::model::{self, Returns};
+use super::reached::Reached;
 use super::state::State;
 use super::value::{
-    Condition, Null, Origin, Place, Scalar, Value, Ways, arithmetic, compare, refined, sign_extended,
+    Null, Origin, Place, Scalar, Value, Ways, arithmetic, compare, negated, refined, sign_extended,
 };
 use crate::btf::{Kind, TypeId};
-use crate::insn::{Class, Insn};
+use crate::insn::{AtomicOp, Insn, LoadMode, Memory, Op, Source, Successors};
 use crate::load::{CoreFact, ExternFact, Knowledge};
 use crate::object::{ExternIdx, ExternKind, FuncIdx, MapIdx, MapOrigin, MapType, Object, ProgramKind};
 
@@ -95,7 +95,7 @@ impl<'a, 'd> Machine<'a, 'd> {
     /// Does it matter which value CO-RE puts into the instruction. Into a load or store it puts an offset into a struct
     /// of the kernel's, of which nothing is known here in any case.
     pub(super) fn minds_value(insn: Insn) -> bool {
-        !matches!(insn.class(), Class::Ldx | Class::St | Class::Stx)
+        insn.op().memory().is_none()
     }
 
     pub(super) fn step(
@@ -105,7 +105,7 @@ impl<'a, 'd> Machine<'a, 'd> {
         state: &mut State,
         callbacks: &mut Vec<Callback>,
     ) -> Flow {
-        let (mut insn, note) = code.insns[at];
+        let (insn, mut op, note) = code.insns[at];
         let mark = code.base.wrapping_add(at as u32).wrapping_add(1);
         let next = code.after(at);
         let mut vague = false;
@@ -114,43 +114,89 @@ impl<'a, 'd> Machine<'a, 'd> {
                 state.put(insn.dst, Value::Top);
                 return Flow::Refused(next);
             }
-            Note::Core(CoreFact::Value(value)) => match insn.class() {
-                Class::Alu | Class::Alu64 => insn.imm = value as i32,
-                // The offset is one of a struct of the kernel's, and nothing here depends on it.
-                Class::Ldx | Class::St | Class::Stx => vague = true,
-                _ if insn.is_ld_imm64() => {
-                    state.put(insn.dst, Value::known(value));
+            Note::Core(CoreFact::Value(value)) => match &mut op {
+                Op::Alu { src: Source::Imm(imm), .. } | Op::Mov { src: Source::Imm(imm), .. } => {
+                    *imm = value as i32;
+                }
+                Op::LoadImm64 { dst, .. } => {
+                    state.put(*dst, Value::known(value));
                     return Flow::Next(next);
                 }
-                _ => {}
+                // The offset is one of a struct of the kernel's, and nothing here depends on it.
+                _ => vague = op.memory().is_some(),
             },
             Note::Core(CoreFact::Unknown) => vague = true,
             _ => {}
         }
-        match insn.class() {
-            Class::Ld => self.load_immediate(code, at, insn, note, vague, state),
-            Class::Ldx => {
-                let value = self.load(insn, vague, mark, state);
-                state.assign(insn.dst, value, mark);
+        match op {
+            Op::LoadImm64 { dst, pseudo, .. } => {
+                let value = self.load_immediate(code, at, pseudo, note, vague);
+                state.put(dst, value);
             }
-            Class::St | Class::Stx => self.store(insn, vague, mark, state),
-            Class::Alu | Class::Alu64 => {
-                let value = self.compute(insn, vague, mark, state);
-                state.assign(insn.dst, value, mark);
+            Op::LoadPacket { .. } => state.clobber(),
+            Op::Load { dst, mode: LoadMode::Acquire, .. } => state.assign(dst, Value::Top, mark),
+            Op::Load { dst, from, mode } => {
+                let value = self.load(from, mode == LoadMode::SignExtend, vague, mark, state);
+                state.assign(dst, value, mark);
             }
-            Class::Jmp | Class::Jmp32 => return self.jump(code, at, insn, note, mark, state, callbacks),
+            Op::Store { to, value, release } => {
+                let value = match value {
+                    // What is released is not followed.
+                    _ if release => Value::Top,
+                    Source::Imm(imm) => {
+                        Value::known(i64::from(imm) as u64 & super::value::ones(to.width.bytes()))
+                    }
+                    Source::Reg(src) => state.get(src),
+                };
+                Self::store(to, value, vague, state);
+            }
+            Op::Atomic { at, op, operand, fetch } => {
+                let memory = matches!(
+                    state.get(at.base),
+                    Value::Pointer { place: Place::Value(_) | Place::Arena, .. }
+                );
+                Self::store(at, Value::Top, vague, state);
+                let old = Value::Scalar(if memory && !vague {
+                    Scalar::unknown(at.width.bytes(), Origin::new(mark))
+                } else {
+                    Scalar::vague(8)
+                });
+                match op {
+                    AtomicOp::CmpXchg => state.assign(0, old, mark),
+                    _ if fetch => state.assign(operand, old, mark),
+                    _ => {}
+                }
+            }
+            Op::Alu { dst, .. }
+            | Op::Neg { dst, .. }
+            | Op::Mov { dst, .. }
+            | Op::AddrSpaceCast { dst, .. }
+            | Op::Swap { dst, .. } => {
+                let value = Self::compute(op, vague, mark, state);
+                state.assign(dst, value, mark);
+            }
+            Op::Call(_) => return self.call(insn, note, mark, next, state, callbacks),
+            Op::Jump(_) | Op::JumpTable { .. } | Op::MayGoto(_) | Op::Branch { .. } | Op::Exit => {
+                return match code.successors(at) {
+                    Successors::Exit => Flow::Exit,
+                    Successors::Jump(target) | Successors::Next(target) => Flow::Next(target),
+                    Successors::MayGoto { falls, taken } => {
+                        Flow::Branch(taken, falls, (Reached::Certain, Reached::Certain))
+                    }
+                    Successors::Branch { falls, taken } => {
+                        Flow::Branch(taken, falls, Self::decide(op, state))
+                    }
+                    Successors::Table => Flow::Lost,
+                };
+            }
+            Op::Unknown => {}
         }
         Flow::Next(next)
     }
 
-    fn load_immediate(&self, code: &Code, at: usize, insn: Insn, note: Note, vague: bool, state: &mut State) {
-        if !insn.is_ld_imm64() {
-            // A load from a packet.
-            state.clobber();
-            return;
-        }
+    fn load_immediate(&self, code: &Code, at: usize, pseudo: u8, note: Note, vague: bool) -> Value {
         let pointer = |place, null| Value::pointer(place, null, Origin::NONE);
-        let value = match note {
+        match note {
             Note::Map(map, None) => pointer(Place::Map(Some(map)), Null::Unsure),
             Note::Map(map, Some(_)) if self.object[map].map_type == MapType::ARENA => {
                 pointer(Place::Arena, Null::Unsure)
@@ -165,13 +211,12 @@ impl<'a, 'd> Machine<'a, 'd> {
             Note::Function(Some(function)) => pointer(Place::Function(function), Null::Unsure),
             Note::Function(None) | Note::Other => Value::Top,
             _ if vague => Value::Scalar(Scalar::vague(8)),
-            _ if insn.src == 0 => {
-                let high = code.insns.get(at + 1).map_or(0, |(second, _)| second.imm);
-                Value::known(u64::from(insn.imm as u32) | u64::from(high as u32) << 32)
+            _ if pseudo == 0 => {
+                let half = |at: usize| code.insns.get(at).map_or(0, |(half, ..)| half.imm as u32);
+                Value::known(u64::from(half(at)) | u64::from(half(at + 1)) << 32)
             }
             _ => Value::Top,
-        };
-        state.put(insn.dst, value);
+        }
     }
 
     fn extern_fact(&self, index: ExternIdx) -> &ExternFact {
@@ -197,10 +242,9 @@ impl<'a, 'd> Machine<'a, 'd> {
         }
     }
 
-    fn load(&self, insn: Insn, vague: bool, mark: u32, state: &State) -> Value {
-        let bytes = width(insn.code);
-        let signed = insn.code & 0xe0 == 0x80;
-        let base = state.get(insn.src);
+    fn load(&self, from: Memory, signed: bool, vague: bool, mark: u32, state: &State) -> Value {
+        let bytes = from.width.bytes();
+        let base = state.get(from.base);
         let fresh = |bytes: u8| {
             let value = Value::Scalar(Scalar::unknown(bytes, Origin::new(mark)));
             if signed { sign_extended(value, bytes, true, mark) } else { value }
@@ -210,7 +254,7 @@ impl<'a, 'd> Machine<'a, 'd> {
         let place = match base {
             Value::Pointer { place: Place::Stack, offset, .. } => {
                 let offset =
-                    offset.filter(|_| !vague).map(|offset| offset.saturating_add(i32::from(insn.off)));
+                    offset.filter(|_| !vague).map(|offset| offset.saturating_add(i32::from(from.off)));
                 return state.load(offset, bytes, signed, mark);
             }
             Value::Pointer { place, .. } => place,
@@ -219,15 +263,15 @@ impl<'a, 'd> Machine<'a, 'd> {
         };
         match place {
             Place::Context if vague => Value::Top,
-            Place::Context => self.argument(insn, bytes, mark),
+            Place::Context => self.argument(from, signed, mark),
             // CO-RE may widen the access.
             Place::Kernel if vague && bytes < 8 => Value::Scalar(Scalar::unknown(8, Origin::new(mark))),
             Place::Kernel if bytes < 8 => fresh(bytes),
             Place::Kernel => word(false),
             Place::Arena => fresh(bytes),
             Place::Value(_) | Place::Config(_) if vague => unknown,
-            Place::Config(index) => self.configured(base, index, insn, bytes, signed),
-            Place::Value(map) => match self.frozen(base, map, insn, bytes, signed) {
+            Place::Config(index) => self.configured(base, index, from, signed),
+            Place::Value(map) => match self.frozen(base, map, from, signed) {
                 Some(value) => value,
                 None if bytes == 8 => word(true),
                 None => fresh(bytes),
@@ -238,8 +282,8 @@ impl<'a, 'd> Machine<'a, 'd> {
     }
 
     /// A load from a map that cannot change any more (kernel `bpf_map_direct_read`); `None` for other maps.
-    fn frozen(&self, base: Value, map: Option<MapIdx>, insn: Insn, bytes: u8, signed: bool) -> Option<Value> {
-        let map = map?;
+    fn frozen(&self, base: Value, map: Option<MapIdx>, from: Memory, signed: bool) -> Option<Value> {
+        let (map, bytes) = (map?, from.width.bytes());
         let unknown = Value::Scalar(Scalar::vague(if signed { 8 } else { bytes }));
         match self.object[map].origin {
             MapOrigin::Rodata => {}
@@ -248,7 +292,7 @@ impl<'a, 'd> Machine<'a, 'd> {
             _ => return None,
         }
         let Value::Pointer { offset: Some(offset), .. } = base else { return Some(unknown) };
-        let raw = i64::from(offset) + i64::from(insn.off);
+        let raw = i64::from(offset) + i64::from(from.off);
         let read = |at| {
             let known = || self.knowledge.rodata_value(self.object, map, at, bytes);
             *self.reads.borrow_mut().entry((map, at, bytes)).or_insert_with(known)
@@ -259,10 +303,11 @@ impl<'a, 'd> Machine<'a, 'd> {
     }
 
     /// A load of a kernel configuration value; the map that holds it is frozen too.
-    fn configured(&self, base: Value, index: ExternIdx, insn: Insn, bytes: u8, signed: bool) -> Value {
+    fn configured(&self, base: Value, index: ExternIdx, from: Memory, signed: bool) -> Value {
+        let bytes = from.width.bytes();
         let at = match base {
             Value::Pointer { offset: Some(offset), .. } => {
-                usize::try_from(i64::from(offset) + i64::from(insn.off)).ok()
+                usize::try_from(i64::from(offset) + i64::from(from.off)).ok()
             }
             _ => None,
         };
@@ -280,13 +325,14 @@ impl<'a, 'd> Machine<'a, 'd> {
     }
 
     /// A load from the context.
-    fn argument(&self, insn: Insn, bytes: u8, mark: u32) -> Value {
+    fn argument(&self, from: Memory, signed: bool, mark: u32) -> Value {
+        let bytes = from.width.bytes();
         let number = Value::Scalar(Scalar::unknown(bytes, Origin::new(mark)));
-        if self.kind == ProgramKind::SYSCALL && insn.code & 0xe0 == 0x60 {
+        if self.kind == ProgramKind::SYSCALL && !signed {
             return number;
         }
         let index =
-            usize::try_from(insn.off).ok().filter(|off| off % 8 == 0 && bytes == 8).map(|off| off / 8);
+            usize::try_from(from.off).ok().filter(|off| off % 8 == 0 && bytes == 8).map(|off| off / 8);
         match index.and_then(|index| self.arguments.get(index)) {
             Some(Argument::Number) => number,
             Some(Argument::Object(null)) => Value::pointer(Place::Kernel, *null, Origin::new(mark)),
@@ -294,135 +340,78 @@ impl<'a, 'd> Machine<'a, 'd> {
         }
     }
 
-    fn store(&self, insn: Insn, vague: bool, mark: u32, state: &mut State) {
-        if insn.is_load_acquire() {
-            state.assign(insn.dst, Value::Top, mark);
-            return;
-        }
-        let bytes = width(insn.code);
-        let base = state.get(insn.dst);
-        let stack = match base {
+    /// What is known of the stack after a store.
+    fn store(to: Memory, value: Value, vague: bool, state: &mut State) {
+        let offset = match state.get(to.base) {
             Value::Pointer { place: Place::Stack, offset, .. } => {
-                Some(offset.map(|offset| offset.saturating_add(i32::from(insn.off))))
+                offset.map(|offset| offset.saturating_add(i32::from(to.off)))
             }
-            Value::Top => Some(None),
-            _ => None,
+            // For all that is known it may be the stack.
+            Value::Top => None,
+            _ => return,
         };
-        if insn.class() == Class::Stx && insn.code & 0xe0 == 0xc0 {
-            if let Some(offset) = stack {
-                state.store(offset.filter(|_| !vague), bytes, Value::Top);
-            }
-            let memory = matches!(base, Value::Pointer { place: Place::Value(_) | Place::Arena, .. });
-            let old = if memory && !vague {
-                Value::Scalar(Scalar::unknown(bytes, Origin::new(mark)))
-            } else {
-                Value::Scalar(Scalar::vague(8))
-            };
-            match insn.imm {
-                // Compare and exchange; store-release.
-                0xf1 => state.assign(0, old, mark),
-                0x110 => {}
-                fetch if fetch & 1 != 0 => state.assign(insn.src, old, mark),
-                _ => {}
-            }
-            return;
-        }
-        if let Some(offset) = stack.map(|offset| offset.filter(|_| !vague)) {
-            let value = if insn.class() == Class::St {
-                Value::known(i64::from(insn.imm) as u64 & super::value::ones(bytes))
-            } else {
-                state.get(insn.src)
-            };
-            state.store(offset, bytes, value);
-        }
+        state.store(offset.filter(|_| !vague), to.width.bytes(), value);
     }
 
-    fn compute(&self, insn: Insn, vague: bool, mark: u32, state: &State) -> Value {
-        let wide = insn.class() == Class::Alu64;
-        let register = insn.code & 8 != 0;
-        let operation = insn.code >> 4;
-        let src = if register {
-            state.get(insn.src)
-        } else if vague {
-            Value::Scalar(Scalar::vague(8))
-        } else {
-            Value::known(i64::from(insn.imm) as u64)
+    fn compute(op: Op, vague: bool, mark: u32, state: &State) -> Value {
+        let operand = |src: Source| match src {
+            Source::Reg(src) => state.get(src),
+            Source::Imm(_) if vague => Value::Scalar(Scalar::vague(8)),
+            Source::Imm(imm) => Value::known(i64::from(imm) as u64),
         };
+        let unknown = |wide| Value::Scalar(Scalar::vague(if wide { 8 } else { 4 }));
         let half = |value: Value| match value {
             Value::Scalar(scalar) => Value::Scalar(scalar.low()),
             Value::Word { exact: true, origin, .. } => Value::Scalar(Scalar::unknown(4, origin)),
             _ => Value::Scalar(Scalar::vague(4)),
         };
-        match operation {
-            0xb if insn.is_addr_space_cast() => match insn.imm {
-                1 => Value::pointer(Place::Arena, Null::Unsure, Origin::NONE),
-                _ => Value::Scalar(Scalar::unknown(8, Origin::new(mark))),
-            },
-            0xb if register && matches!(insn.off, 8 | 16 | 32) => {
-                sign_extended(src, (insn.off / 8) as u8, wide, mark)
+        match op {
+            Op::AddrSpaceCast { spaces: 1, .. } => Value::pointer(Place::Arena, Null::Unsure, Origin::NONE),
+            Op::AddrSpaceCast { .. } => Value::Scalar(Scalar::unknown(8, Origin::new(mark))),
+            Op::Mov { wide, src, sign: Some(sign), .. } => {
+                sign_extended(operand(src), sign.bytes(), wide, mark)
             }
-            0xb if wide => src,
-            0xb => half(src),
+            Op::Mov { wide: true, src, .. } => operand(src),
+            Op::Mov { src, .. } => half(operand(src)),
             // Byte swaps, division and remainder: only new kernels follow them.
-            0x3 | 0x9 | 0xd => Value::Scalar(Scalar::vague(if wide || operation == 0xd { 8 } else { 4 })),
-            _ => arithmetic(operation, wide, state.get(insn.dst), src, mark),
+            Op::Alu { op, wide, .. } if op.has_signed_form() => unknown(wide),
+            Op::Swap { .. } => unknown(true),
+            Op::Alu { op, wide, dst, src } => arithmetic(op, wide, state.get(dst), operand(src), mark),
+            Op::Neg { wide, dst } => negated(wide, state.get(dst), mark),
+            _ => Value::Top,
         }
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn jump(
-        &self,
-        code: &Code,
-        at: usize,
-        insn: Insn,
-        note: Note,
-        mark: u32,
-        state: &mut State,
-        callbacks: &mut Vec<Callback>,
-    ) -> Flow {
-        let next = at + 1;
-        if insn.is_call() {
-            return self.call(insn, note, mark, next, state, callbacks);
-        }
-        match code.step(at) {
-            Step::Exit => Flow::Exit,
-            Step::Jump(target) => Flow::Next(target),
-            Step::MayGoto(target) => Flow::Branch(target, next, (Reached::Certain, Reached::Certain)),
-            Step::Branch(target) => Flow::Branch(target, next, self.decide(insn, state)),
-            Step::Next => Flow::Next(next),
-            Step::Lost => Flow::Lost,
-        }
+    fn operands(left: u8, right: Source, state: &State) -> (Value, Value) {
+        let right = match right {
+            Source::Reg(src) => state.get(src),
+            Source::Imm(imm) => Value::known(i64::from(imm) as u64),
+        };
+        (state.get(left), right)
     }
 
-    fn operands(insn: Insn, state: &State) -> (Value, Value, bool) {
-        let immediate = insn.code & 8 == 0;
-        let src = if immediate { Value::known(i64::from(insn.imm) as u64) } else { state.get(insn.src) };
-        (state.get(insn.dst), src, immediate)
-    }
-
-    fn decide(&self, insn: Insn, state: &State) -> Ways {
+    fn decide(op: Op, state: &State) -> Ways {
         let vague = (Reached::Possible, Reached::Possible);
-        let Some(condition) = Condition::of(insn.code) else { return vague };
-        let (a, b, immediate) = Self::operands(insn, state);
+        let Op::Branch { condition, wide, left, right, .. } = op else { return vague };
         // Newer kernels see that a register equals itself.
-        if !immediate && insn.dst == insn.src {
+        if right.reg() == Some(left) {
             return vague;
         }
-        compare(condition, insn.class() == Class::Jmp, a, b)
+        let (a, b) = Self::operands(left, right, state);
+        compare(condition, wide, a, b)
     }
 
     /// What is known on one way of a branch.
-    pub(super) fn refine(insn: Insn, taken: bool, state: &mut State) {
-        let Some(condition) = Condition::of(insn.code) else { return };
-        let (a, b, immediate) = Self::operands(insn, state);
-        let wide = insn.class() == Class::Jmp;
-        let new_a = refined(condition, taken, wide, a, b, immediate);
-        let new_b = if immediate { b } else { refined(condition, taken, wide, b, a, false) };
+    pub(super) fn refine(op: Op, taken: bool, state: &mut State) {
+        let Op::Branch { condition, wide, left, right, .. } = op else { return };
+        let (a, b) = Self::operands(left, right, state);
+        let new_a = refined(condition, taken, wide, a, b, right.reg().is_none());
+        let new_b = right.reg().map(|right| (right, refined(condition, taken, wide, b, a, false)));
         state.refine(a, new_a);
-        state.put(insn.dst, new_a);
-        if !immediate {
+        state.put(left, new_a);
+        if let Some((right, new_b)) = new_b {
             state.refine(b, new_b);
-            state.put(insn.src, new_b);
+            state.put(right, new_b);
         }
     }
 
@@ -487,13 +476,13 @@ impl<'a, 'd> Machine<'a, 'd> {
             _ => None,
         };
         let written = match helper.memory {
-            Memory::Fills => match (state.get(1), state.get(2).constant()) {
+            model::Memory::Fills => match (state.get(1), state.get(2).constant()) {
                 (Value::Pointer { place: Place::Stack, offset: Some(offset), .. }, Some(len)) => {
                     i32::try_from(len).ok().map(|len| (offset, len))
                 }
                 _ => None,
             },
-            Memory::Other => None,
+            model::Memory::Other => None,
         };
         state.forget_passed_stack(helper.callback.is_some());
         if let Some((offset, len)) = written {
@@ -600,16 +589,6 @@ pub(super) fn unknown_entry() -> State {
         state.put(register, Value::Top);
     }
     state
-}
-
-/// Bytes that a load or store moves.
-fn width(code: u8) -> u8 {
-    match code & 0x18 {
-        0x00 => 4,
-        0x08 => 2,
-        0x10 => 1,
-        _ => 8,
-    }
 }
 
 /// The arguments of a callback, from the type of the ops member that the program is put into.

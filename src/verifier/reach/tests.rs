@@ -1,8 +1,10 @@
 //! Compiled programs with one questioned place each (`testdata/reach.bpf.c`); the oracle's tests ask a kernel the same.
 
+use std::collections::HashMap;
+
 use super::*;
-use crate::load::Edit;
-use crate::object::MapOrigin;
+use crate::load::{CoreFact, Edit, ExternFact, Knowledge};
+use crate::object::{FuncIdx, InsnIdx, MapIdx, MapOrigin, Object};
 
 const OBJECT: &[u8] = include_bytes!("testdata/reach.bpf.o");
 

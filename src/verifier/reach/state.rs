@@ -1,6 +1,7 @@
 //! Registers and stack of one frame.
 
 use super::value::{Origin, Place, Scalar, Value, ones, sign_extended};
+use crate::insn::Registers;
 
 /// Number of registers, r10 included.
 const REGISTERS: usize = 11;
@@ -113,7 +114,7 @@ impl State {
 
     /// Some code was walked on one of several ways: what it may have written is unknown, of the rest more may be
     /// known.
-    pub(super) fn weaken(&mut self, writes: u16, memory: bool) {
+    pub(super) fn weaken(&mut self, writes: Registers, memory: bool) {
         if memory {
             self.stack.clear();
             self.shared = true;
@@ -121,8 +122,8 @@ impl State {
         for value in self.values() {
             *value = value.inexact();
         }
-        for (register, value) in self.registers[..10].iter_mut().enumerate() {
-            if writes & (1 << register) != 0 {
+        for (register, value) in (0..).zip(self.registers[..10].iter_mut()) {
+            if writes.has(register) {
                 *value = Value::Top;
             }
         }
@@ -134,9 +135,9 @@ impl State {
     }
 
     /// Forgets the registers that nothing reads any more.
-    pub(super) fn keep(&mut self, live: u16) {
-        for (register, value) in self.registers[..10].iter_mut().enumerate() {
-            if live & (1 << register) == 0 {
+    pub(super) fn keep(&mut self, live: Registers) {
+        for (register, value) in (0..).zip(self.registers[..10].iter_mut()) {
+            if !live.has(register) {
                 *value = unset();
             }
         }
@@ -245,7 +246,7 @@ impl State {
 
     /// Joins what another state knows of the registers that are live into this one; tells whether this one knows
     /// less now.
-    pub(super) fn join(&mut self, other: &Self, live: u16, widen: bool) -> bool {
+    pub(super) fn join(&mut self, other: &Self, live: Registers, widen: bool) -> bool {
         let mut changed = other.shared && !self.shared;
         self.shared |= other.shared;
         self.hint.0 |= other.hint.0;
@@ -257,8 +258,8 @@ impl State {
             changed |= joined != *mine;
             *mine = joined;
         };
-        for (register, (mine, other)) in self.registers.iter_mut().zip(&other.registers).enumerate() {
-            if live & (1 << register) != 0 {
+        for (register, (mine, other)) in (0..).zip(self.registers.iter_mut().zip(&other.registers)) {
+            if live.has(register) {
                 merge(mine, *other);
             }
         }

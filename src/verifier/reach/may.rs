@@ -5,9 +5,10 @@ use std::collections::BinaryHeap;
 
 use super::code::Note;
 use super::machine::{Flow, Machine, unknown_entry};
+use super::reached::Reached;
+use super::scope::Scope;
 use super::state::State;
 use super::value::Value;
-use super::{Reached, Scope};
 
 /// Leaders whose states are kept at once; more and the pass gives up.
 const MAX_LEADERS: usize = 1 << 16;
@@ -73,7 +74,7 @@ impl Pass<'_, '_> {
     fn uncalled(&self) -> Vec<usize> {
         let mut called = vec![false; self.scope.codes.len()];
         called[0] = true;
-        for (_, note) in self.scope.codes.iter().flat_map(|code| &code.insns) {
+        for (_, _, note) in self.scope.codes.iter().flat_map(|code| &code.insns) {
             if let Note::Function(Some(function)) = note
                 && let Some(&place) = self.scope.places.get(function)
             {
@@ -126,7 +127,7 @@ impl Pass<'_, '_> {
             }
             self.steps = self.steps.checked_sub(1)?;
             self.reached[place][at] = true;
-            let (insn, note) = code.insns[at];
+            let (insn, op, note) = code.insns[at];
             if insn.is_ld_imm64() && at + 1 < code.insns.len() {
                 self.reached[place][at + 1] = true;
             }
@@ -144,11 +145,11 @@ impl Pass<'_, '_> {
                 Flow::Branch(taken, falls, ways) => {
                     if ways.0 != Reached::Never {
                         let mut state = state.clone();
-                        Machine::refine(insn, true, &mut state);
+                        Machine::refine(op, true, &mut state);
                         self.enter(place, taken, &state);
                     }
                     if ways.1 != Reached::Never {
-                        Machine::refine(insn, false, &mut state);
+                        Machine::refine(op, false, &mut state);
                         self.enter(place, falls, &state);
                     }
                     return Some(());

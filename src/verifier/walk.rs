@@ -1,0 +1,185 @@
+//! The face of all that follows registers.
+
+use super::arguments::Access;
+use super::callees::Callees;
+use super::constants;
+use super::kept::Kept;
+use super::reach::{Analysis, Base, Leak, Reached};
+use crate::insn::flow::{Fault, Flow};
+use crate::insn::{Insn, Op};
+use crate::load::{ExternFate, Knowledge, Load};
+use crate::object::{FuncIdx, InsnIdx, Object, Target};
+
+/// An instruction: a function, and a slot counted from its start.
+pub type At = (FuncIdx, InsnIdx);
+
+/// Frames of a call chain at most (`MAX_CALL_FRAMES` of 7.2 and later).
+const MOST_FRAMES: usize = 16;
+
+/// What the verifier makes of an object's programs on one kernel, or, without one in view, on all of them.
+#[derive(Debug)]
+pub struct Verifier<'a, 'd> {
+    object: &'a Object<'d>,
+    load: &'a Load<'a, 'd>,
+    analysis: Analysis<'a, 'd>,
+    kept: &'a Kept,
+}
+
+impl<'a, 'd> Verifier<'a, 'd> {
+    /// Nothing is looked at yet. `knowledge` is that of the load, and `kept` of its object.
+    pub fn new(load: &'a Load<'a, 'd>, knowledge: &'a Knowledge, kept: &'a Kept) -> Self {
+        let analysis = Analysis::new(load.object, knowledge).remembering(&kept.answers);
+        Self { object: load.object, load, analysis, kept }
+    }
+
+    /// Walks programs side by side, for those who will ask about each.
+    #[cfg(feature = "cli")]
+    pub fn walk_all(&self, programs: impl Iterator<Item = FuncIdx>) {
+        self.analysis.walk_all(programs);
+    }
+
+    /// The walk of one program; nothing is done before it is asked.
+    pub fn walk(&'a self, program: FuncIdx) -> Walk<'a, 'd> {
+        Walk { verifier: self, program }
+    }
+
+    /// The first thing that the verifier's look at the flow of a function refuses, before it walks anything.
+    pub fn fault(&self, function: FuncIdx) -> Option<Fault> {
+        self.kept.fault(self.object, function)
+    }
+
+    /// Where the loops of a function start that nothing ends.
+    pub fn endless_loops(&self, function: FuncIdx) -> &'a [usize] {
+        self.kept.endless_loops(self.object, function)
+    }
+
+    /// The functions below each function, as the verifier counts frames and stack.
+    pub fn callees(&self) -> &'a Callees {
+        self.kept.callees(self.object)
+    }
+}
+
+/// What the verifier makes of one program.
+#[derive(Debug, Clone, Copy)]
+pub struct Walk<'a, 'd> {
+    verifier: &'a Verifier<'a, 'd>,
+    program: FuncIdx,
+}
+
+impl<'a, 'd> Walk<'a, 'd> {
+    /// The program.
+    pub fn program(self) -> FuncIdx {
+        self.program
+    }
+
+    /// Does the verifier walk an instruction, of the program or of a function appended to it.
+    pub fn reached(self, (function, insn): At) -> Reached {
+        self.verifier.analysis.program(self.program).at(function, insn)
+    }
+
+    /// What registers hold where the verifier comes to an instruction.
+    pub fn regs_at(self, at: At) -> Regs<'a, 'd> {
+        Regs { walk: self, at }
+    }
+
+    /// Loads and stores of the program's own code whose base is surely the context or an argument, in code order.
+    pub fn accesses(self) -> &'a [Access] {
+        self.verifier.kept.accesses(self.verifier.object, self.program)
+    }
+
+    /// The number that the program returns on every path that the verifier may walk; `None` where it may return others, or
+    /// that is not known.
+    pub fn returned(self) -> Option<u64> {
+        self.verifier.analysis.returned(self.program)
+    }
+
+    /// What the program takes and does not give back on some path that the verifier is sure to walk, one for each call that
+    /// takes.
+    pub fn leaks(self) -> &'a [Leak] {
+        self.verifier.analysis.program(self.program).leaks()
+    }
+
+    /// Where the lock was taken that is held at a call on some path that the verifier is sure to walk: of RCU, or against
+    /// preemption. `None` where that is not known.
+    pub fn lock(self, (function, insn): At) -> Option<At> {
+        self.verifier.analysis.program(self.program).lock(function, insn)
+    }
+
+    /// Calls, and returns of the program itself, on paths that the verifier is sure to walk and that hold a lock of
+    /// `bpf_spin_lock` then; in the order of the walk.
+    pub fn under_lock(self) -> &'a [At] {
+        self.verifier.analysis.program(self.program).under_lock()
+    }
+
+    /// Does the program execute an instruction whenever it runs: no branch but those that the verifier decides leads past it.
+    pub fn is_unavoidable(self, at: At) -> bool {
+        self.unavoidable_within(at, 0)
+    }
+
+    fn unavoidable_within(self, (function, insn): At, depth: usize) -> bool {
+        let object = self.verifier.object;
+        let dead = |slot| self.reached((function, InsnIdx(slot))) == Reached::Never;
+        let flow = Flow::new(object[function].code);
+        if flow.can_avoid(insn.0, dead, |slot| self.is_taken(function, slot)) {
+            return false;
+        }
+        // Recursion ends here too.
+        function == self.program
+            || depth < MOST_FRAMES
+                && object.code_of(self.program).any(|(caller, code)| {
+                    code.calls.iter().any(|&(call, target)| {
+                        target == Some(function)
+                            && caller != function
+                            && code.code.get(call.0).is_some_and(Insn::is_call)
+                            && self.unavoidable_within((caller, call), depth + 1)
+                    })
+                })
+    }
+
+    /// What a test of a kfunc's address for 0 comes to when the program runs, where the kernel has the kfunc: the verifier
+    /// of some kernels does not know that such an address is never 0, but it never is.
+    fn is_taken(self, function: FuncIdx, slot: usize) -> Option<bool> {
+        let function = &self.verifier.object[function];
+        let (jumps_on_null, tested) = function.code.get(slot).and_then(|branch| {
+            let (tested, jumps_on_null) = branch.op().null_test()?;
+            Some((jumps_on_null, tested))
+        })?;
+        let at = slot.checked_sub(2)?;
+        let resolved = |target| match target {
+            Target::Extern(index) => matches!(self.verifier.load.external(index), ExternFate::Kfunc(_)),
+            _ => false,
+        };
+        let loads = function.refs_at(InsnIdx(at)).iter().any(|reference| resolved(reference.target));
+        match function.code.get(at)?.op() {
+            Op::LoadImm64 { dst, .. } if loads && dst == tested => Some(!jumps_on_null),
+            _ => None,
+        }
+    }
+}
+
+/// What registers hold at an instruction, as far as any of the followers knows.
+#[derive(Debug, Clone, Copy)]
+pub struct Regs<'a, 'd> {
+    walk: Walk<'a, 'd>,
+    at: At,
+}
+
+impl Regs<'_, '_> {
+    /// What the base register of the load or store there holds on some path that the verifier is sure to walk; `None` where
+    /// that is not known. A pointer that may be NULL there goes before one that may not.
+    pub fn base(self) -> Option<Base> {
+        let Walk { verifier, program } = self.walk;
+        verifier.analysis.program(program).base(self.at.0, self.at.1)
+    }
+
+    /// The number that a register holds, if the straight line of code that leads there puts it into it.
+    pub fn constant(self, register: u8) -> Option<u64> {
+        let Verifier { object, load, .. } = *self.walk.verifier;
+        let (function, insn) = self.at;
+        let changed = |slot| {
+            !object[function].refs_at(InsnIdx(slot)).is_empty()
+                || load.core.iter().any(|used| used.function == function && used.insn.0 == slot)
+        };
+        constants::before(object[function].code, changed, insn.0, register)
+    }
+}
