@@ -165,7 +165,7 @@ fn with_range(readme: &str, rows: &[Row<'_>]) -> String {
 
 fn rust_table(rows: &[Row<'_>], files: &[Vec<u8>]) -> Result<String, std::fmt::Error> {
     let mut out = String::from(
-        "//! Written by scripts/builtin-kernels.\n\nuse super::Release;\n\n\
+        "//! Written by scripts/builtin-kernels.\n\nuse super::release::Release;\n\n\
          /// The built-in releases, oldest first.\npub static RELEASES: &[Release] = &[\n",
     );
     for (row, file) in rows.iter().zip(files).rev() {

@@ -13,7 +13,10 @@
 
 use std::collections::HashMap;
 
-use super::{Btf, Kind, MAGIC, TypeId};
+use super::ids::TypeId;
+use super::reader::MAGIC;
+use super::section::Btf;
+use super::types::Kind;
 use crate::elf::ByteOrder;
 
 /// A BTF section in the making. Every method that adds a type gives its id.

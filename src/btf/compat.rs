@@ -3,8 +3,10 @@
 //! Three relations, from loose to strict: fields that a CO-RE access may go through, types that a kfunc, typed ksym or
 //! `bpf_core_type_exists` may stand for, and `bpf_core_type_matches`.
 
+use super::ids::{StrOff, TypeId};
 use super::names::essential;
-use super::{Btf, Composite, Kind, StrOff, Type, TypeId};
+use super::section::Btf;
+use super::types::{Composite, Kind, Type};
 use crate::errno::Errno;
 
 /// How deep pointers, arrays, prototypes and members are followed (`depth`, `level` in libbpf).

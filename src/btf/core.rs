@@ -16,8 +16,11 @@ use std::fmt;
 pub use spec::{Access, RelocationKind, Spec};
 
 use super::compat::{Budget, Pair, kinds_are_compat};
-use super::names::essential;
-use super::{Btf, CoreRelo, Kind, TypeId, essential_name};
+use super::ext::CoreRelo;
+use super::ids::TypeId;
+use super::names::{essential, essential_name};
+use super::section::{Btf, MAX_DEPTH};
+use super::types::Kind;
 use crate::errno::Errno;
 use crate::insn::{Class, Insn, Width};
 
@@ -385,7 +388,7 @@ impl<'l> Relocation<'l> {
         // An array's elements are loaded one by one.
         let element_size = |id: TypeId| -> Result<u32, CoreError> {
             let mut id = id;
-            for _ in 0..super::MAX_DEPTH {
+            for _ in 0..MAX_DEPTH {
                 let (elem, ty) = btf.resolve(id).ok_or_else(error)?;
                 match ty.array() {
                     Some(array) => id = array.elem,

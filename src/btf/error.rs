@@ -1,6 +1,7 @@
 //! Why a `.BTF` or `.BTF.ext` section is refused.
 
-use super::{Kind, TypeId};
+use super::ids::TypeId;
+use super::types::Kind;
 
 /// A section that libbpf's parser refuses. Offsets of types count from the start of the type section.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

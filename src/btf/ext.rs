@@ -1,6 +1,9 @@
 //! The `.BTF.ext` section: which function and which C line an instruction belongs to, and CO-RE records.
 
-use super::{Btf, Error, MAGIC, Reader, StrOff, TypeId};
+use super::error::Error;
+use super::ids::{StrOff, TypeId};
+use super::reader::{MAGIC, Reader};
+use super::section::Btf;
 use crate::elf::ByteOrder;
 
 /// Bytes of the header up to the line info; what the oldest form has.

@@ -1,7 +1,9 @@
 //! One pass over the bytes of a `.BTF` section: where each type starts, and the bounds of what they refer to.
 
-use super::types::{kind, kind_number, vlen};
-use super::{Error, HEADER, Kind, MAGIC, Reader, TYPE_HEADER, TypeId};
+use super::error::Error;
+use super::ids::TypeId;
+use super::reader::{HEADER, MAGIC, Reader, TYPE_HEADER};
+use super::types::{Kind, kind, kind_number, vlen};
 use crate::elf::ByteOrder;
 
 /// Header checks (libbpf `btf_parse_hdr`, `btf_parse_str_sec`); gives the type section and the strings.

@@ -3,6 +3,8 @@
 use super::build::{Builder, Field};
 use super::core::{Resolver, Slot};
 use super::*;
+use crate::elf::ByteOrder;
+use crate::errno::Errno;
 use crate::insn::Insn;
 
 /// One type of every kind.

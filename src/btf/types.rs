@@ -1,6 +1,7 @@
 //! Views of single BTF types.
 
-use super::{Reader, StrOff, TYPE_HEADER, TypeId};
+use super::ids::{StrOff, TypeId};
+use super::reader::{Reader, TYPE_HEADER};
 use crate::elf::ByteOrder;
 
 /// `BTF_KIND_*`.

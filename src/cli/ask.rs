@@ -6,7 +6,8 @@ use crate::live::args::config_beside;
 #[cfg(feature = "live")]
 use crate::{checks::Options, kernel::Kernel, live};
 
-use super::{Failure, Lint};
+use super::args::Lint;
+use super::failure::Failure;
 
 /// What real kernels did with the inputs, where they were asked.
 #[cfg(feature = "live")]

@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use clap::{Subcommand, ValueEnum};
 use serde::Serialize;
 
-use super::Failure;
+use super::failure::Failure;
 use crate::btf::{Btf, Kind};
+use crate::input;
 use crate::kernel::exceptions::Fact;
 use crate::kernel::{Home, Kernel, KernelArenaRule, Kfunc, KfuncGate, snapshot, target};
 
@@ -233,7 +234,7 @@ fn write_snapshot(name: &str, output: &PathBuf) -> Result<u8, Failure> {
         let mut head = [0; 8];
         std::io::Read::read_exact(&mut file, &mut head).is_ok() && head == *snapshot::MAGIC
     });
-    if !is_snapshot && crate::regular::is_binary(output) {
+    if !is_snapshot && input::is_binary(output) {
         return Err(Failure::OutputIsBinary(output.display().to_string()));
     }
     let failed = |error| Failure::Output(output.display().to_string(), error);

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use serde::Deserialize;
 
-use super::input_error;
+use super::error::input_error;
 use crate::regular;
 use crate::report::InputError;
 

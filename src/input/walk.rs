@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use ignore::WalkBuilder;
 
-use super::{embedded, input_error};
+use super::embedded;
+use super::error::input_error;
 use crate::report::InputError;
 
 /// A file to read.

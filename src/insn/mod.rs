@@ -6,13 +6,14 @@
 pub mod flow;
 mod op;
 pub mod validate;
+mod width;
 
 use crate::elf::ByteOrder;
 
 pub use op::{
     AluOp, AtomicOp, Callee, Condition, FRAME_POINTER, LoadMode, Memory, Op, Registers, Source, Successors,
-    Width,
 };
+pub use width::Width;
 
 /// Bytes of one instruction slot.
 pub const INSN_SIZE: usize = 8;

@@ -3,52 +3,16 @@
 //! Each is a snapshot of the BTF of one kernel of that release; they share one pool of strings. The data files are
 //! written by `scripts/builtin-kernels`, and NOTICE says where they come from.
 
+mod release;
 mod table;
 
-use std::sync::OnceLock;
-
-use super::snapshot::{self, Pool, Snapshot};
-
+pub use self::release::Release;
 pub use self::table::RELEASES;
 
 /// The name of the oldest built-in release.
 pub const FIRST: &str = RELEASES[0].name;
 /// The name of the newest.
 pub const LATEST: &str = RELEASES[RELEASES.len() - 1].name;
-
-/// The strings that the releases share.
-static STRINGS: &[u8] = include_bytes!("builtin/strings.pool");
-
-/// A built-in release.
-#[derive(Debug)]
-pub struct Release {
-    /// What users call it: `7.3`.
-    pub name: &'static str,
-    /// The point release whose BTF stands for it: `7.3.4`.
-    pub release: &'static str,
-    /// The package that the BTF is from.
-    pub source: &'static str,
-    /// The day that kernel was built, `YYYY-MM-DD`.
-    pub date: &'static str,
-    /// SHA-256 of the BTF, before anything was derived.
-    pub btf_sha256: &'static str,
-    /// SHA-256 of `bytes`.
-    pub sha256: &'static str,
-    /// The snapshot.
-    pub bytes: &'static [u8],
-}
-
-impl Release {
-    /// Unpacks the snapshot.
-    ///
-    /// # Errors
-    /// None, unless the program was built from damaged data files.
-    pub fn load(&self) -> Result<Snapshot, snapshot::Error> {
-        static POOL: OnceLock<Result<Pool, snapshot::Error>> = OnceLock::new();
-        let pool = POOL.get_or_init(|| Pool::read(STRINGS)).as_ref().map_err(Clone::clone)?;
-        snapshot::read_with(self.bytes, Some(pool))
-    }
-}
 
 /// The release of that name. A full version such as `7.3.4` is found where it is the very point
 /// release whose BTF stands for the series.
@@ -64,8 +28,10 @@ pub fn range() -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::release::STRINGS;
     use super::*;
     use crate::btf::{Btf, Kind};
+    use crate::kernel::snapshot;
 
     #[test]
     fn the_data_files_are_those_of_the_table() {

@@ -5,7 +5,10 @@
 //! what no BTF gives a hint of and what is the same in every kernel but for the facts named with it; the sets of the
 //! kfuncs are in [`super::kfuncs`]. docs/kernels.md shows both tables as [`markdown`] writes them.
 
-use super::{Kernel, KernelArenaRule, KfuncGate, Lookup, Reason, cpu_name};
+use super::forms::cpu_name;
+use super::gates::{KernelArenaRule, KfuncGate};
+use super::kernel::Kernel;
+use super::lookup::{Lookup, Reason};
 use crate::btf::Kind;
 use crate::object::MapType;
 
@@ -271,7 +274,12 @@ impl Kernel<'_> {
         }
     }
 
-    pub(super) fn read_arena_rule(&self) -> KernelArenaRule {
+    /// What it asks of the arenas of a cid-form scheduler.
+    pub fn arena_rule(&self) -> KernelArenaRule {
+        *self.arena_rule.get_or_init(|| self.read_arena_rule())
+    }
+
+    fn read_arena_rule(&self) -> KernelArenaRule {
         if !self.is(Fact::CidForm) {
             return KernelArenaRule::None;
         }

@@ -7,7 +7,10 @@
 //! `scx_kf_allowed` (6.12 to 7.0).
 
 use super::exceptions::{BUILTIN_IDLE_KFUNCS, Fact};
-use super::{Kernel, KfuncGate, Lookup, Reason, cpu_name};
+use super::forms::cpu_name;
+use super::gates::KfuncGate;
+use super::kernel::Kernel;
+use super::lookup::{Lookup, Reason};
 use crate::object::Form;
 
 /// The sets of kfuncs, as bits.

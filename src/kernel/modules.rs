@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use super::Reason;
+use super::lookup::Reason;
 use crate::regular::read;
 
 /// Largest split BTF that is read, bytes; that of the largest graphics driver has some 2 MB.

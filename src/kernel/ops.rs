@@ -1,7 +1,9 @@
 //! The struct_ops types of a kernel, member by member.
 
 use super::exceptions::{self, Fact};
-use super::{Kernel, Lookup};
+use super::forms::cpu_name;
+use super::kernel::{Home, Kernel};
+use super::lookup::Lookup;
 use crate::btf::{Kind, TypeId};
 
 /// A struct_ops type of a kernel.
@@ -35,28 +37,28 @@ pub struct OpsMember<'d> {
     pub stubless: bool,
 }
 
-/// The cpu-form name of a callback; the two forms share their slots in the kernel.
-pub fn cpu_name(member: &str) -> &str {
-    match member {
-        "select_cid" => "select_cpu",
-        "set_cmask" => "set_cpumask",
-        "cid_online" => "cpu_online",
-        "cid_offline" => "cpu_offline",
-        "dump_cid" => "dump_cpu",
-        "cpuctl_init" => "cgroup_init",
-        "cpuctl_exit" => "cgroup_exit",
-        "cpuctl_prep_move" => "cgroup_prep_move",
-        "cpuctl_move" => "cgroup_move",
-        "cpuctl_cancel_move" => "cgroup_cancel_move",
-        "cpuctl_set_weight" => "cgroup_set_weight",
-        "cpuctl_set_bandwidth" => "cgroup_set_bandwidth",
-        "cpuctl_set_idle" => "cgroup_set_idle",
-        other => other,
+impl<'d> Kernel<'d> {
+    /// The struct_ops type of that name, without flavour (libbpf `find_struct_ops_kern_types`).
+    pub fn ops_type(&self, name: &str) -> Lookup<OpsType<'d>> {
+        let wrapper = self.find_anywhere(&format!("bpf_struct_ops_{name}"), Kind::Struct);
+        match (wrapper, self.find(name, Kind::Struct)) {
+            (Lookup::Found((home @ Home::Module(_), _)), _) => Lookup::Unknown(
+                format!(
+                    "module '{}' has the type, and struct_ops of modules are not looked at",
+                    self.name_of(home)
+                )
+                .into(),
+            ),
+            (Lookup::Found((_, wrapper)), Some(id)) => Lookup::Found(OpsType::read(self, name, wrapper, id)),
+            (Lookup::Found(_), None) => Lookup::Absent,
+            (Lookup::Absent, _) => Lookup::Absent,
+            (Lookup::Unknown(reason), _) => Lookup::Unknown(reason),
+        }
     }
 }
 
 impl<'d> OpsType<'d> {
-    pub(super) fn read(kernel: &Kernel<'d>, name: &str, wrapper: TypeId, id: TypeId) -> Self {
+    fn read(kernel: &Kernel<'d>, name: &str, wrapper: TypeId, id: TypeId) -> Self {
         let btf = kernel.btf();
         let composite = btf.get(id).and_then(|ty| ty.composite());
         let members = composite.into_iter().flat_map(|ty| ty.members()).enumerate().map(|(index, member)| {

@@ -1,4 +1,4 @@
-//! What the user names as a kernel, to bytes.
+//! A target as bytes, and how what the user names becomes one.
 
 use std::borrow::Cow;
 use std::fs;
@@ -9,8 +9,70 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use super::{Modules, Source, Target, builtin, image, snapshot};
+use super::lookup::Reason;
+use super::modules::Modules;
+use super::{builtin, image, snapshot};
 use crate::regular::read;
+
+/// Where a target comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// A release that this program carries.
+    BuiltIn,
+    /// A file that the user named.
+    File,
+    /// The kernel of this machine.
+    Host,
+}
+
+impl Source {
+    /// The word used in JSON and in texts.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BuiltIn => "built-in",
+            Self::File => "file",
+            Self::Host => "host",
+        }
+    }
+}
+
+/// A target as bytes, before anything is asked of it.
+#[derive(Debug)]
+pub struct Target {
+    /// How the user named it.
+    pub name: String,
+    /// Where it comes from.
+    pub source: Source,
+    /// Its release, e.g. `7.3.4`; `None` where nothing tells.
+    pub release: Option<String>,
+    /// The contents of its `.BTF`.
+    pub btf: Vec<u8>,
+    /// Its configuration, one `CONFIG_X=y` a line; `None` where nothing tells.
+    pub kconfig: Option<String>,
+    /// Why a name outside the scheduler's own surface may be missing though kernels of this release have
+    /// it; `None` for a BTF that is whole and stands for itself.
+    pub partial: Option<Reason>,
+    /// The modules that are loaded, where they are known: those of this machine's kernel.
+    pub modules: Modules,
+    /// What was cut from the BTF; `None` for one that is whole.
+    pub cut: Option<snapshot::Cut>,
+}
+
+impl Target {
+    /// A running kernel out of the BTF of its vmlinux and the split BTF of its modules by name, in the order of loading.
+    pub fn running(name: impl Into<String>, btf: Vec<u8>, modules: Vec<(String, Vec<u8>)>) -> Self {
+        Self {
+            name: name.into(),
+            source: Source::Host,
+            release: None,
+            btf,
+            kconfig: None,
+            partial: None,
+            modules: Modules::loaded(modules),
+            cut: None,
+        }
+    }
+}
 
 /// Why a kernel cannot be used as a target.
 #[derive(Debug, thiserror::Error)]

@@ -5,6 +5,10 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args, ValueEnum};
 
+/// What a build without the feature says to `--attach` and `--vm`.
+pub const MISSING: &str = "this build cannot ask a kernel (--attach, --vm): it lacks the feature 'live'. Build one with \
+    'cargo install scx-lint --features live'; that needs a C compiler, make, pkg-config and the headers of libelf and zlib";
+
 /// Options of `--attach` and `--vm`, which may be given together; the others need one of the two, or `--vm`.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Live mode", group = ArgGroup::new("asked").args(["attach", "vm"]).multiple(true))]

@@ -2,6 +2,7 @@
 
 use libbpf_rs::OpenObject;
 
+use super::names::map_name;
 use super::running::{self, Types};
 use crate::elf::SymbolKind;
 use crate::object::{Object, StructOps, Value};
@@ -28,7 +29,7 @@ pub fn apply(open: &mut OpenObject, object: &Object<'_>, kernel: &Types<'_>) -> 
     }
     for patch in patches {
         let mut maps = open.maps_mut();
-        let map = maps.find(|map| super::map_name(&map.name().to_string_lossy()) == patch.map);
+        let map = maps.find(|map| map_name(&map.name().to_string_lossy()) == patch.map);
         let done = map.is_some_and(|mut map| {
             let room = map.initial_value_mut();
             let room = room.and_then(|value| value.get_mut(patch.offset..)?.get_mut(..patch.bytes.len()));

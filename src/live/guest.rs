@@ -2,13 +2,14 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use rustix::mount::{MountFlags, mount};
 use rustix::system::{RebootCommand, reboot};
 use rustix::termios::{OptionalActions, tcdrain, tcgetattr, tcsetattr};
 
+use super::job::Job;
 use super::observation::Observation;
 use super::wire::{self, Frame, Orders};
 use super::{kconfig, running, supervise};
@@ -18,14 +19,6 @@ pub const INIT: &str = "--live-guest";
 
 /// Where the host puts the orders.
 pub const ORDERS: &str = "/orders.json";
-
-/// Where the host puts the kernel's config, before its release is known.
-pub const KCONFIG: &str = "/boot/config";
-
-/// Where libbpf looks for the running kernel's config first.
-pub fn kconfig_path() -> PathBuf {
-    PathBuf::from(format!("{KCONFIG}-{}", running::release()))
-}
 
 /// Mounts what a load needs. A file system that the kernel lacks is left out; what needs it says so itself.
 pub fn mount_all() {
@@ -82,15 +75,15 @@ pub fn main() -> ExitCode {
         }
     };
     let _ = wire::send(&mut line, &Frame::Hello { release: running::release() });
-    let config = kconfig_path();
-    if fs::rename(KCONFIG, &config).is_err() && !Path::new("/proc/config.gz").exists() {
+    let config = kconfig::path();
+    if fs::rename(kconfig::PLACE, &config).is_err() && !Path::new("/proc/config.gz").exists() {
         let _ = fs::create_dir_all("/boot");
         let _ = fs::write(&config, kconfig::seen());
     }
     if let Ok(orders) = read_orders(Path::new(ORDERS)) {
         let mut rule: Option<String> = None;
         for job in orders.jobs {
-            let job = super::attach::Job { arena_rule: rule.clone(), ..job };
+            let job = Job { arena_rule: rule.clone(), ..job };
             let mut progress = |observation: &Observation, step: &str| {
                 let observation = Box::new(without_logs(observation));
                 let _ = wire::send(&mut line, &Frame::Doing { observation, step: step.to_owned() });

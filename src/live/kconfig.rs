@@ -2,14 +2,23 @@
 //! read no configuration at all, even if the extern is weak.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::time::{ClockId, clock_getres};
 
+use super::running;
 use crate::object::{ExternKind, Object};
 
 /// The first line of a configuration that is ours.
 const MARK: &str = "# Not the kernel's own: what the running kernel shows of it.";
+
+/// Where the host puts the kernel's config, before its release is known.
+pub const PLACE: &str = "/boot/config";
+
+/// Where libbpf looks for the running kernel's config first.
+pub fn path() -> PathBuf {
+    PathBuf::from(format!("{PLACE}-{}", running::release()))
+}
 
 /// What a running kernel shows of its configuration.
 pub fn seen() -> String {

@@ -17,20 +17,42 @@ pub mod attach;
 #[cfg(feature = "live")]
 mod edits;
 #[cfg(feature = "live")]
+mod exit;
+#[cfg(feature = "live")]
 pub mod guest;
 #[cfg(feature = "live")]
+mod image;
+#[cfg(feature = "live")]
 pub mod initramfs;
+#[cfg(feature = "live")]
+pub mod job;
 #[cfg(feature = "live")]
 mod kconfig;
 #[cfg(feature = "live")]
 mod kmsg;
+#[cfg(feature = "live")]
+mod load;
+#[cfg(feature = "live")]
+mod matrix;
+#[cfg(feature = "live")]
+mod meaning;
+#[cfg(feature = "live")]
+mod messages;
+#[cfg(feature = "live")]
+mod names;
+#[cfg(feature = "live")]
+mod objection;
 pub mod observation;
+#[cfg(feature = "live")]
+mod qemu;
 #[cfg(feature = "live")]
 mod run;
 #[cfg(feature = "live")]
 pub mod running;
 #[cfg(feature = "live")]
 mod runs;
+#[cfg(feature = "live")]
+mod sentence;
 #[cfg(feature = "live")]
 pub mod statistics;
 #[cfg(feature = "live")]
@@ -39,6 +61,8 @@ pub mod supervise;
 mod sys;
 #[cfg(feature = "live")]
 mod text;
+#[cfg(feature = "live")]
+mod trial;
 pub mod verifier;
 #[cfg(feature = "live")]
 pub mod vm;
@@ -47,61 +71,12 @@ pub mod wire;
 #[cfg(feature = "live")]
 mod workload;
 
+pub use args::MISSING;
+#[cfg(feature = "live")]
+pub use meaning::meaning;
 #[cfg(feature = "live")]
 pub use run::{Input, Live, check_files, own_role, run};
 #[cfg(feature = "live")]
 pub use runs::runs;
 #[cfg(feature = "live")]
 pub use text::{concise, full};
-
-/// What a build without the feature says to `--attach` and `--vm`.
-pub const MISSING: &str = "this build cannot ask a kernel (--attach, --vm): it lacks the feature 'live'. Build one with \
-    'cargo install scx-lint --features live'; that needs a C compiler, make, pkg-config and the headers of libelf and zlib";
-
-/// The name under which reports know a map: an internal map's section, else the C name. libbpf puts the object's
-/// name in front of `.bss`, `.data`, `.rodata` and `.kconfig`; no C name has a dot.
-#[cfg(feature = "live")]
-fn map_name(name: &str) -> &str {
-    name.find('.').map_or(name, |at| &name[at..])
-}
-
-/// What an error number of libbpf or the kernel means at a phase, where it means one thing.
-#[cfg(feature = "live")]
-pub fn meaning(errno: crate::errno::Errno, phase: &str) -> Option<&'static str> {
-    use crate::errno::Errno;
-    Some(match (phase, errno) {
-        ("attach", Errno::EBUSY) => "another scheduler is enabled, or this one's last detach is not finished",
-        ("attach", Errno::EINVAL) => "the kernel refuses the ops; the kernel log may say why",
-        ("attach", Errno::E2BIG) => "a value in the ops is too large",
-        ("attach", Errno::ENODEV) => "a sub-scheduler needs a root scheduler",
-        ("attach", Errno::EOPNOTSUPP) => "the parent scheduler takes no sub-schedulers",
-        ("attach", Errno::ENOENT) => "no cgroup has the id in sub_cgroup_id",
-        (_, Errno::ENOMEM) => "the kernel is out of memory, or an area that it allocates would be too large",
-        ("open", Errno::LIBBPF_ERRNO__FORMAT) => "not a BPF object that libbpf can read",
-        ("open", Errno::ENOENT) => "something that the file names is missing from it",
-        ("open", Errno::EINVAL) => "libbpf refuses a definition in the file",
-        ("open", Errno::EOPNOTSUPP) => "libbpf does not support a definition in the file",
-        ("load", Errno::EPERM) => "no permission: loading needs CAP_BPF and CAP_PERFMON",
-        ("load", Errno::ESRCH) => "the kernel lacks a type, function or variable that the object needs",
-        ("load", Errno::EACCES) => "the verifier refuses an access or call",
-        ("load", Errno::E2BIG) => "too large: a program for the verifier, or a map",
-        ("load", Errno::EOPNOTSUPP) => "the object's ops type does not fit the kernel's",
-        ("load", Errno::ENOTSUPP) => "the kernel does not support an op or a type",
-        ("load", Errno::LIBBPF_ERRNO__RELOC) => "libbpf cannot relocate an instruction",
-        ("load", Errno::LIBBPF_ERRNO__ENDIAN) => "compiled for the other byte order",
-        _ => return None,
-    })
-}
-
-#[cfg(all(test, feature = "live"))]
-mod tests {
-    use super::map_name;
-
-    #[test]
-    fn internal_maps_go_by_their_section() {
-        assert_eq!(map_name("scx_simp.bss"), ".bss");
-        assert_eq!(map_name(".data.uei_dump"), ".data.uei_dump");
-        assert_eq!(map_name(".rodata.str1.1"), ".rodata.str1.1");
-        assert_eq!(map_name("arena"), "arena");
-    }
-}

@@ -12,7 +12,8 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::args::{LiveArgs, OnOff};
-use super::attach::{self, Job};
+use super::attach;
+use super::job::Job;
 use super::observation::{Failure, KernelSeen, Observation, code};
 use super::statistics::{self, Comparison};
 use super::vm::{self, Machine};
@@ -212,7 +213,7 @@ pub fn check_files(args: &LiveArgs) -> io::Result<()> {
         statistics::read(path).map_err(|error| in_file(path, error))?;
     }
     if let Some(path) = &args.save {
-        if crate::regular::is_binary(path) {
+        if crate::input::is_binary(path) {
             let why = "is an object, a program or a kernel, which would be overwritten; remove it first";
             return Err(in_file(path, io::Error::other(why)));
         }

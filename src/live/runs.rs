@@ -4,7 +4,7 @@ use super::agree::UNFORESEEN;
 use super::observation::{AttachSeen, Observation, code};
 use super::run::Live;
 use super::statistics::Change;
-use super::text;
+use super::{objection, sentence, text};
 use crate::report::{
     Document, FindingDoc, LIVE_FAILURE, LIVE_GROWTH, LiveOutcome, LiveRun, LocationDoc, SubjectDoc,
 };
@@ -38,9 +38,9 @@ fn run(seen: &Observation) -> LiveRun {
         () if unasked => LiveOutcome::Unasked,
         () => LiveOutcome::Failed,
     };
-    let words = text::sentence(seen);
+    let words = sentence::sentence(seen);
     let words = words.split_once(": ").map_or(words.as_str(), |(_, rest)| rest).to_owned();
-    let mut run = LiveRun::new(seen.object, text::place(seen), outcome, words);
+    let mut run = LiveRun::new(seen.object, sentence::place(seen), outcome, words);
     // A failure that no file shows is told as the failure that it is.
     run.differs = seen.differs.iter().filter(|text| !text.contains(UNFORESEEN)).cloned().collect();
     if outcome == LiveOutcome::Failed {
@@ -81,7 +81,7 @@ fn failure(seen: &Observation, run: &LiveRun) -> FindingDoc {
             return FindingDoc {
                 rule: LIVE_FAILURE,
                 message,
-                ..text::finding(seen.object, found, phase, false)
+                ..objection::finding(seen.object, found, phase, false)
             };
         }
         let name = if phase.phase == "open" { "open" } else { "load" };

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::attach::{self, Job};
+use super::attach;
+use super::job::Job;
 use super::observation::{Failure, KernelSeen, Observation, code};
 use super::{running, sys};
 

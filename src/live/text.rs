@@ -2,13 +2,13 @@
 
 use std::io::{self, Write};
 
-use super::observation::{AttachSeen, Diagnostic, Failure, Observation, PhaseSeen, code};
+use super::matrix::print_matrix;
+use super::objection::finding;
+use super::observation::{AttachSeen, Failure, Observation, PhaseSeen, code};
 use super::run::Live;
+use super::sentence::{place, reason, sentence, verdict};
 use super::statistics::Comparison;
-use crate::report::{self, Document, FindingDoc, LocationDoc, Sources, Style, SubjectDoc};
-
-/// Longest register state that is shown, in characters.
-const MAX_STATE: usize = 160;
+use crate::report::{self, Document, Sources, Style};
 
 /// Prints each observation with its diagnostics, the comparison, and a matrix where there are several guests.
 ///
@@ -109,96 +109,6 @@ fn shown<'a>(live: &'a Live, document: &Document) -> Vec<&'a Observation> {
 fn compared<'a>(live: &'a Live, document: &Document) -> Option<&'a Comparison> {
     let fails = |found: &&Comparison| found.changes.iter().any(|change| change.fails);
     live.comparison.as_ref().filter(|found| !document.failing_only || fails(found))
-}
-
-/// `7.3.4 (guest of vmlinuz-7.3.4, tcg)`.
-pub(super) fn place(seen: &Observation) -> String {
-    let kernel = &seen.kernel;
-    let release = if kernel.release.is_empty() { "a kernel that never came up" } else { &kernel.release };
-    let accel = kernel.accel.as_ref().map_or_else(String::new, |accel| format!(", {accel}"));
-    match &kernel.image {
-        Some(image) => format!("{release} (guest of {image}{accel})"),
-        None => format!("{release} (this machine)"),
-    }
-}
-
-/// One sentence: how far it came, and the reason.
-pub fn sentence(seen: &Observation) -> String {
-    if let Some(phase) = seen.phases.iter().find(|phase| !phase.ok) {
-        return format!("error: {}: {}", phase.phase, reason(phase));
-    }
-    if let Some(attach) = seen.attach.iter().find(|attach| !attach.ok) {
-        return format!("error: {}: {}", attach.map, verdict(attach));
-    }
-    if let Some(failure) = &seen.failure {
-        let during = failure.during.as_ref().map_or_else(String::new, |step| format!(" during {step}"));
-        return format!("error: {}{during}: {}", failure.code, failure.message);
-    }
-    let maps: Vec<String> =
-        seen.attach.iter().map(|attach| format!("{}: {}", attach.map, verdict(attach))).collect();
-    if maps.is_empty() {
-        "ok: loads; it has no struct_ops map to attach".to_owned()
-    } else {
-        format!("ok: {}", maps.join("; "))
-    }
-}
-
-/// Why a phase failed.
-fn reason(phase: &PhaseSeen) -> String {
-    let errno = match (&phase.errno, &phase.meaning) {
-        (Some(errno), Some(meaning)) => format!("{errno} ({meaning})"),
-        (Some(errno), None) => errno.clone(),
-        (None, _) => "failed".to_owned(),
-    };
-    match (&phase.program, &phase.diagnostic) {
-        (Some(program), Some(found)) if !found.message.is_empty() => {
-            format!("{errno}: program '{program}': {}", found.message)
-        }
-        (Some(program), _) => format!("{errno}: program '{program}'"),
-        (None, _) => match phase.messages.first() {
-            Some(text) => format!("{errno}: {}", text.trim_start_matches("libbpf: ")),
-            None => errno,
-        },
-    }
-}
-
-/// What became of a struct_ops map.
-fn verdict(attach: &AttachSeen) -> String {
-    let why = || match &attach.exit {
-        Some(exit) if exit.message.is_empty() => exit.reason.clone(),
-        Some(exit) => format!("{}: {}", exit.reason, exit.message),
-        None => match attach.kernel_log.iter().find(|line| !line.ends_with(" enabled")) {
-            Some(line) => line.clone(),
-            None => "the kernel gives no reason".to_owned(),
-        },
-    };
-    let held = attach.held_ms as f64 / 1000.0;
-    let when = if held < 0.05 { "at once".to_owned() } else { format!("after {held:.1} s") };
-    match () {
-        () if attach.ok => format!("enabled, held {held:.1} s, detached"),
-        () if !attach.call_ok => {
-            let errno = attach.errno.as_deref().unwrap_or("an error");
-            // A scheduler that is refused with an errno leaves its reason in the kernel log only.
-            match attach.kernel_log.first() {
-                Some(line) => format!("the attach call fails: {errno}: {line}"),
-                None => {
-                    let meaning =
-                        attach.meaning.as_ref().map_or_else(String::new, |text| format!(" ({text})"));
-                    format!("the attach call fails: {errno}{meaning}")
-                }
-            }
-        }
-        () if attach.ejected => {
-            format!("the attach call succeeds, but the scheduler is ejected {when}: {}", why())
-        }
-        () if !attach.enabled => {
-            format!("the attach call succeeds, but the scheduler is not enabled: {}", why())
-        }
-        () if attach.after != "disabled" && !attach.after.is_empty() => {
-            format!("enabled, but after detach the state is '{}'", attach.after)
-        }
-        () => format!("enabled, but the kernel log has errors: {}", why()),
-    }
 }
 
 fn print_phase(phase: &PhaseSeen, seen: &Observation, verbose: bool, out: &mut impl Write) -> io::Result<()> {
@@ -331,124 +241,6 @@ pub(super) fn metric(change: &super::statistics::Change) -> &'static str {
         Metric::Xlated => "bytes translated",
         Metric::Jited => "bytes of machine code",
         Metric::Time => "verifier us",
-    }
-}
-
-/// One word for a cell of the matrix.
-fn cell(seen: &Observation) -> &'static str {
-    if let Some(phase) = seen.phases.iter().find(|phase| !phase.ok) {
-        return if phase.phase == "open" { "open" } else { "load" };
-    }
-    if let Some(attach) = seen.attach.iter().find(|attach| !attach.ok) {
-        return match () {
-            () if attach.ejected => "ejected",
-            () if !attach.enabled => "attach",
-            () => "log",
-        };
-    }
-    match seen.failure.as_ref().map(|failure| failure.code.as_str()) {
-        Some(code::PANIC) => "panic",
-        Some(code::TIMEOUT) => "timeout",
-        Some(code::HANG | code::NO_BOOT) => "hang",
-        Some(_) => "error",
-        None => "ok",
-    }
-}
-
-/// Objects down, kernels across.
-fn print_matrix(live: &Live, document: &Document, out: &mut impl Write) -> io::Result<()> {
-    let rows = document.objects.iter().enumerate().filter(|(_, object)| object.error.is_none());
-    let widest = rows.clone().map(|(_, object)| object.title().chars().count()).max().unwrap_or(0);
-    let columns: Vec<usize> = live.kernels.iter().map(|name| name.chars().count().max(7)).collect();
-    write!(out, "\n{:widest$}", "")?;
-    for (name, width) in live.kernels.iter().zip(&columns) {
-        write!(out, "  {name:width$}")?;
-    }
-    writeln!(out)?;
-    let per_kernel = live.observations.len() / live.kernels.len().max(1);
-    for (number, object) in rows {
-        write!(out, "{:widest$}", object.title())?;
-        for (kernel, width) in columns.iter().enumerate() {
-            let seen = live.observations.iter().skip(kernel * per_kernel).take(per_kernel);
-            let word = seen.into_iter().find(|seen| seen.object == number).map_or("-", cell);
-            write!(out, "  {word:width$}")?;
-        }
-        writeln!(out)?;
-    }
-    writeln!(out, "(ok, or the phase that fails: open, load, attach; ejected: enabled, then thrown out)")
-}
-
-/// The verifier's objection as a finding, so that it is shown at the C line.
-pub(super) fn finding(object: usize, found: &Diagnostic, phase: &PhaseSeen, verbose: bool) -> FindingDoc {
-    let label = match found.culprit() {
-        Some(register) => format!("{} is {}", register.name, short(&register.value)),
-        None => "refused here".to_owned(),
-    };
-    let mut help = String::new();
-    if !found.registers.is_empty() {
-        help.push_str("registers:");
-        for register in &found.registers {
-            help.push_str(&format!(" {}={}", register.name, short(&register.value)));
-        }
-    }
-    let detail = if verbose { found.detail.clone() } else { gist(&found.detail) };
-    for (title, lines) in [("last instructions:", &found.instructions), ("the kernel explains:", &detail)] {
-        if !lines.is_empty() {
-            if !help.is_empty() {
-                help.push('\n');
-            }
-            help.push_str(title);
-            for line in lines {
-                help.push_str("\n  ");
-                help.push_str(line);
-            }
-        }
-    }
-    FindingDoc {
-        rule: "verifier",
-        known: false,
-        refuses: true,
-        level: "error",
-        object,
-        kernels: Vec::new(),
-        phase: "load",
-        errno: phase.errno.clone(),
-        kernel_message: Some(found.message.clone()),
-        subject: SubjectDoc { kind: "program", name: found.program.clone() },
-        message: format!("the verifier refuses program '{}'", found.program),
-        help: (!help.is_empty()).then_some(help),
-        locations: vec![LocationDoc {
-            file: found.file.clone(),
-            line: found.line,
-            column: found.column,
-            text: found.text.clone(),
-            label,
-            program: found.function.clone(),
-            insn: found.function_insn,
-        }],
-    }
-}
-
-/// The paragraphs "Reason" and "Suggestion" of the kernel's explanation, which may go on for pages.
-fn gist(detail: &[String]) -> Vec<String> {
-    let mut keep = false;
-    let mut lines = Vec::new();
-    for line in detail {
-        // Headings are indented less than what they head.
-        if line.ends_with(':') && !line.starts_with("   ") {
-            keep = matches!(line.trim(), "Reason:" | "Suggestion:");
-        } else if keep && !line.is_empty() {
-            lines.push(line.trim().to_owned());
-        }
-    }
-    lines
-}
-
-/// A register's state, cut where it is very long.
-fn short(value: &str) -> String {
-    match value.char_indices().nth(MAX_STATE) {
-        Some((at, _)) => format!("{}...", &value[..at]),
-        None => value.to_owned(),
     }
 }
 

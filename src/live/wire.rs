@@ -6,7 +6,7 @@ use std::io::{self, BufRead, Write};
 
 use serde::{Deserialize, Serialize};
 
-use super::attach::Job;
+use super::job::Job;
 use super::observation::Observation;
 
 /// Starts every frame.

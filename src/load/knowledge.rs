@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::{CoreFate, ExternFate, Load};
+use super::core::CoreFate;
+use super::externs::ExternFate;
+use super::load::Load;
 use crate::elf::{ByteOrder, Symbol, SymbolKind};
 use crate::kernel::Kernel;
 use crate::object::{FuncIdx, InsnIdx, MapIdx, MapOrigin, Object};
@@ -89,38 +91,41 @@ pub(crate) fn number(bytes: &[u8], order: ByteOrder) -> u64 {
 /// Bytes that a loader may write into a variable at most; a larger one becomes unknown as a whole.
 const WORD: u64 = 8;
 
-pub(super) fn knowledge(load: &Load<'_, '_>) -> Knowledge {
-    let object = load.object;
-    let externs = object.externs.iter().zip(&load.externs).map(|(external, fate)| match fate {
-        ExternFate::Kfunc(_) | ExternFate::Variable(..) => ExternFact::Resolved,
-        ExternFate::Null | ExternFate::NullMismatched(_) => ExternFact::Null,
-        ExternFate::Kconfig(value) => {
-            let btf = object.btf.as_ref();
-            let size = btf.and_then(|btf| btf.size_of(btf.get(external.type_id)?.target()));
-            match size.filter(|size| (1..=WORD).contains(size)) {
-                Some(size) => ExternFact::Value(bytes(*value, size, object.elf.byte_order)),
-                None => ExternFact::Unknown,
+impl Load<'_, '_> {
+    /// What the verifier will know before a program runs.
+    pub fn knowledge(&self) -> Knowledge {
+        let object = self.object;
+        let externs = object.externs.iter().zip(&self.externs).map(|(external, fate)| match fate {
+            ExternFate::Kfunc(_) | ExternFate::Variable(..) => ExternFact::Resolved,
+            ExternFate::Null | ExternFate::NullMismatched(_) => ExternFact::Null,
+            ExternFate::Kconfig(value) => {
+                let btf = object.btf.as_ref();
+                let size = btf.and_then(|btf| btf.size_of(btf.get(external.type_id)?.target()));
+                match size.filter(|size| (1..=WORD).contains(size)) {
+                    Some(size) => ExternFact::Value(bytes(*value, size, object.elf.byte_order)),
+                    None => ExternFact::Unknown,
+                }
             }
+            // With these the load fails before the verifier sees anything.
+            ExternFate::Missing
+            | ExternFate::MismatchedKfunc(_)
+            | ExternFate::MismatchedVariable(..)
+            | ExternFate::UnknownKconfig => ExternFact::Resolved,
+            ExternFate::Unknown(_) => ExternFact::Unknown,
+        });
+        let core = self.core.iter().map(|used| {
+            let fact = match &used.fate {
+                CoreFate::Value(value) => CoreFact::Value(*value),
+                CoreFate::Poison(_) => CoreFact::Poison,
+                CoreFate::Refused { .. } | CoreFate::Unknown(_) => CoreFact::Unknown,
+            };
+            ((used.function, used.insn), fact)
+        });
+        Knowledge {
+            externs: externs.collect(),
+            core: core.collect(),
+            rodata: if self.edited { edits(object, self.kernel) } else { Vec::new() },
         }
-        // With these the load fails before the verifier sees anything.
-        ExternFate::Missing
-        | ExternFate::MismatchedKfunc(_)
-        | ExternFate::MismatchedVariable(..)
-        | ExternFate::UnknownKconfig => ExternFact::Resolved,
-        ExternFate::Unknown(_) => ExternFact::Unknown,
-    });
-    let core = load.core.iter().map(|used| {
-        let fact = match &used.fate {
-            CoreFate::Value(value) => CoreFact::Value(*value),
-            CoreFate::Poison(_) => CoreFact::Poison,
-            CoreFate::Refused { .. } | CoreFate::Unknown(_) => CoreFact::Unknown,
-        };
-        ((used.function, used.insn), fact)
-    });
-    Knowledge {
-        externs: externs.collect(),
-        core: core.collect(),
-        rodata: if load.edited { edits(object, load.kernel) } else { Vec::new() },
     }
 }
 

@@ -1,9 +1,17 @@
 //! The order of `bpf_object__open`: sections, programs, BTF, externs, data sections, maps, relocations.
 
+mod externs;
+mod maps;
+mod programs;
+mod relocs;
+mod sec;
+mod struct_ops;
+
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-use super::{Cause, Item, Object, Refusal};
+use super::object::Object;
+use super::refusal::{Cause, Item, Refusal};
 use crate::btf::{Btf, BtfExt, Kind, Linkage, TypeId, VarSecInfo};
 use crate::elf::{self, Elf, Section, SectionIdx, SectionKind, SymbolKind};
 use crate::errno::Errno;

@@ -11,6 +11,7 @@ mod facts;
 mod fixtures;
 mod inputs;
 mod kernels;
+mod layout;
 mod manners;
 mod modules;
 mod new_release;

@@ -1,6 +1,6 @@
 //! Written by scripts/builtin-kernels.
 
-use super::Release;
+use super::release::Release;
 
 /// The built-in releases, oldest first.
 pub static RELEASES: &[Release] = &[

@@ -4,20 +4,11 @@
 
 use std::collections::HashMap;
 
-use super::Error;
+use super::error::Error;
 use super::pack::{Cursor, delta, put_fast, take_fast, varint};
-use super::pool::{Pool, Strings, join};
+use super::pool::{Pool, Strings, Usage, join};
 use super::raw::{Raw, RawType, Words, extra_words, join_info, kind};
 use crate::elf::ByteOrder;
-
-/// Strings of the kept types.
-#[derive(Default)]
-pub(super) struct Usage<'d> {
-    /// Each once, in the order in which the types mention them.
-    pub order: Vec<&'d [u8]>,
-    /// How often.
-    pub counts: HashMap<&'d [u8], u32>,
-}
 
 /// Calls back for every name of a record, in its order; `None` for none.
 fn names(ty: &RawType<'_>, each: &mut dyn FnMut(u32)) {

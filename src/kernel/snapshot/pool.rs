@@ -8,8 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::OnceLock;
 
-use super::Error;
-use super::columns::Usage;
+use super::error::Error;
 use super::pack::{Cursor, put_fast, take_fast, varint};
 
 /// Strings one after another, each ended by a NUL.
@@ -117,6 +116,15 @@ impl Pool {
     pub(super) fn functions(&self) -> Result<&Strings, Error> {
         self.functions.get_or_init(|| unpack_sorted(&self.packed_functions)).as_ref().map_err(Clone::clone)
     }
+}
+
+/// Strings of the kept types.
+#[derive(Default)]
+pub(super) struct Usage<'d> {
+    /// Each once, in the order in which the types mention them.
+    pub order: Vec<&'d [u8]>,
+    /// How often.
+    pub counts: HashMap<&'d [u8], u32>,
 }
 
 /// Packs the strings of several BTFs, newest first, and the names of their functions.

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use super::code::{self, Code, CoreFacts, Note};
+use super::code::{self, Code, CoreFacts, Graph, Note};
 use super::machine::Machine;
 use super::reached::{Base, Leak, Reached};
 use super::scope::Scope;
@@ -30,12 +30,25 @@ struct Answer {
 /// Answers about the programs of one object, kept for other kernels. Much of what tells two kernels apart does not
 /// matter to a program.
 #[derive(Debug, Default)]
-pub struct Answers(Mutex<HashMap<FuncIdx, Vec<Answer>>>);
+pub struct Answers {
+    answers: Mutex<HashMap<FuncIdx, Vec<Answer>>>,
+    graphs: Mutex<HashMap<FuncIdx, Arc<Graph>>>,
+}
 
 impl Answers {
     /// Number of answers.
     pub fn len(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().map(Vec::len).sum()
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner).values().map(Vec::len).sum()
+    }
+
+    fn graph(&self, object: &Object<'_>, function: FuncIdx) -> Arc<Graph> {
+        // Who panics while holding the lock leaves whole graphs behind. Two may make the same one, which does no harm.
+        let graphs = || self.graphs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = graphs().get(&function) {
+            return Arc::clone(known);
+        }
+        let graph = Arc::new(Graph::new(object, function));
+        Arc::clone(graphs().entry(function).or_insert(graph))
     }
 
     /// Nothing was asked yet.
@@ -73,7 +86,13 @@ impl<'a, 'd> Analysis<'a, 'd> {
     }
 
     fn code(&self, function: FuncIdx) -> &Code {
-        self.codes[function.0].get_or_init(|| Code::new(self.object, self.core(), function))
+        self.codes[function.0].get_or_init(|| {
+            let graph = match self.memory {
+                Some(memory) => memory.graph(self.object, function),
+                None => Arc::new(Graph::new(self.object, function)),
+            };
+            Code::new(self.object, self.core(), function, graph)
+        })
     }
 
     /// What the verifier walks of one program; computed at the first call.
@@ -81,7 +100,7 @@ impl<'a, 'd> Analysis<'a, 'd> {
         self.programs[program.0].get_or_init(|| {
             let Some(memory) = self.memory else { return Arc::new(self.walk(program).0) };
             // Who panics while holding the lock leaves whole answers behind.
-            let memory = || memory.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let memory = || memory.answers.lock().unwrap_or_else(PoisonError::into_inner);
             let holds = |answer: &&Answer| answer.premises.iter().all(|premise| self.holds(premise));
             if let Some(known) = memory().get(&program).into_iter().flatten().find(holds) {
                 return Arc::clone(&known.reach);
@@ -145,8 +164,8 @@ impl<'a, 'd> Analysis<'a, 'd> {
             machine.reads().map(|((map, at, bytes), value)| Premise::Rodata(map, at, bytes, value)).collect();
         let mut externs = HashSet::new();
         for (code, walked) in codes.iter().zip(walked) {
-            let notes = code.insns.iter().zip(walked).enumerate().filter(|(_, (_, walked))| **walked);
-            for (at, ((_, _, note), _)) in notes {
+            let notes = code.notes().iter().zip(walked).enumerate().filter(|(_, (_, walked))| **walked);
+            for (at, (note, _)) in notes {
                 match *note {
                     Note::Core(_) => {
                         let fact = self.core_fact(code.function, InsnIdx(at));

@@ -1,7 +1,8 @@
 //! The code of one function with what the loader puts into it, and its flow graph.
 
 use std::collections::HashMap;
-use std::sync::OnceLock;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
 
 use crate::insn::{Insn, Op, Registers, Successors};
 use crate::load::{CoreFact, Knowledge};
@@ -25,12 +26,44 @@ pub(super) enum Note {
     Other,
 }
 
-/// One function, decoded.
+/// One function with what the loader puts into it on one kernel.
 #[derive(Debug)]
 pub(super) struct Code {
     pub function: FuncIdx,
+    graph: Arc<Graph>,
+    notes: Vec<Note>,
+}
+
+impl Deref for Code {
+    type Target = Graph;
+
+    fn deref(&self) -> &Graph {
+        &self.graph
+    }
+}
+
+impl Code {
+    pub(super) fn new(object: &Object<'_>, core: &CoreFacts, function: FuncIdx, graph: Arc<Graph>) -> Self {
+        Self { function, notes: notes(object, core, function, &graph), graph }
+    }
+
+    /// The instruction in a slot, what it does, and what it carries.
+    pub(super) fn slot(&self, at: usize) -> (Insn, Op, Note) {
+        let (insn, op) = self.insns[at];
+        (insn, op, self.notes[at])
+    }
+
+    /// What the instructions carry, by slot.
+    pub(super) fn notes(&self) -> &[Note] {
+        &self.notes
+    }
+}
+
+/// One function, decoded: what is the same on every kernel.
+#[derive(Debug)]
+pub(super) struct Graph {
     /// Each slot with what it does; the second half of a 64-bit immediate does nothing.
-    pub insns: Vec<(Insn, Op, Note)>,
+    pub insns: Vec<(Insn, Op)>,
     next: Vec<Successors>,
     /// Number of each leader, `u32::MAX` for other instructions. Leaders are where branches come together:
     /// the start, what branches lead to, and what follows them.
@@ -54,25 +87,22 @@ pub(super) struct Region {
     pub memory: bool,
 }
 
-impl Code {
-    pub(super) fn new(object: &Object<'_>, core: &CoreFacts, function: FuncIdx) -> Self {
+impl Graph {
+    pub(super) fn new(object: &Object<'_>, function: FuncIdx) -> Self {
         let code = object[function].code;
-        let mut insns: Vec<_> = code.slots().map(|(_, insn)| (insn, Op::Unknown, Note::None)).collect();
+        let mut insns: Vec<_> = code.slots().map(|(_, insn)| (insn, Op::Unknown)).collect();
         for (at, insn) in code.insns() {
             insns[at].1 = insn.op();
         }
-        annotate(object, core, function, &mut insns);
+        let before = object.functions[..function.0].iter();
         let mut result = Self {
-            function,
             leaders: vec![u32::MAX; insns.len()],
-            next: insns.iter().enumerate().map(|(at, (_, op, _))| op.successors(at)).collect(),
+            next: insns.iter().enumerate().map(|(at, (_, op))| op.successors(at)).collect(),
             insns,
             leader_count: 0,
             meetings: OnceLock::new(),
             live: Vec::new(),
-            base: object.functions[..function.0]
-                .iter()
-                .fold(0u32, |n, f| n.saturating_add(f.code.len() as u32)),
+            base: before.fold(0u32, |n, f| n.saturating_add(f.code.len() as u32)),
         };
         result.find_leaders();
         result.find_live();
@@ -275,15 +305,17 @@ impl Code {
     }
 }
 
-/// Puts relocations, calls and CO-RE results to the instructions.
-fn annotate(object: &Object<'_>, core: &CoreFacts, function: FuncIdx, insns: &mut [(Insn, Op, Note)]) {
+/// Relocations, calls and CO-RE results, by slot.
+fn notes(object: &Object<'_>, core: &CoreFacts, function: FuncIdx, graph: &Graph) -> Vec<Note> {
+    let mut notes = vec![Note::None; graph.insns.len()];
     for (insn, target) in &object[function].calls {
-        if let Some((_, _, note)) = insns.get_mut(insn.0) {
+        if let Some(note) = notes.get_mut(insn.0) {
             *note = Note::Function(*target);
         }
     }
     for reference in &object[function].refs {
-        let Some((insn, _, note)) = insns.get_mut(reference.insn.0) else { continue };
+        let at = reference.insn.0;
+        let (Some(note), Some((insn, _))) = (notes.get_mut(at), graph.insns.get(at)) else { continue };
         *note = match reference.target {
             Target::Map(map) if !object[map].autocreate => Note::MissingMap(map),
             Target::Map(map) => {
@@ -296,10 +328,11 @@ fn annotate(object: &Object<'_>, core: &CoreFacts, function: FuncIdx, insns: &mu
         };
     }
     for &(at, fact) in core.get(&function).into_iter().flatten() {
-        if let Some((_, _, note)) = insns.get_mut(at) {
+        if let Some(note) = notes.get_mut(at) {
             *note = Note::Core(fact);
         }
     }
+    notes
 }
 
 /// What is known of CO-RE results, by function.

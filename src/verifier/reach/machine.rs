@@ -105,7 +105,7 @@ impl<'a, 'd> Machine<'a, 'd> {
         state: &mut State,
         callbacks: &mut Vec<Callback>,
     ) -> Flow {
-        let (insn, mut op, note) = code.insns[at];
+        let (insn, mut op, note) = code.slot(at);
         let mark = code.base.wrapping_add(at as u32).wrapping_add(1);
         let next = code.after(at);
         let mut vague = false;

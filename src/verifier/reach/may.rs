@@ -74,7 +74,7 @@ impl Pass<'_, '_> {
     fn uncalled(&self) -> Vec<usize> {
         let mut called = vec![false; self.scope.codes.len()];
         called[0] = true;
-        for (_, _, note) in self.scope.codes.iter().flat_map(|code| &code.insns) {
+        for note in self.scope.codes.iter().flat_map(|code| code.notes()) {
             if let Note::Function(Some(function)) = note
                 && let Some(&place) = self.scope.places.get(function)
             {
@@ -127,7 +127,7 @@ impl Pass<'_, '_> {
             }
             self.steps = self.steps.checked_sub(1)?;
             self.reached[place][at] = true;
-            let (insn, op, note) = code.insns[at];
+            let (insn, op, note) = code.slot(at);
             if insn.is_ld_imm64() && at + 1 < code.insns.len() {
                 self.reached[place][at + 1] = true;
             }

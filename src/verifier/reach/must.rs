@@ -163,7 +163,7 @@ pub(super) fn walk(machine: &Machine<'_, '_>, scope: &Scope<'_>) -> (Vec<Vec<boo
 
 /// Whom an instruction calls that is no function of the program.
 fn callee<'m>(machine: &'m Machine<'_, '_>, code: &Code, at: usize) -> Option<Callee<'m>> {
-    let (insn, _, note) = code.insns[at];
+    let (insn, _, note) = code.slot(at);
     if !insn.is_call() {
         return None;
     }
@@ -233,7 +233,7 @@ impl Pass<'_, '_> {
             let block = path.block;
             self.steps = self.steps.checked_sub(1)?;
             self.reached[path.place][path.at] = true;
-            let (insn, op, _) = code.insns[path.at];
+            let (insn, op) = code.insns[path.at];
             if insn.is_ld_imm64() && path.at + 1 < code.insns.len() {
                 self.reached[path.place][path.at + 1] = true;
             }

@@ -1,10 +1,14 @@
 //! ELF relocations to what instructions refer to (libbpf `bpf_object__collect_relos`).
 
-use super::open::{Opening, Role};
-use super::{Cause, ExternIdx, FuncIdx, InsnIdx, Item, MapIdx, MapOrigin, MapType, Ref, Target};
+use super::{Opening, Role};
 use crate::elf::{Relocation, Section, Symbol, SymbolKind};
 use crate::errno::Errno;
 use crate::insn::Insn;
+use crate::object::function::{Ref, Target};
+use crate::object::indexes::{ExternIdx, FuncIdx, InsnIdx, MapIdx};
+use crate::object::map::{Map, MapOrigin};
+use crate::object::map_type::MapType;
+use crate::object::refusal::{Cause, Item};
 
 /// What one relocation comes to.
 enum Decision {
@@ -175,7 +179,7 @@ impl<'d> Opening<'d> {
         section_name: &str,
     ) -> Result<Decision, String> {
         let object = &self.object;
-        let find = |keep: &dyn Fn(&super::Map<'d>) -> bool| object.maps.iter().position(keep).map(MapIdx);
+        let find = |keep: &dyn Fn(&Map<'d>) -> bool| object.maps.iter().position(keep).map(MapIdx);
         let refer = |map| Ok(Decision::Refer(Target::Map(map)));
         match self.role(symbol.section) {
             Role::ArenaGlobals if self.arena_globals.map(|s| s.0) == Some(symbol.section) => {

@@ -1,12 +1,16 @@
 //! Ops variables (libbpf `init_struct_ops_maps`, `bpf_object__collect_st_ops_relos`).
 
-use super::open::{Opening, Role};
-use super::{
-    Cause, F_LINK, Item, Map, MapIdx, MapOrigin, MapType, Member, Object, ProgramKind, StructOps, Value,
-};
+use super::{Opening, Role};
 use crate::btf::{Btf, Kind, TypeId, essential_name};
 use crate::elf::{ByteOrder, Section};
 use crate::errno::Errno;
+use crate::object::indexes::MapIdx;
+use crate::object::kind::ProgramKind;
+use crate::object::map::{Map, MapOrigin};
+use crate::object::map_type::{F_LINK, MapType};
+use crate::object::object::Object;
+use crate::object::ops::{Member, StructOps, Value};
+use crate::object::refusal::{Cause, Item};
 
 impl<'d> Opening<'d> {
     /// One map per variable of each struct_ops section.

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::open::Opening;
-use super::{Cause, Extern, ExternKind, Item};
+use super::Opening;
 use crate::btf::{Btf, Kind, Linkage, TypeId};
 use crate::errno::Errno;
+use crate::object::external::{Extern, ExternKind};
+use crate::object::refusal::{Cause, Item};
 
 impl<'d> Opening<'d> {
     /// Collects externs and sorts them as libbpf does.

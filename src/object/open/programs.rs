@@ -3,11 +3,15 @@
 
 use std::collections::HashSet;
 
-use super::open::{Opening, Role};
-use super::{Cause, Entry, FuncIdx, Function, InsnIdx, Item, ProgramKind, Value, sec};
+use super::{Opening, Role, sec};
 use crate::elf::{self, Binding, SectionIdx, SymbolKind};
 use crate::errno::Errno;
 use crate::insn::{Code, INSN_SIZE};
+use crate::object::function::{Entry, Function};
+use crate::object::indexes::{FuncIdx, InsnIdx};
+use crate::object::kind::ProgramKind;
+use crate::object::ops::Value;
+use crate::object::refusal::{Cause, Item};
 
 impl<'d> Opening<'d> {
     /// Collects every function symbol of every code section, sorted by section and offset.

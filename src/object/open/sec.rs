@@ -1,22 +1,6 @@
 //! Section names to program types, by the table `section_defs` of libbpf 1.7.
 
-/// What a section name makes of the programs in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ProgramKind(&'static str);
-
-impl ProgramKind {
-    /// `BPF_PROG_TYPE_STRUCT_OPS`.
-    pub const STRUCT_OPS: Self = Self("struct_ops");
-    /// `BPF_PROG_TYPE_SYSCALL`.
-    pub const SYSCALL: Self = Self("syscall");
-    /// No section name that libbpf knows.
-    pub const UNSPEC: Self = Self("unspec");
-
-    /// The program type's name in lower case, as bpftool prints it.
-    pub fn as_str(self) -> &'static str {
-        self.0
-    }
-}
+use crate::object::kind::ProgramKind;
 
 /// Patterns; a trailing `+` stands for the bare name or the name, a slash and anything.
 const DEFS: &[(&str, &str)] = &[

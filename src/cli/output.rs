@@ -1,0 +1,109 @@
+//! The report, in the format and to the file that was asked for.
+
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Write};
+
+use super::args::{Format, Lint};
+use super::ask;
+use super::failure::Failure;
+use super::repository;
+use super::terminal::{use_color, use_unicode, width};
+use crate::config::Config;
+use crate::kernel::builtin;
+#[cfg(feature = "live")]
+use crate::live;
+use crate::report::{self, Document};
+
+/// Writes to standard output. What writes into memory cannot panic over a pipe that is gone.
+pub(super) fn written(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> Result<u8, Failure> {
+    let mut text = Vec::new();
+    write(&mut text)?;
+    io::stdout().lock().write_all(&text)?;
+    Ok(0)
+}
+
+pub(super) fn write_report(
+    lint: &Lint,
+    config: &Config,
+    document: &Document,
+    live: &ask::Live,
+) -> Result<(), Failure> {
+    match &lint.output {
+        // As everywhere, '-' is the standard stream.
+        Some(path) if path.as_os_str() != "-" => {
+            let name = || path.display().to_string();
+            let file = File::create(path).map_err(|error| Failure::Output(name(), error))?;
+            let mut out = BufWriter::new(file);
+            print(lint, config, document, live, &mut out, false)
+                .and_then(|()| out.flush())
+                .map_err(|error| Failure::Output(name(), error))
+        }
+        _ => {
+            let mut out = BufWriter::new(io::stdout().lock());
+            print(lint, config, document, live, &mut out, io::stdout().is_terminal())?;
+            Ok(out.flush()?)
+        }
+    }
+}
+
+fn print(
+    lint: &Lint,
+    config: &Config,
+    document: &Document,
+    live: &ask::Live,
+    out: &mut impl Write,
+    terminal: bool,
+) -> io::Result<()> {
+    #[cfg(not(feature = "live"))]
+    let ask::Live = live;
+    let pair = |text: &String| text.split_once('=').map(|(from, to)| (from.to_owned(), to.to_owned()));
+    let remap = config.remap_path.iter().filter_map(pair).collect();
+    let sources = report::Sources { roots: config.source_root.clone(), remap, rule_pages: None };
+    let pages = || config.rule_pages.clone().or_else(repository::rule_pages);
+    let repository = || repository::find(sources.clone(), pages());
+    match lint.format {
+        Format::Sarif => report::sarif(document, &repository(), out),
+        Format::Github => report::github(document, &repository(), out),
+        Format::Gitlab => report::gitlab(document, &repository(), out),
+        Format::Junit => report::junit(document, &repository(), out),
+        Format::Markdown => report::markdown(document, &repository(), out),
+        Format::Html => report::html(document, &repository(), out),
+        Format::Json => report::json(document, out),
+        Format::Concise => {
+            report::concise(document, out)?;
+            #[cfg(feature = "live")]
+            if let Some(live) = live {
+                live::concise(live, document, out)?;
+            }
+            Ok(())
+        }
+        Format::Full => {
+            let style = report::Style {
+                color: use_color(lint.look.color, terminal),
+                unicode: use_unicode(),
+                width: width(terminal),
+            };
+            // FORCE_HYPERLINK decides where it is set.
+            let links = terminal || std::env::var_os("FORCE_HYPERLINK").is_some();
+            let links = links && supports_hyperlinks::on(supports_hyperlinks::Stream::Stdout);
+            let sources = report::Sources { rule_pages: pages().filter(|_| links), ..sources.clone() };
+            if lint.verbose {
+                let assumed = &document.assumptions;
+                writeln!(
+                    out,
+                    "assuming: {} with {}-byte pages, libbpf {}; no kernel named: an error means that every kernel from {} that has the ops type refuses",
+                    assumed.arch,
+                    assumed.page_size,
+                    assumed.libbpf,
+                    builtin::range()
+                )?;
+            }
+            report::full(document, &style, &sources, out)?;
+            #[cfg(feature = "live")]
+            if let Some(live) = live {
+                live::full(live, document, &style, &sources, lint.verbose, out)?;
+            }
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Kfuncs as a kernel's BTF declares them.
+
+use super::exceptions;
+use super::kernel::{Home, Kernel};
+use super::lookup::Lookup;
+use crate::btf::{Btf, Kind, TypeId};
+
+/// A kfunc as a kernel's BTF declares it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kfunc {
+    /// Its FUNC.
+    pub func: TypeId,
+    /// Its FUNC_PROTO.
+    pub proto: TypeId,
+    /// The BTF that both ids count in.
+    pub home: Home,
+}
+
+impl<'d> Kernel<'d> {
+    /// The function that an extern without flavour resolves to (libbpf `bpf_object__resolve_ksym_func_btf_id`).
+    pub fn kfunc(&self, name: &str) -> Lookup<Kfunc> {
+        if self.find(name, Kind::Func).is_none() {
+            if self.is_cut_function(name) {
+                return Lookup::Unknown(
+                    "the kernel's prototype of the function was cut from this snapshot".into(),
+                );
+            }
+            if !self.modules.is_known() && exceptions::is_module_kfunc(name) {
+                return Lookup::Unknown(
+                    "modules register such kfuncs, and modules' types are not known".into(),
+                );
+            }
+        }
+        self.find_anywhere(name, Kind::Func).map(|(home, func)| {
+            let proto = self.btf_of(home).get(func).map_or(TypeId::VOID, |ty| ty.target());
+            Kfunc { func, proto, home }
+        })
+    }
+
+    /// Parameters of a prototype of the kernel itself: name and type.
+    pub fn params(&self, proto: TypeId) -> Vec<(&'d str, TypeId)> {
+        params(self.btf(), proto)
+    }
+
+    /// Parameters of a kfunc: name and type, which counts in the kfunc's home.
+    pub fn kfunc_params(&self, kfunc: Kfunc) -> Vec<(&str, TypeId)> {
+        params(&self.btf_of(kfunc.home), kfunc.proto)
+    }
+
+    /// A kfunc as C declares it, types by name: `void scx_bpf_kick_cpu(int cpu, u64 flags)`.
+    pub fn signature(&self, name: &str, kfunc: Kfunc) -> String {
+        let btf = self.btf_of(kfunc.home);
+        let proto = btf.get(kfunc.proto).and_then(|ty| ty.func_proto());
+        let ret = spelling(&btf, proto.map_or(TypeId::VOID, |proto| proto.ret()));
+        let params = params(&btf, kfunc.proto).into_iter().map(|(name, ty)| {
+            let ty = spelling(&btf, ty);
+            if ty.ends_with('*') { format!("{ty}{name}") } else { format!("{ty} {name}") }
+        });
+        let params = params.collect::<Vec<_>>().join(", ");
+        let gap = if ret.ends_with('*') { "" } else { " " };
+        format!("{ret}{gap}{name}({})", if params.is_empty() { "void" } else { &params })
+    }
+
+    /// Does the prototype's last parameter belong to the kernel, which would fill it in if the BTF had been
+    /// converted (KF_IMPLICIT_ARGS): a kfunc with a `struct bpf_prog_aux *aux` and no `NAME_impl` twin cannot be called.
+    pub fn has_leaked_aux(&self, name: &str, kfunc: Kfunc) -> bool {
+        let btf = self.btf_of(kfunc.home);
+        let is_aux = params(&btf, kfunc.proto).last().is_some_and(|&(param, ty)| {
+            let pointee = btf.resolve(ty).filter(|(_, ty)| ty.kind() == Kind::Ptr);
+            let target = pointee.and_then(|(_, ty)| btf.resolve(ty.target()));
+            param.starts_with("aux") && target.is_some_and(|(_, ty)| btf.name(&ty) == "bpf_prog_aux")
+        });
+        is_aux && !name.ends_with("_impl") && btf.names().find(&format!("{name}_impl"), Kind::Func).is_none()
+    }
+}
+
+/// Parameters of a prototype: name and type.
+fn params<'b>(btf: &Btf<'b>, proto: TypeId) -> Vec<(&'b str, TypeId)> {
+    let proto = btf.get(proto).and_then(|ty| ty.func_proto());
+    let params = proto.into_iter().flat_map(|proto| proto.params());
+    params.map(|param| (btf.str(param.name), param.ty)).collect()
+}
+
+/// A parameter's type as C spells it, as far as a prototype needs.
+fn spelling(btf: &Btf<'_>, id: TypeId) -> String {
+    let mut id = id;
+    let mut suffix = String::new();
+    for _ in 0..8 {
+        let Some(ty) = btf.get(id) else { break };
+        let name = btf.name(&ty);
+        let prefix = match ty.kind() {
+            Kind::Ptr => {
+                suffix.insert(0, '*');
+                id = ty.target();
+                continue;
+            }
+            Kind::Const | Kind::Volatile | Kind::Restrict | Kind::TypeTag => {
+                id = ty.target();
+                continue;
+            }
+            Kind::Void => "void",
+            Kind::Struct | Kind::Fwd => "struct ",
+            Kind::Union => "union ",
+            Kind::Enum | Kind::Enum64 => "enum ",
+            _ => "",
+        };
+        let gap = if suffix.is_empty() { "" } else { " " };
+        return format!("{prefix}{name}{gap}{suffix}");
+    }
+    format!("?{suffix}")
+}

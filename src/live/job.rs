@@ -1,0 +1,26 @@
+//! What a supervisor hands over to a worker, and a host to a guest.
+
+use serde::{Deserialize, Serialize};
+
+/// What a worker is asked to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// Index into the report's `objects`.
+    pub object: usize,
+    /// File to read.
+    pub path: String,
+    /// libbpf's name for the object.
+    pub name: String,
+    /// `plain` or `scx`.
+    pub loader: String,
+    /// How long to hold each scheduler, milliseconds.
+    pub hold_ms: u64,
+    /// How long one step may take, milliseconds, the hold not counted.
+    pub timeout_ms: u64,
+    /// Run the workload while holding.
+    pub workload: bool,
+    /// Bytes of a verifier log that are kept, from its end.
+    pub max_log: usize,
+    /// The kernel's arena rule, where it is known already: reading the kernel's BTF takes a while in a guest.
+    pub arena_rule: Option<String>,
+}

@@ -1,0 +1,87 @@
+//! An object and a kernel, and what becomes of the one on the other.
+
+use super::core::{self, CoreUse};
+use super::externs::{self, ExternFate};
+use super::ops::{self, OpsFate};
+use crate::kernel::{Kernel, Lookup};
+use crate::object::{ExternIdx, FuncIdx, Object, OpsIdx, ProgramKind, Value};
+
+/// An object on its way into one kernel.
+#[derive(Debug)]
+pub struct Load<'a, 'd> {
+    /// What became of every extern, in the object's order.
+    pub externs: Vec<ExternFate>,
+    /// What became of every ops variable, in the object's order.
+    pub ops: Vec<OpsFate<'a>>,
+    /// What became of every CO-RE record that libbpf processes.
+    pub core: Vec<CoreUse>,
+    /// The object.
+    pub object: &'a Object<'d>,
+    /// The target, if one is named.
+    pub kernel: Option<&'a Kernel<'a>>,
+    /// User space may change values, sizes and what is loaded between open and load: the loader is scx's.
+    pub edited: bool,
+    autoload: Vec<bool>,
+}
+
+impl<'a, 'd> Load<'a, 'd> {
+    /// Follows the load. `edited`: user space is scx's, which clears members that the kernel lacks.
+    pub fn new(object: &'a Object<'d>, kernel: Option<&'a Kernel<'a>>, edited: bool) -> Self {
+        let externs = externs::resolve(object, kernel);
+        let ops = ops::resolve(object, kernel, edited);
+        let autoload = autoload(object, &ops);
+        let core = core::resolve(object, kernel, |program| autoload[program.0]);
+        Self { externs, ops, core, object, kernel, edited, autoload }
+    }
+
+    /// The kernel is known to lack the type of an ops variable.
+    pub fn lacks_type(&self, ops: OpsIdx) -> bool {
+        self.ops[ops.0].ops_type == Lookup::Absent
+    }
+
+    /// Would libbpf load the program, after ops maps have had their say.
+    pub fn autoload(&self, program: FuncIdx) -> bool {
+        self.autoload.get(program.0).copied().unwrap_or(false)
+    }
+
+    /// What became of an extern.
+    pub fn external(&self, index: ExternIdx) -> &ExternFate {
+        &self.externs[index.0]
+    }
+
+    /// Callbacks of an ops variable that reach the kernel: member name and program.
+    pub fn callbacks(&self, ops: OpsIdx) -> impl Iterator<Item = (&'d str, FuncIdx)> + '_ {
+        let fates = &self.ops[ops.0].members;
+        let members = self.object[ops].members.iter().zip(fates);
+        members.filter(|(_, fate)| fate.reaches_kernel()).filter_map(|(member, _)| match member.value {
+            Value::Program(program) => Some((member.name, program)),
+            _ => None,
+        })
+    }
+}
+
+/// Which programs libbpf loads (`bpf_object_adjust_struct_ops_autoload`): a struct_ops program that an ops map names loads
+/// if such a map is created and the member is still set; any other as its section says.
+fn autoload(object: &Object<'_>, ops: &[OpsFate<'_>]) -> Vec<bool> {
+    let mut autoload: Vec<bool> =
+        object.functions.iter().map(|f| f.entry.as_ref().is_some_and(|entry| entry.autoload)).collect();
+    for (program, _, entry) in object.programs() {
+        if entry.kind != ProgramKind::STRUCT_OPS {
+            continue;
+        }
+        let mut named = false;
+        let mut wanted = false;
+        for ((_, value), fate) in object.ops().zip(ops) {
+            for (member, fate) in value.members.iter().zip(&fate.members) {
+                if matches!(member.value, Value::Program(used) if used == program) {
+                    named = true;
+                    wanted |= object[value.map].autocreate && fate.reaches_kernel();
+                }
+            }
+        }
+        if named {
+            autoload[program.0] = wanted;
+        }
+    }
+    autoload
+}

@@ -1,0 +1,104 @@
+//! A function, and what its instructions refer to.
+
+use std::borrow::Cow;
+
+use super::indexes::{ExternIdx, FuncIdx, InsnIdx, MapIdx};
+use super::kind::ProgramKind;
+use crate::elf::SectionIdx;
+use crate::insn::Code;
+
+/// A function of the object: an entry program, or a subprogram in `.text`.
+#[derive(Debug)]
+pub struct Function<'d> {
+    /// Symbol name.
+    pub name: Cow<'d, str>,
+    /// The section that holds it.
+    pub section: SectionIdx,
+    /// Section name, with a leading `?` dropped.
+    pub section_name: String,
+    /// First instruction, in slots from the section's start.
+    pub start: usize,
+    /// Its instructions.
+    pub code: Code<'d>,
+    /// The symbol is global or weak.
+    pub global: bool,
+    /// The symbol is hidden: the verifier is told that the function is static.
+    pub hidden: bool,
+    /// What an entry program is; `None` for a subprogram.
+    pub entry: Option<Entry>,
+    /// Relocated instructions, in order.
+    pub refs: Vec<Ref>,
+    /// Functions that it calls or whose address it takes, in instruction order; `None` for a target
+    /// that is no function of `.text`.
+    pub calls: Vec<(InsnIdx, Option<FuncIdx>)>,
+}
+
+impl Function<'_> {
+    /// What an instruction refers to; more than one thing in a malformed object alone.
+    pub fn refs_at(&self, insn: InsnIdx) -> &[Ref] {
+        let start = self.refs.partition_point(|known| known.insn < insn);
+        let len = self.refs[start..].partition_point(|known| known.insn == insn);
+        &self.refs[start..start + len]
+    }
+
+    /// Whether an instruction calls a function or takes its address, and which one.
+    pub fn call_at(&self, insn: InsnIdx) -> Option<Option<FuncIdx>> {
+        let at = self.calls.partition_point(|(known, _)| *known < insn);
+        self.calls.get(at).filter(|(known, _)| *known == insn).map(|(_, target)| *target)
+    }
+}
+
+/// What only entry programs have.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Program type, by the section name.
+    pub kind: ProgramKind,
+    /// Loaded with `BPF_F_SLEEPABLE` (`.s` section names).
+    pub sleepable: bool,
+    /// libbpf would load it: the section has no `?`, or an ops map that will be created uses it.
+    pub autoload: bool,
+    /// Subprograms that libbpf appends, in its order (`bpf_object__reloc_code`).
+    pub linked: Vec<FuncIdx>,
+    /// What [`Object::maps_of`](super::Object::maps_of) gives: several rules and the report ask for it.
+    pub(super) uses: Vec<MapUse>,
+}
+
+/// A relocated instruction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ref {
+    /// Which instruction.
+    pub insn: InsnIdx,
+    /// What it refers to.
+    pub target: Target,
+    /// Value of the symbol that the relocation names. For a variable in a data section the instruction's own
+    /// immediate, plus this, is the byte offset in the map.
+    pub value: u64,
+}
+
+/// What an instruction refers to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Target {
+    /// A map (`RELO_LD64`), or a variable in one (`RELO_DATA`).
+    Map(MapIdx),
+    /// A kfunc, ksym or kconfig value.
+    Extern(ExternIdx),
+    /// A jump table: libbpf makes a map of its own for it and each program that uses it.
+    JumpTable {
+        /// Where it starts in `.jumptables`, bytes.
+        offset: u32,
+        /// Its size, bytes.
+        size: u32,
+    },
+}
+
+/// A use of a map by the code of a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MapUse {
+    /// Which map.
+    pub map: MapIdx,
+    /// The function that holds the instruction: the program itself or a linked subprogram.
+    pub function: FuncIdx,
+    /// The first instruction that uses it there.
+    pub insn: InsnIdx,
+}
