@@ -1,8 +1,11 @@
 //! Writes the data files of the built-in releases, for `scripts/builtin-kernels`.
 //!
 //! Takes folders with kernel images or BTF files, and looks there for the kernels of
-//! `src/kernel/builtin/releases.tsv`, by version and checksum. With all of them at hand everything is written
-//! anew; with some, those, with the strings as they are.
+//! `src/kernel/builtin/releases.tsv`, by version and checksum; where that is `?`, tells what it is. With all of them at hand everything is written
+//! anew; with some, those, with the strings as they are. Writes too what follows from the list of releases: NOTICE, the range
+//! that README.md names, and the facts that the tests hold the releases against.
+
+mod kernel_facts;
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -14,7 +17,8 @@ use scx_lint::kernel::kfunc_flags::{KfuncFlags, KfuncSets};
 use scx_lint::kernel::snapshot::{self, Meta, Pool, repair_implicit_arguments, sha256};
 use scx_lint::kernel::{Kernel, Lookup, Target, builtin, image, target};
 
-const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/kernel/builtin");
+/// From the project's folder, where this is run.
+const FOLDER: &str = "src/kernel/builtin";
 
 /// A line of releases.tsv.
 struct Row<'t> {
@@ -34,6 +38,8 @@ struct Found {
     /// The sets are those of the committed snapshot: only the BTF was at hand.
     kept_sets: bool,
     meta: Meta,
+    /// Lines for the tests, of the types as they were.
+    facts: Vec<String>,
 }
 
 /// A line of kfunc-flags.tsv, and the releases that it is true of.
@@ -67,9 +73,14 @@ fn main() -> Result<(), Box<dyn Error>> {
             Some(found) => {
                 let bytes = snapshot::write_pooled(&found.btf, Some(&found.btf_ids), &found.meta, &pool)?;
                 std::fs::write(&path, bytes)?;
+                std::fs::write(format!("tests/data/facts/{}.tsv", row.name), facts_file(row, &found.facts))?;
                 let sets =
                     if found.kept_sets { ", its BTF alone: the sets of its kfuncs are kept" } else { "" };
-                println!("{}: written from {}{sets}", row.name, row.release);
+                println!(
+                    "{}: written from {}{sets}",
+                    row.name,
+                    found.meta.release.as_deref().unwrap_or_default()
+                );
             }
             None => println!("{}: {} is not at hand, left as it is", row.name, row.release),
         }
@@ -82,8 +93,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         counts.push(add_flags(&mut flags, row.name, &target)?);
     }
     std::fs::write(folder.join("table.rs"), rust_table(&rows, &files)?)?;
-    std::fs::write(folder.join("../../../NOTICE"), notice(&rows, &files, &counts, &pool_bytes)?)?;
+    std::fs::write("NOTICE", notice(&rows, &files, &counts, &pool_bytes)?)?;
     std::fs::write(folder.join("kfunc-flags.tsv"), flags_table(&flags)?)?;
+    std::fs::write("README.md", with_range(&std::fs::read_to_string("README.md")?, &rows))?;
     let total = pool_bytes.len() + files.iter().map(Vec::len).sum::<usize>();
     println!("{total} bytes in all, {} of them shared strings", pool_bytes.len());
     Ok(())
@@ -125,9 +137,16 @@ fn find(row: &Row<'_>, folders: &[PathBuf]) -> Result<Option<Found>, Box<dyn Err
             ..Meta::default()
         }
         .describing(&extracted.btf)?;
+        if row.sha256 == "?" {
+            let path = path.display();
+            return Err(
+                format!("releases.tsv: {}: the BTF of {path} has SHA-256 {}", row.name, meta.sha256).into()
+            );
+        }
         if meta.sha256 != row.sha256 {
             continue;
         }
+        let facts = kernel_facts::lines(&Btf::parse(&extracted.btf)?, &[]);
         let (btf, repaired) = repair_implicit_arguments(&extracted.btf)?;
         let derived = match &repaired[..] {
             [] => Vec::new(),
@@ -145,7 +164,7 @@ fn find(row: &Row<'_>, folders: &[PathBuf]) -> Result<Option<Found>, Box<dyn Err
         if btf_ids.is_empty() {
             return Err(format!("{}: no id sets of kfuncs in it", path.display()).into());
         }
-        return Ok(Some(Found { btf, btf_ids, kept_sets, meta: Meta { derived, ..meta } }));
+        return Ok(Some(Found { btf, btf_ids, kept_sets, meta: Meta { derived, ..meta }, facts }));
     }
     Ok(None)
 }
@@ -204,6 +223,26 @@ fn is_version(path: &Path, release: &str) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let version = name.strip_prefix("vmlinuz-").unwrap_or(&name);
     version.strip_prefix(release).is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+fn facts_file(row: &Row<'_>, facts: &[String]) -> String {
+    let Row { name, release, sha256, source, .. } = row;
+    format!(
+        "# {name}: written by scripts/builtin-kernels from the whole BTF of {release}, SHA-256 {sha256}\n\
+         # ({source}). README.md here says what the lines mean.\n{}\n",
+        facts.join("\n")
+    )
+}
+
+/// The README, with the range of the releases wherever it says `kernels FIRST to ...`.
+fn with_range(readme: &str, rows: &[Row<'_>]) -> String {
+    let (Some(newest), Some(oldest)) = (rows.first(), rows.last()) else { return readme.to_owned() };
+    let start = format!("kernels {} to ", oldest.name);
+    let mut parts = readme.split(start.as_str());
+    let before = parts.next().unwrap_or_default().to_owned();
+    parts.fold(before, |text, part| {
+        text + &start + newest.name + part.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.')
+    })
 }
 
 fn rust_table(rows: &[Row<'_>], files: &[Vec<u8>]) -> Result<String, std::fmt::Error> {

@@ -74,7 +74,7 @@ pub use report::Document as Report;
 use kernel::Kernel;
 use object::Object;
 
-/// Lints the bytes of a BPF object on its own: a rule reports an error only where every kernel from 6.12 to 7.3 that has the ops
+/// Lints the bytes of a BPF object on its own: a rule reports an error only where every built-in release that has the ops
 /// type would refuse.
 ///
 /// Bytes that are no BPF object give a report whose one object has an [`error`](report::ObjectDoc::error). Programs that embed

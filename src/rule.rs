@@ -1,5 +1,7 @@
 //! What a rule is: its name, its page, how loud it is and when it bites.
 
+use crate::kernel::builtin;
+
 /// A rule; its documentation is the comment at its definition.
 #[derive(Debug)]
 pub struct Rule {
@@ -13,7 +15,7 @@ pub struct Rule {
     pub phase: Phase,
     /// The version of scx-lint that brought it.
     pub since: &'static str,
-    /// Its page: Markdown, one leading space on each line.
+    /// Its page: Markdown, one leading space on each line. `{releases}` stands for the range of the built-in releases.
     pub doc: &'static str,
 }
 
@@ -35,7 +37,8 @@ impl Rule {
 
     /// The page as Markdown.
     pub fn page(&self) -> String {
-        self.doc.lines().map(|line| line.strip_prefix(' ').unwrap_or(line)).collect::<Vec<_>>().join("\n")
+        let lines = self.doc.lines().map(|line| line.strip_prefix(' ').unwrap_or(line));
+        lines.collect::<Vec<_>>().join("\n").replace("{releases}", &builtin::range())
     }
 }
 

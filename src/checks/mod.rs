@@ -1,7 +1,7 @@
 //! The rules: pure functions of an object and the options, one file each.
 //!
 //! A check is run for one kernel, or for none. Without a kernel a rule reports an error only where
-//! every kernel from 6.12 to 7.3 that has the struct_ops type would refuse the object.
+//! every built-in release that has the struct_ops type would refuse the object.
 
 mod ambiguous_core_relocation;
 mod arena_argument_as_kernel_pointer;

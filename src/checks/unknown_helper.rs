@@ -10,7 +10,7 @@ rule! {
     /// A call to a helper number that no kernel has.
     ///
     /// ## Why it matters
-    /// Helpers are numbered 1 to 211 in every kernel from 6.12 to 7.3; new functions are kfuncs. The verifier refuses other numbers.
+    /// Helpers are numbered 1 to 211 in every kernel from {releases}; new functions are kfuncs. The verifier refuses other numbers.
     /// ## Fix
     /// Call the function as a kfunc (`__ksym`), or correct the declaration.
     /// ## Sources
@@ -39,5 +39,18 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             .quote(format!("invalid func {name}#{id}"))
             .help("correct the helper's declaration, or call a kfunc (__ksym)")
             .via(Site::Insn(site, at), program, "this call");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::target;
+
+    #[test]
+    fn the_last_helper_for_no_kernel_is_the_last_of_the_releases() {
+        let targets = target::load("all").unwrap();
+        let of = |target| Kernel::new(target).unwrap().helpers().found().unwrap();
+        assert_eq!(targets.iter().map(of).max(), Some(helpers::LAST as u64 + 1));
     }
 }

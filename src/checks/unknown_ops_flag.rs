@@ -4,7 +4,7 @@ use super::context::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::kernel::ops_flags::ALL_FLAGS;
-use crate::kernel::{Kernel, Lookup};
+use crate::kernel::{Kernel, Lookup, builtin};
 use crate::object::Form;
 
 rule! {
@@ -12,7 +12,7 @@ rule! {
     ///
     /// ## Why it matters
     /// The kernel refuses ops flags outside `SCX_OPS_ALL_FLAGS`, with EINVAL and without a word. Without a kernel this fires where no kernel from
-    /// 6.12 to 7.3 takes the whole set.
+    /// {releases} takes the whole set.
     /// ## Fix
     /// Drop the bit.
     /// ## Sources
@@ -47,7 +47,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     }
 }
 
-/// Why no kernel from 6.12 to 7.3 that has the form takes the flags.
+/// Why no built-in release that has the form takes the flags.
 fn nowhere(form: Form, flags: u64) -> Option<String> {
     let kernels = if form == Form::Cid { &ALL_FLAGS[3..] } else { &ALL_FLAGS[..] };
     if kernels.iter().any(|all| flags & !all == 0) {
@@ -55,7 +55,22 @@ fn nowhere(form: Form, flags: u64) -> Option<String> {
     }
     let known = kernels.iter().fold(0, |all, kernel| all | kernel);
     Some(match flags & !known {
-        0 => format!("no kernel from 6.12 to 7.3 takes flags {flags:#x} together"),
+        0 => format!("no kernel from {} takes flags {flags:#x} together", builtin::range()),
         unknown => format!("flags {flags:#x} hold bits that no kernel knows: {unknown:#x}"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::target;
+
+    #[test]
+    fn the_table_for_no_kernel_is_what_the_releases_take() {
+        let targets = target::load("all").unwrap();
+        let of = |target| Kernel::new(target).unwrap().ops_flags().found().unwrap();
+        let mut flags: Vec<u64> = targets.iter().map(of).collect();
+        flags.dedup();
+        assert_eq!(flags, ALL_FLAGS);
+    }
 }

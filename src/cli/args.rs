@@ -249,14 +249,7 @@ fn parse_remap(text: &str) -> Result<(String, String), String> {
 fn version() -> &'static str {
     static VERSION: OnceLock<String> = OnceLock::new();
     VERSION.get_or_init(|| {
-        let releases = builtin::RELEASES;
-        let named = |release: Option<&builtin::Release>| release.map_or("none", |release| release.name);
-        let newest = releases.iter().map(|release| release.date).max().unwrap_or("never");
-        format!(
-            "{} (kernels {} to {}, as of {newest})",
-            env!("CARGO_PKG_VERSION"),
-            named(releases.first()),
-            named(releases.last())
-        )
+        let newest = builtin::RELEASES.iter().map(|release| release.date).max().unwrap_or("never");
+        format!("{} (kernels {}, as of {newest})", env!("CARGO_PKG_VERSION"), builtin::range())
     })
 }

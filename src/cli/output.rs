@@ -9,6 +9,7 @@ use super::failure::Failure;
 use super::repository;
 use super::terminal::{use_color, use_unicode, width};
 use crate::config::Config;
+use crate::kernel::builtin;
 #[cfg(feature = "live")]
 use crate::live;
 use crate::report::{self, Document};
@@ -90,8 +91,11 @@ fn print(
                 let assumed = &document.assumptions;
                 writeln!(
                     out,
-                    "assuming: {} with {}-byte pages, libbpf {}; no kernel named: an error means that every kernel from 6.12 to 7.3 that has the ops type refuses",
-                    assumed.arch, assumed.page_size, assumed.libbpf
+                    "assuming: {} with {}-byte pages, libbpf {}; no kernel named: an error means that every kernel from {} that has the ops type refuses",
+                    assumed.arch,
+                    assumed.page_size,
+                    assumed.libbpf,
+                    builtin::range()
                 )?;
             }
             report::full(document, &style, &sources, out)?;

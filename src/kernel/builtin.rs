@@ -10,11 +10,21 @@ mod table;
 pub use self::release::Release;
 pub use self::table::RELEASES;
 
+/// The name of the oldest built-in release.
+pub const FIRST: &str = RELEASES[0].name;
+/// The name of the newest.
+pub const LATEST: &str = RELEASES[RELEASES.len() - 1].name;
+
 /// The release of that name. A full version such as `7.3.4` is found where it is the very point
 /// release whose BTF stands for the series.
 pub fn find(name: &str) -> Option<&'static Release> {
     let name = name.strip_prefix('v').unwrap_or(name);
     RELEASES.iter().find(|release| release.name == name || release.release == name)
+}
+
+/// The range of the built-in releases, in words: `6.12 to 7.3`. Whatever a sentence says of all of them is said with this.
+pub fn range() -> String {
+    format!("{FIRST} to {LATEST}")
 }
 
 #[cfg(test)]
@@ -30,10 +40,16 @@ mod tests {
 
     #[test]
     fn the_data_files_are_those_of_the_table() {
-        let names: Vec<&str> = RELEASES.iter().map(|release| release.name).collect();
-        assert_eq!(names, ["6.12", "6.16", "6.17", "6.18", "6.19", "7.0", "7.1", "7.2", "7.3"]);
+        let numbers = |name: &str| name.split('.').map(|part| part.parse().unwrap()).collect::<Vec<u32>>();
+        assert!(RELEASES.is_sorted_by_key(|release| numbers(release.name)), "oldest first");
+        assert_eq!((RELEASES[0].name, RELEASES.last().unwrap().name), (FIRST, LATEST));
         let notice = include_str!("../../NOTICE");
         let table = include_str!("builtin/releases.tsv");
+        let rows = table.lines().filter(|line| !line.starts_with('#'));
+        assert!(
+            rows.filter_map(|row| row.split('\t').next())
+                .eq(RELEASES.iter().rev().map(|release| release.name))
+        );
         for release in RELEASES {
             assert_eq!(snapshot::sha256(release.bytes), release.sha256, "{}", release.name);
             for text in [release.sha256, release.btf_sha256, release.source, release.release] {

@@ -473,7 +473,7 @@ pub fn offers_helper(kernel: Option<&Kernel<'_>>, helper: &Helper) -> bool {
     helper.is_for_sched_ext(kernel.is_some_and(|kernel| kernel.is(Fact::OwnHelperList)))
 }
 
-/// May a callback sleep on some kernel from 6.12 to 7.3.
+/// May a callback sleep on some built-in release.
 pub fn may_sleep_somewhere(member: &str) -> bool {
     let name = cpu_name(member);
     name == "cgroup_set_bandwidth" || SLEEPABLE.contains(&name)

@@ -5,6 +5,8 @@
 //! absent, or unknown with its reason: where the BTF at hand was cut, or is that of a smaller
 //! configuration, a name that is missing proves nothing.
 
+#[cfg(test)]
+mod at_hand;
 pub mod builtin;
 pub mod callback;
 pub mod exceptions;

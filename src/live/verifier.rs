@@ -1,7 +1,7 @@
 //! Reads the verifier's log of a refused program: what it objects to, at which instruction and C line, and
 //! what it knew of the registers there.
 //!
-//! The format is no interface; this reads what kernels 6.12 to 7.3 print at log level 1 and makes do with less.
+//! The format is no interface; this reads what the kernels since 6.12 print at log level 1 and makes do with less.
 
 use std::collections::BTreeMap;
 

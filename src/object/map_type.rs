@@ -12,7 +12,7 @@ macro_rules! map_types {
         impl MapType {
             $(pub const $konst: Self = Self($value);)+
 
-            /// The name that bpftool prints; `None` for a number that no kernel up to 7.3 knows.
+            /// The name that bpftool prints; `None` for a number that no built-in release knows.
             pub fn name(self) -> Option<&'static str> {
                 match self.0 {
                     $($value => Some($name),)+

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use scx_lint::kernel::builtin;
+
 use super::root;
 use super::tools::{run, scratch, tool};
 
@@ -212,4 +214,51 @@ fn the_package_is_complete_and_small() {
     let size: u64 =
         list.lines().filter_map(|line| fs::metadata(root().join(line)).ok()).map(|data| data.len()).sum();
     assert!(size < 10 << 20, "{size} bytes before compression; crates.io takes 10 MB of what is compressed");
+}
+
+/// Every file of a folder that has one of these extensions.
+fn files(folder: &Path, extensions: &[&str], found: &mut Vec<PathBuf>) {
+    for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+        if path.is_dir() {
+            files(&path, extensions, found);
+        } else if extensions.contains(&extension) {
+            found.push(path);
+        }
+    }
+}
+
+/// The range of the releases is taken from their list. What names it all the same: the README, where `scripts/builtin-kernels`
+/// keeps it, pages that are written from the code, and what was read of the kernel's in those very releases.
+#[test]
+fn no_sentence_names_the_range_of_the_releases_by_itself() {
+    let range = builtin::range();
+    let mut paths = pages();
+    for (folder, extension) in
+        [("src", "rs"), ("tests/integration", "rs"), ("tests/live", "rs"), ("examples", "rs")]
+    {
+        files(&root().join(folder), &[extension], &mut paths);
+    }
+    for folder in ["fixtures/src", "fixtures/include"] {
+        files(&root().join(folder), &["c", "h"], &mut paths);
+    }
+    let is_generated = |path: &Path| path.ends_with("docs/rules.md");
+    let mut wrong = Vec::new();
+    for path in paths.iter().filter(|path| !is_generated(path)) {
+        let text = fs::read_to_string(path).unwrap();
+        for (number, line) in text.lines().enumerate().filter(|(_, line)| line.contains(&range)) {
+            // As in "`scx_kf_allowed` (6.12 to 7.0)" and "`SCX_OPS_ALL_FLAGS` of 6.12 to 7.0".
+            let of_the_kernel = ["` (", "` of "].iter().any(|of| line.contains(&format!("{of}{range}")));
+            let kept = path.ends_with("README.md") && line.contains(&format!("kernels {range}"));
+            if !of_the_kernel && !kept && !path.ends_with("src/kernel/builtin.rs") {
+                wrong.push(format!("{}:{}: {line}", path.display(), number + 1));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    assert!(
+        readme.contains(&format!("kernels {range} ")),
+        "scripts/builtin-kernels writes the range into the README"
+    );
 }

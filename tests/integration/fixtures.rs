@@ -37,7 +37,7 @@ impl Expected {
     }
 }
 
-/// The places that `7.1`, `6.12,7.2-7.3` and `all` name.
+/// The places that `7.1`, `6.12,7.1-7.2`, `7.1-` (from 7.1 on) and `all` name.
 fn places(kernels: &str) -> Vec<Column> {
     let position = |name: &str| {
         let at = RELEASES.iter().position(|release| release.name == name);
@@ -46,10 +46,20 @@ fn places(kernels: &str) -> Vec<Column> {
     if kernels == "all" {
         return columns().split_off(1);
     }
+    let newest = RELEASES.len() - 1;
     let mut places = Vec::new();
     for part in kernels.split(',') {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let (first, last) = (position(first), position(last));
+        let (first, last) = match part.split_once('-') {
+            Some((first, "")) => (position(first), newest),
+            closed => {
+                let (first, last) = closed.unwrap_or((part, part));
+                assert!(
+                    position(last) < newest,
+                    "tag for kernels '{part}': for releases to come write '{first}-'"
+                );
+                (position(first), position(last))
+            }
+        };
         assert!(first <= last, "tag for kernels '{part}', newer before older");
         places.extend(RELEASES[first..=last].iter().map(|release| Some(release.name)));
     }

@@ -3,6 +3,8 @@
 use std::fs;
 use std::process::{Command, Output};
 
+use scx_lint::kernel::builtin;
+
 use super::root;
 use super::tools::{run, scratch, tool};
 
@@ -75,9 +77,13 @@ fn the_manual_page_is_read_by_man() {
 #[test]
 fn the_version_tells_how_old_the_kernels_are() {
     let version = text(&scx_lint(&["--version"]));
-    let newest = scx_lint::kernel::builtin::RELEASES.iter().map(|release| release.date).max().unwrap();
+    let newest = builtin::RELEASES.iter().map(|release| release.date).max().unwrap();
     assert!(
-        version.starts_with(concat!("scx-lint ", env!("CARGO_PKG_VERSION"), " (kernels 6.12 to ")),
+        version.starts_with(&format!(
+            "scx-lint {} (kernels {}, ",
+            env!("CARGO_PKG_VERSION"),
+            builtin::range()
+        )),
         "{version}"
     );
     assert!(version.trim_end().ends_with(&format!("as of {newest})")), "{version}");

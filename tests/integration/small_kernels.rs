@@ -1,23 +1,20 @@
-//! What is known of kernels, held against tables of facts, and kernels that no built-in release is.
+//! Kernels that no built-in release is, and snapshots in place of kernels.
 
 use std::collections::BTreeSet;
-use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use scx_lint::btf::build::{Builder, Field};
 use scx_lint::btf::{Btf, Kind, TypeId};
 use scx_lint::checks::{self, Checker, Options};
 use scx_lint::finding::Outcome;
-use scx_lint::kernel::builtin::RELEASES;
-use scx_lint::kernel::kfuncs::{Caller, Permission, must_sleep, permission};
-use scx_lint::kernel::{
-    Kernel, KernelArenaRule, Lookup, Modules, Source, Target, cpu_name, snapshot, target,
-};
+use scx_lint::kernel::builtin::{RELEASES, Release};
+use scx_lint::kernel::{Kernel, KernelArenaRule, Modules, Source, Target, image, snapshot, target};
 use scx_lint::load::Loader;
-use scx_lint::object::{Form, Object};
+use scx_lint::object::Object;
 use scx_lint::rule::Level;
 
-use super::{corpus_objects, fixture_objects, name, root};
+use super::tools::skipped;
+use super::{corpus_objects, fixture_objects, kernels_at_hand, name, root};
 
 /// A kernel out of the bytes of a BTF.
 fn target_of(name: &str, btf: Vec<u8>) -> Target {
@@ -39,7 +36,7 @@ fn built_in(release: &str) -> Target {
 }
 
 /// A BTF with more types at its end.
-fn extended(base: &[u8], add: impl FnOnce(&mut Builder)) -> Vec<u8> {
+pub(super) fn extended(base: &[u8], add: impl FnOnce(&mut Builder)) -> Vec<u8> {
     let mut builder = Builder::split(&Btf::parse(base).unwrap());
     add(&mut builder);
     let more = builder.finish();
@@ -239,8 +236,12 @@ fn kfuncs_that_show_an_argument_of_the_kernel() {
     assert!(!hidden.contains(&"implicit-kfunc-arguments"), "{hidden:?}");
     assert!(!hidden.contains(&"mismatched-kfunc"), "{hidden:?}");
     // Kernels like that are in the field.
-    if let Some(found) = full_btf("7.1.13") {
-        assert_eq!(rules(stem, &found), ["implicit-kfunc-arguments", "mismatched-kfunc"]);
+    match kernels_at_hand().iter().find(|(version, _)| version.starts_with("7.1.13")) {
+        Some((version, path)) => {
+            let found = full_btf(version, path);
+            assert_eq!(rules(stem, &found), ["implicit-kfunc-arguments", "mismatched-kfunc"]);
+        }
+        None => skipped("no kernel 7.1.13, whose kfuncs show what they should hide"),
     }
 }
 
@@ -264,197 +265,6 @@ fn the_kernel_that_maps_arenas_always() {
     // The bit is the kernel's.
     let other = with_bit(1 << 24);
     assert!(rules("good__realistic_cid", &other).contains(&"arena-not-always-mapped"));
-}
-
-/// A table of facts of this machine, where it has any: rows of fields. They are no part of the project.
-fn facts(file: &str) -> Vec<Vec<String>> {
-    let text = std::fs::read_to_string(root().join("../shared/facts").join(file)).unwrap_or_default();
-    let rows = text.lines().filter(|line| !line.starts_with('#') && !line.starts_with("version\t"));
-    rows.map(|line| line.split('\t').map(str::to_owned).collect()).collect()
-}
-
-/// Callbacks of kernels up to 7.0 that run without the lock of a run queue.
-fn is_unlocked(op: &str) -> bool {
-    let own = ["init", "exit", "init_task", "dump", "cpu_online", "cpu_offline"];
-    own.contains(&op) || op.starts_with("cgroup_")
-}
-
-/// What the table's words on the callbacks that may call a kfunc say of one callback, by its cpu-form name.
-fn is_allowed(words: &str, op: &str) -> bool {
-    if words == "any op" || words.starts_with("any op (") || words.starts_with("no own check") {
-        return true;
-    }
-    if words.contains("only inside dump") {
-        return ["dump", "dump_cpu", "dump_task"].contains(&op);
-    }
-    match words {
-        "any op for the verifier; runtime: only on a task argument of the running op" => true,
-        "rq-locked op, only on a task argument of that op" => !is_unlocked(op),
-        _ => {
-            let listed = words.split([' ', ';', '(', ')']).any(|word| word == op);
-            listed || words.contains("any op run without rq lock") && is_unlocked(op)
-        }
-    }
-}
-
-#[test]
-fn kfuncs_may_be_called_from_where_the_facts_say() {
-    let rows = facts("kfuncs.tsv");
-    let mut wrong = Vec::new();
-    for release in RELEASES {
-        let target = built_in(release.name);
-        let kernel = Kernel::new(&target).unwrap();
-        let own: Vec<_> = rows.iter().filter(|row| row[0] == release.release).collect();
-        assert_eq!(own.is_empty(), rows.is_empty(), "{}: no facts", release.name);
-        for row in own {
-            let [_, kfunc, _, flags, prototype, programs, words, enforced, cpu_only] = &row[..] else {
-                panic!("{row:?}")
-            };
-            let mut says = |what: String| wrong.push(format!("{} {kfunc}: {what}", release.name));
-            let Lookup::Found(found) = kernel.kfunc(kfunc) else {
-                says("not in the kernel".to_owned());
-                continue;
-            };
-            // The table has the 7.1 whose BTF shows what it should hide; the built-in one is healthy.
-            let prototype = prototype.replace(", const struct bpf_prog_aux *aux", "");
-            let prototype = prototype.replace("const struct bpf_prog_aux *aux", "void");
-            let params = prototype.split_once('(').unwrap().1;
-            let count = if params.starts_with("void)") { 0 } else { params.split(',').count() };
-            if kernel.params(found.proto).len() != count {
-                says(format!("{} arguments, expected {prototype}", kernel.params(found.proto).len()));
-            }
-            if must_sleep(Some(&kernel), kfunc) != Some(flags.contains("KF_SLEEPABLE")) {
-                says(format!("sleeps: {:?}, expected {flags}", must_sleep(Some(&kernel), kfunc)));
-            }
-            for (form, type_name) in [(Form::Cpu, "sched_ext_ops"), (Form::Cid, "sched_ext_ops_cid")] {
-                let Lookup::Found(ops) = kernel.ops_type(type_name) else { continue };
-                for member in ops.members.iter().filter(|member| member.proto.is_some()) {
-                    let got = permission(&kernel, kfunc, Caller::Op { form, member: member.name });
-                    // In the rules of the kernel, not in the table.
-                    let caps = ["scx_bpf_sub_grant", "scx_bpf_sub_revoke", "scx_bpf_sub_caps"];
-                    if form == Form::Cpu && caps.contains(&kfunc.as_str()) {
-                        let text = "sub-cap kfuncs require a cid-form scheduler".to_owned();
-                        assert_eq!(got, Permission::Ejected(text), "{kfunc} from {}", member.name);
-                        continue;
-                    }
-                    let verifier = words.starts_with("any op for the verifier");
-                    if verifier && kfunc == "scx_bpf_task_cgroup" && cpu_name(member.name) == "init_task" {
-                        let text = "called on a task not being operated on".to_owned();
-                        assert_eq!(got, Permission::Ejected(text), "{kfunc} from {}", member.name);
-                        continue;
-                    }
-                    let allowed = is_allowed(words, cpu_name(member.name));
-                    let sleeps = member.may_sleep(&kernel) == Lookup::Found(true);
-                    let right = match &got {
-                        // A callback that may not sleep is refused for that alone.
-                        _ if words.contains("must be sleepable") && !sleeps => true,
-                        Permission::Granted => allowed && (form == Form::Cpu || cpu_only != "yes"),
-                        Permission::CpuOnly => form == Form::Cid && cpu_only == "yes",
-                        Permission::Refused => !allowed && enforced == "verifier",
-                        Permission::Ejected(_) => !allowed && enforced == "runtime",
-                        Permission::Unknown(_) => false,
-                    };
-                    if !right {
-                        says(format!(
-                            "from {type_name}.{}: {got:?}, expected {words} ({enforced})",
-                            member.name
-                        ));
-                    }
-                }
-            }
-            let others =
-                [(Caller::Syscall, "SYSCALL"), (Caller::Tracing, "TRACING"), (Caller::Other, "KPROBE")];
-            for (caller, word) in others {
-                let registered = programs.split(' ').any(|program| program == word);
-                let expected = if registered { Permission::Granted } else { Permission::Refused };
-                let got = permission(&kernel, kfunc, caller);
-                if got != expected {
-                    says(format!("from {caller:?}: {got:?}, expected {programs}"));
-                }
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "{} wrong\n{}", wrong.len(), wrong.join("\n"));
-}
-
-#[test]
-fn ops_have_the_members_that_the_facts_say() {
-    let rows = facts("ops-members.tsv");
-    let mut wrong = Vec::new();
-    for release in RELEASES {
-        let target = built_in(release.name);
-        let kernel = Kernel::new(&target).unwrap();
-        for type_name in ["sched_ext_ops", "sched_ext_ops_cid"] {
-            let own: Vec<_> = rows.iter().filter(|r| r[0] == release.release && r[1] == type_name).collect();
-            let ops = match kernel.ops_type(type_name) {
-                Lookup::Found(ops) => ops,
-                other => {
-                    assert!(
-                        own.is_empty() && other == Lookup::Absent,
-                        "{} {type_name}: {other:?}",
-                        release.name
-                    );
-                    continue;
-                }
-            };
-            assert_eq!(own.is_empty(), rows.is_empty(), "{}: no facts", release.name);
-            let mut says = |what: String| wrong.push(format!("{} {type_name}{what}", release.name));
-            for row in own {
-                let [_, _, name, index, _, _, kind, sleepable, note] = &row[..] else { panic!("{row:?}") };
-                if name == "(struct)" {
-                    let size = note.split("value_size=").nth(1).unwrap().trim_end_matches('*');
-                    if ops.value_size.to_string() != size {
-                        says(format!(": value size {}, expected {size}", ops.value_size));
-                    }
-                    let count = note.split("vlen=").nth(1).unwrap().split(' ').next().unwrap();
-                    if ops.members.len().to_string() != count {
-                        says(format!(": {} members, expected {count}", ops.members.len()));
-                    }
-                    continue;
-                }
-                let Some(member) = ops.member(name) else {
-                    says(format!(".{name}: missing"));
-                    continue;
-                };
-                if member.index.to_string() != *index {
-                    says(format!(".{name}: index {}, expected {index}", member.index));
-                }
-                if member.proto.is_some() != (kind == "func") {
-                    says(format!(".{name}: prototype {:?}, expected {kind}", member.proto));
-                }
-                if member.proto.is_none() {
-                    continue;
-                }
-                if member.may_sleep(&kernel) != Lookup::Found(sleepable == "yes") {
-                    says(format!(".{name}: may sleep {:?}, expected {sleepable}", member.may_sleep(&kernel)));
-                }
-                if member.stubless != note.contains("no cfi stub") {
-                    says(format!(".{name}: stubless {}, expected {note}", member.stubless));
-                }
-                let params = note.split_once('(').unwrap().1;
-                let count = if params.starts_with("void)") { 0 } else { params.split(',').count() };
-                if member.argument_count(&kernel) != Some(count) {
-                    says(format!(".{name}: {:?} arguments, expected {note}", member.argument_count(&kernel)));
-                }
-                let nullable = matches!(name.as_str(), "dispatch" | "yield").then_some(1);
-                if member.nullable_argument(&kernel) != nullable {
-                    says(format!(
-                        ".{name}: nullable {:?}, expected {nullable:?}",
-                        member.nullable_argument(&kernel)
-                    ));
-                }
-                let arena = match (release.name, type_name, name.as_str()) {
-                    ("7.3", "sched_ext_ops_cid", "set_cmask") => Some(1),
-                    ("7.3", "sched_ext_ops_cid", "sub_caps_updated") => Some(0),
-                    _ => None,
-                };
-                if !member.stubless && member.arena_argument(&kernel) != arena {
-                    says(format!(".{name}: arena {:?}, expected {arena:?}", member.arena_argument(&kernel)));
-                }
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "{} wrong\n{}", wrong.len(), wrong.join("\n"));
 }
 
 /// Every word of a report but where it came from.
@@ -500,13 +310,16 @@ fn differences(one: &Target, other: &Target) -> Vec<String> {
     wrong
 }
 
-/// The full BTF of a kernel, where this machine has it; it is no part of the project.
-fn full_btf(version: &str) -> Option<Target> {
-    let path = root().join(format!("../shared/kernels/btf/{version}.btf.xz"));
-    let packed = std::fs::read(&path).ok()?;
-    let mut btf = Vec::new();
-    lzma_rust2::XzReader::new(&packed[..], true).read_to_end(&mut btf).unwrap();
-    Some(target_of(Path::new(version).to_str()?, btf))
+/// The whole BTF of a kernel.
+fn full_btf(version: &str, path: &Path) -> Target {
+    let bytes = std::fs::read(path).unwrap();
+    target_of(version, image::extract(&bytes).unwrap().btf.into_owned())
+}
+
+/// The release whose BTF the kernel of this file has, if it is built in.
+fn release_of(full: &Target) -> Option<&'static Release> {
+    let sha256 = snapshot::sha256(&full.btf);
+    RELEASES.iter().find(|release| release.btf_sha256 == sha256)
 }
 
 /// A snapshot of a target, read back.
@@ -519,26 +332,27 @@ fn reduced(target: &Target) -> Target {
 
 #[test]
 fn every_snapshot_and_every_built_in_release_gives_the_report_of_its_kernel() {
-    let versions = RELEASES.iter().map(|release| release.release);
-    let versions: Vec<&str> = versions.chain(["6.12.107-scx", "7.3.4-map-always"]).collect();
-    let differs = |version: &str| {
-        let full = full_btf(version)?;
+    let kernels = kernels_at_hand();
+    if kernels.is_empty() {
+        return;
+    }
+    let differs = |(version, path): &(String, PathBuf)| {
+        let full = full_btf(version, path);
         let mut wrong = differences(&full, &reduced(&full));
-        // The built-in 7.1 is healthier than the kernel that it stands for, and 6.12 knows that it is partial.
-        if version != "7.1.13" && RELEASES.iter().any(|release| release.release == version) {
-            let mut named = built_in(version);
+        // One that is healthier than the kernel that it stands for answers otherwise, and one that knows that it is partial.
+        if let Some(mut named) = release_of(&full).map(|release| built_in(release.name))
+            && named.partial.is_none()
+            && named.cut.as_ref().is_some_and(|cut| cut.meta.derived.is_empty())
+        {
             named.release = None;
             wrong.extend(differences(&full, &named));
         }
         (!wrong.is_empty()).then(|| format!("{version}\n{}", wrong.join("\n")))
     };
     let wrong: Vec<String> = std::thread::scope(|scope| {
-        let halves = versions.chunks(versions.len().div_ceil(2));
-        let threads: Vec<_> = halves
-            .map(|half| {
-                scope.spawn(|| half.iter().filter_map(|version| differs(version)).collect::<Vec<_>>())
-            })
-            .collect();
+        let halves = kernels.chunks(kernels.len().div_ceil(2));
+        let threads: Vec<_> =
+            halves.map(|half| scope.spawn(|| half.iter().filter_map(differs).collect::<Vec<_>>())).collect();
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -180,7 +180,6 @@ fn relocates_objects_like_libbpf() {
         }
     }
     if kernels.is_empty() {
-        eprintln!("skipped: no kernel's BTF");
         return;
     }
     assert!(tally.total() > 0, "no record was compared");
@@ -340,7 +339,6 @@ fn relocates_made_up_records_like_libbpf() {
         }
     }
     if kernels.is_empty() {
-        eprintln!("skipped: no kernel's BTF");
         return;
     }
     tally.finish(&format!("made-up records of {} kernels", kernels.len()));

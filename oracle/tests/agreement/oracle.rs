@@ -5,14 +5,14 @@ use std::fs;
 use scx_lint_oracle::mutate::Base;
 use serde_json::Value;
 
-use crate::{corpus, libbpf, objects};
+use crate::{corpus, libbpf, objects, skipped};
 
 /// What real kernels' loaders did at open is what libbpf does here. They had libbpf 1.8, which at open differs in
 /// nothing that the corpus shows.
 #[test]
 fn opens_as_recorded_on_real_kernels() {
     let Some(corpus) = corpus() else {
-        eprintln!("skipped: no ../shared/corpus");
+        skipped("no recorded objects and outcomes beside the repository");
         return;
     };
     let mut libbpf = libbpf();

@@ -1,0 +1,167 @@
+//! The page "Adding a kernel release" of docs/contributing.md, with a release that does not exist: 7.3 with one kfunc less.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use scx_lint::btf::TypeId;
+use scx_lint::kernel::builtin::{FIRST, LATEST, RELEASES};
+use scx_lint::kernel::{snapshot, target};
+
+use super::root;
+use super::small_kernels::extended;
+use super::tools::{run, scratch, tool};
+
+/// The invented release.
+const NAME: &str = "7.4";
+/// Its kernel.
+const POINT: &str = "7.4.1";
+/// What it has no more; no fixture calls it.
+const GONE: &str = "scx_bpf_nr_node_ids";
+
+fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// The BTF of the newest built-in release without a kfunc. Functions that were cut are there again, by their names.
+fn invented_btf() -> Vec<u8> {
+    let target = target::load(LATEST).unwrap().remove(0);
+    let cut = target.cut.as_ref().unwrap().functions().unwrap();
+    let mut btf = extended(&target.btf, |btf| {
+        let proto = btf.proto(TypeId::VOID, &[]);
+        for name in &cut {
+            btf.func(name, proto);
+        }
+    });
+    // Under another name it is not the kfunc.
+    let name = format!("\0{GONE}\0");
+    let at = btf.windows(name.len()).position(|bytes| bytes == name.as_bytes()).unwrap();
+    btf[at + 1] = b'x';
+    btf
+}
+
+/// A copy of the project as far as the page touches it.
+fn copy_of_the_project() -> PathBuf {
+    let folder = scratch("new-release");
+    for part in [
+        "Cargo.toml",
+        "Cargo.lock",
+        "README.md",
+        "CHANGELOG.md",
+        "NOTICE",
+        "src",
+        "schema",
+        "scripts",
+        "fixtures",
+        "benches",
+        "examples",
+        "docs",
+        "tests",
+    ] {
+        run(Command::new("cp").arg("-r").arg(root().join(part)).arg(&folder));
+    }
+    // The workspace's other member stays behind; the published package has none, and the folder may lie in another's.
+    let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+    let mut manifest = manifest.replace("members = [\".\", \"oracle\"]", "members = [\".\"]");
+    if !manifest.contains("[workspace]") {
+        manifest.push_str("\n[workspace]\n");
+    }
+    fs::write(folder.join("Cargo.toml"), manifest).unwrap();
+    folder
+}
+
+/// Cargo in the copy, with a target folder that stays for the next time. Built to be built quickly.
+fn cargo(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO"));
+    command.current_dir(folder).args(arguments).env_remove("RUSTFLAGS").env_remove("UPDATE_SNAPSHOTS");
+    command.env("CARGO_TARGET_DIR", root().join("target/new-release")).env("CARGO_NET_OFFLINE", "true");
+    command.env("CARGO_PROFILE_TEST_OPT_LEVEL", "0").env("CARGO_PROFILE_TEST_DEBUG", "0");
+    command
+}
+
+/// Writes what follows from the list of releases, as `scripts/builtin-kernels` does; in the copy, with this project's program.
+fn write_built_ins(folder: &Path, kernels: &Path) -> Output {
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["run", "--locked", "--quiet", "--profile", "test", "--example", "builtin-kernels"]);
+    command.arg("--manifest-path").arg(root().join("Cargo.toml")).arg("--").arg(kernels);
+    command.current_dir(folder).output().unwrap()
+}
+
+#[test]
+fn a_new_release_is_added_as_the_page_says() {
+    let Some(clang) = tool("clang-19") else { return };
+    let page = fs::read_to_string(root().join("docs/contributing.md")).unwrap();
+    let folder = copy_of_the_project();
+
+    // 1. A kernel.
+    let kernels = folder.join("kernels");
+    fs::create_dir(&kernels).unwrap();
+    let btf = invented_btf();
+    fs::write(kernels.join(format!("{POINT}.btf")), &btf).unwrap();
+
+    // 2. Its row, at first without the checksum.
+    assert!(page.contains("scripts/builtin-kernels FOLDER\n"));
+    let list = folder.join("src/kernel/builtin/releases.tsv");
+    let releases = fs::read_to_string(&list).unwrap();
+    let with_row = |checksum: &str| {
+        let (comment, rows) = releases.split_once(&format!("\n{LATEST}\t")).unwrap();
+        let row = format!("{NAME}\t{POINT}\t{checksum}\t2027-01-20\tan invented kernel");
+        fs::write(&list, format!("{comment}\n{row}\n{LATEST}\t{rows}")).unwrap();
+    };
+    with_row("?");
+    let output = write_built_ins(&folder, &kernels);
+    let checksum = snapshot::sha256(&btf);
+    assert!(!output.status.success() && text(&output).contains(&checksum), "{}", text(&output));
+    with_row(&checksum);
+    let output = write_built_ins(&folder, &kernels);
+    assert!(output.status.success(), "{}", text(&output));
+    let readme = fs::read_to_string(folder.join("README.md")).unwrap();
+    assert!(readme.contains(&format!("kernels {FIRST} to {NAME} ")), "the range in the README");
+    assert!(fs::read_to_string(folder.join("NOTICE")).unwrap().contains("an invented kernel"));
+
+    // 4. What is generated. The column of a copy is a copy of the column.
+    assert!(page.contains("UPDATE_SNAPSHOTS=1 cargo test the_matrix\n"));
+    let mut command = cargo(&folder, &["test", "--locked", "--test", "integration", "the_matrix"]);
+    run(command.env("UPDATE_SNAPSHOTS", "1"));
+    let matrix = fs::read_to_string(folder.join("tests/snapshots/matrix.tsv")).unwrap();
+    for row in matrix.lines().skip(1) {
+        let cells: Vec<&str> = row.split('\t').collect();
+        assert_eq!(cells.len(), RELEASES.len() + 4, "{row}");
+        assert_eq!(cells[cells.len() - 1], cells[cells.len() - 2], "{row}");
+    }
+    let lint = |arguments: &[&str]| {
+        let program = root().join("target/new-release/debug/scx-lint");
+        text(&Command::new(program).current_dir(&folder).args(arguments).output().unwrap())
+    };
+    assert!(page.contains("cargo run -- rules --markdown > docs/rules.md\n"));
+    fs::write(folder.join("docs/rules.md"), lint(&["rules", "--markdown"])).unwrap();
+
+    // 3. The tests of fixtures, facts, kernels, pages and sentences.
+    let mut command = cargo(&folder, &["test", "--locked", "--test", "integration", "--"]);
+    command.args(["fixtures::", "facts::", "kernels::", "manners::the_", "docs::no_sentence"]);
+    let output = command.args(["--skip", "small_kernels::"]).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+
+    // What users see.
+    let source = format!(
+        "#include \"fixture.h\"\nLICENSE(\"GPL\");\nextern u32 {GONE}(void) __ksym;\n\
+         void OP(demo_running, struct task_struct *p)\n{{\n\t{GONE}();\n}}\n\
+         CPU_OPS(demo_ops, .running = (void *)demo_running, .name = \"demo\");\n"
+    );
+    fs::write(folder.join("fixtures/src/gone.bpf.c"), source).unwrap();
+    let mut command = Command::new(clang);
+    command.current_dir(folder.join("fixtures/src")).args(["--target=bpf", "-g", "-O2", "-mcpu=v3", "-w"]);
+    command.args(["-Wno-int-conversion", "-I../include", "-c", "gone.bpf.c", "-o"]);
+    run(command.arg(folder.join("gone.bpf.o")));
+    let range = format!("{FIRST} to {NAME}");
+    let concise = ["--format", "concise", "gone.bpf.o", "--kernel"];
+    let on = |kernel| lint(&[&concise[..], &[kernel]].concat());
+    assert!(on(NAME).contains("[missing-kfunc]") && on(NAME).contains(GONE), "{}", on(NAME));
+    assert!(!on(LATEST).contains("missing-kfunc"), "{}", on(LATEST));
+    assert!(lint(&["kernel", "list"]).contains("an invented kernel"));
+    assert!(lint(&["--version"]).contains(&format!("(kernels {range}, as of 2027-01-20)")));
+    assert!(lint(&["-v", "gone.bpf.o"]).contains(&range));
+    assert!(lint(&["explain", "unknown-helper"]).contains(&format!("every kernel from {range};")));
+    let fine = lint(&["--kernel", "all", "fixtures/obj/clang-19/no-sched-ext__near_any.bpf.o"]);
+    assert!(fine.contains(&format!("works on {FIRST}-{NAME}")), "{fine}");
+}
