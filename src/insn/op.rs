@@ -3,8 +3,8 @@
 //! By Documentation/bpf/standardization/instruction-set.rst and, for what it leaves out (`may_goto`, `addr_space_cast`, jumps
 //! through tables), include/uapi/linux/bpf.h and kernel/bpf/verifier.c of 7.3.
 
+use super::slot::{Class, Insn, PSEUDO_CALL, PSEUDO_KFUNC_CALL};
 use super::width::Width;
-use super::{Class, Insn, PSEUDO_CALL, PSEUDO_KFUNC_CALL};
 
 /// The frame pointer, r10.
 pub const FRAME_POINTER: u8 = 10;

@@ -8,6 +8,7 @@ mod compression;
 mod flat;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -18,6 +19,7 @@ use object::elf::{ELFCLASS32, ELFMAG, EM_BPF, ET_REL, FileHeader32, FileHeader64
 use object::read::elf::{FileHeader, SectionHeader};
 
 pub use self::compression::{Compression, Failure, MAX_IMAGE};
+use self::words::words;
 use super::snapshot::{self, Cut};
 use crate::btf;
 
@@ -355,14 +357,6 @@ fn elf_sections<E: FileHeader<Endian = Endianness>>(
         Some(words(&data[start as usize..end as usize], endian == Endianness::Big))
     });
     Ok((start as usize..end as usize, ids))
-}
-
-/// Numbers of 32 bits; bytes behind the last are left out, and so is what no `.BTF_ids` is as long as.
-fn words(bytes: &[u8], big: bool) -> Vec<u32> {
-    const MOST: usize = 256 << 10;
-    let word = if big { u32::from_be_bytes } else { u32::from_le_bytes };
-    let (chunks, _) = bytes[..bytes.len().min(MOST)].as_chunks();
-    chunks.iter().copied().map(word).collect()
 }
 
 /// Unpacks and goes on inside.

@@ -31,8 +31,9 @@ mod location;
 mod markdown;
 #[cfg(feature = "cli")]
 mod matrix;
-mod objects;
 #[cfg(feature = "cli")]
+mod number;
+mod objects;
 mod place;
 mod printable;
 mod runs;

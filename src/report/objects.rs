@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::serialize::number;
+use super::number::number;
 use crate::elf::ByteOrder;
 use crate::finding::{Subject, SubjectKind};
 use crate::load::Loader;

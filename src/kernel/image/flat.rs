@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use memchr::memmem;
 
+use super::words::words;
 use crate::btf::Btf;
 
 /// How many places are parsed in full.
@@ -29,7 +30,7 @@ pub(super) fn find_btf(data: &[u8]) -> Option<Range<usize>> {
 /// The words behind a BTF section. Linkers put `.BTF_ids` there, at the next multiple of 4 or of a page.
 pub(super) fn behind(data: &[u8], btf: &Range<usize>) -> Vec<u32> {
     let big = data[btf.clone()].starts_with(&[0xeb, 0x9f]);
-    data.get(btf.end.next_multiple_of(4)..).map_or_else(Vec::new, |rest| super::words(rest, big))
+    data.get(btf.end.next_multiple_of(4)..).map_or_else(Vec::new, |rest| words(rest, big))
 }
 
 /// From the header to the end of the strings, where the header makes sense.
