@@ -28,7 +28,7 @@ pub struct Insn {
     pub imm: i32,
 }
 
-/// Instruction classes, the low three bits of [`Insn::code`].
+/// Instruction classes, the low three bits of an opcode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Class {

@@ -31,9 +31,9 @@ mod location;
 mod markdown;
 #[cfg(feature = "cli")]
 mod matrix;
-#[cfg(feature = "cli")]
 mod number;
 mod objects;
+#[cfg(feature = "cli")]
 mod place;
 mod printable;
 mod runs;
