@@ -468,7 +468,7 @@ pub fn is_stubless(kernel: &Kernel<'_>, ops: &str, member: &str) -> bool {
         && kernel.is(Fact::CapsMembersWithoutStub)
 }
 
-/// May a callback of a scheduler call a helper: on a kernel, or else on some from 6.12 to 7.3.
+/// May a callback of a scheduler call a helper: on a kernel, or else on some built-in release.
 pub fn offers_helper(kernel: Option<&Kernel<'_>>, helper: &Helper) -> bool {
     helper.is_for_sched_ext(kernel.is_some_and(|kernel| kernel.is(Fact::OwnHelperList)))
 }

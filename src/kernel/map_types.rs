@@ -1,6 +1,6 @@
 //! The map types: what the kernel takes in a definition of each, and who may use it.
 //!
-//! The same in every kernel from 6.12 to 7.3 that has the type, but for the facts named. Sources: kernel `map_create` and the
+//! The same in every built-in release that has the type, but for the facts named. Sources: kernel `map_create` and the
 //! `*_alloc` and `*_alloc_check` functions of each type, `check_map_prog_compatibility`; each flag with each type in guests.
 
 use crate::object::{

@@ -37,7 +37,7 @@ pub struct OpsMember<'d> {
     pub stubless: bool,
 }
 
-/// Callbacks with an argument that may be NULL in every kernel from 6.12 to 7.3, the second in both, and what it is called.
+/// Callbacks with an argument that may be NULL in every built-in release, the second in both, and what it is called.
 pub const NULLABLE_ARGUMENTS: [(&str, &str); 2] = [("dispatch", "prev"), ("yield", "to")];
 
 /// The argument of a callback that may be NULL, if any, where nothing is known of the kernel; 0 is the first.

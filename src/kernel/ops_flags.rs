@@ -11,7 +11,7 @@ pub const TID_TO_TASK: u64 = 1 << 8;
 /// `SCX_OPS_HAS_CGROUP_WEIGHT`.
 pub const HAS_CGROUP_WEIGHT: u64 = 1 << 16;
 
-/// `SCX_OPS_ALL_FLAGS` as the kernels from 6.12 to 7.3 have it, oldest first.
+/// `SCX_OPS_ALL_FLAGS` as the built-in releases have it, oldest first.
 pub const ALL_FLAGS: [u64; 4] = [0x1_000f, 0x1_007f, 0xff, 0x1ff];
 
 /// `SCX_DSQ_FLAG_BUILTIN`.

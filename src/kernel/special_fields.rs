@@ -7,7 +7,7 @@ pub struct SpecialField {
     pub name: &'static str,
     /// Its size, bytes.
     pub size: u32,
-    /// All kernels from 6.12 to 7.3 know it and take one of it in a value; of others that is not sure, or more than the type counts.
+    /// All built-in releases know it and take one of it in a value; of others that is not sure, or more than the type counts.
     pub is_plain: bool,
 }
 

@@ -167,7 +167,7 @@ const fn row(name: &'static str, marks: u32) -> Row {
     }
 }
 
-/// Every kfunc of sched_ext that some kernel from 6.12 to 7.3 has, and others that something is said of; by name.
+/// Every kfunc of sched_ext that some built-in release has, and others that something is said of; by name.
 pub(super) static KFUNCS: &[Row] = &[
     row("__scx_bpf_dsq_insert_vtime", ENQUEUE_DISPATCH),
     row("__scx_bpf_select_cpu_and", SELECT_CPU | UNLOCKED | CPU_ONLY | BUILTIN_IDLE),
