@@ -48,6 +48,7 @@ fn copy_of_the_project() -> PathBuf {
         "Cargo.lock",
         "README.md",
         "CHANGELOG.md",
+        "CONTRIBUTING.md",
         "NOTICE",
         "src",
         "schema",
@@ -138,8 +139,15 @@ fn a_new_release_is_added_as_the_page_says() {
 
     // 3. The tests of fixtures, facts, kernels, pages and sentences.
     let mut command = cargo(&folder, &["test", "--locked", "--test", "integration", "--"]);
-    command.args(["fixtures::", "facts::", "kernels::", "manners::the_", "docs::no_sentence"]);
-    let output = command.args(["--skip", "small_kernels::"]).output().unwrap();
+    command.args(["fixtures::fixtures_get", "fixtures::the_matrix", "facts::", "kernels::"]);
+    command.args([
+        "manners::the_rules",
+        "manners::the_version",
+        "docs::no_sentence",
+        "--skip",
+        "small_kernels::",
+    ]);
+    let output = command.output().unwrap();
     assert!(output.status.success(), "{}", text(&output));
 
     // What users see.
@@ -158,7 +166,8 @@ fn a_new_release_is_added_as_the_page_says() {
     let on = |kernel| lint(&[&concise[..], &[kernel]].concat());
     assert!(on(NAME).contains("[missing-kfunc]") && on(NAME).contains(GONE), "{}", on(NAME));
     assert!(!on(LATEST).contains("missing-kfunc"), "{}", on(LATEST));
-    assert!(lint(&["kernel", "list"]).contains("an invented kernel"));
+    assert!(lint(&["kernel", "info", NAME]).contains("an invented kernel"));
+    assert!(lint(&["--kernel", "9.9", "gone.bpf.o"]).contains(&format!("{LATEST}, {NAME};")));
     assert!(lint(&["--version"]).contains(&format!("(kernels {range}, as of 2027-01-20)")));
     assert!(lint(&["-v", "gone.bpf.o"]).contains(&range));
     assert!(lint(&["explain", "unknown-helper"]).contains(&format!("every kernel from {range};")));
