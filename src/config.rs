@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use globset::{Glob, GlobMatcher};
 use serde::{Deserialize, Serialize};
 
-use crate::checks::{self, ArenaRule, Loader};
+use crate::checks::{self, ArenaRule};
 use crate::input::relative_to;
 use crate::kernel::builtin;
+use crate::load::Loader;
 use crate::rule::Level;
 use crate::suggest::nearest;
 use crate::suppress::{Allow, Pattern, Place};
@@ -145,7 +146,7 @@ words! {
 }
 words! {
     /// Values of `loader`.
-    LoaderKey => Loader { Auto = Self::Auto, Plain = Self::Plain, Scx = Self::Scx }
+    LoaderKey => Option<Loader> { Auto = None, Plain = Some(Loader::Plain), Scx = Some(Loader::Scx) }
 }
 words! {
     /// Levels.

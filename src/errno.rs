@@ -19,6 +19,14 @@ macro_rules! errnos {
                     _ => None,
                 }
             }
+
+            /// The number that is printed as these words.
+            pub fn from_words(words: &str) -> Option<Self> {
+                match words {
+                    $(stringify!($name) => Some(Self::$name),)+
+                    _ => words.strip_prefix("errno ")?.parse().ok().map(Self),
+                }
+            }
         }
     };
 }
@@ -36,5 +44,18 @@ impl fmt::Display for Errno {
             Some(name) => f.write_str(name),
             None => write!(f, "errno {}", self.0),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Errno;
+
+    #[test]
+    fn what_is_printed_is_read_back() {
+        for errno in [Errno::EINVAL, Errno::LIBBPF_ERRNO__RELOC, Errno(5), Errno(4095)] {
+            assert_eq!(Errno::from_words(&errno.to_string()), Some(errno));
+        }
+        assert_eq!(Errno::from_words("EWHATEVER"), None);
     }
 }

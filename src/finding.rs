@@ -4,6 +4,7 @@
 //! concrete with [`crate::object::Object::source_line`].
 
 use crate::errno::Errno;
+use crate::load::Loader;
 use crate::object::{FuncIdx, InsnIdx, MapIdx, Object, OpsIdx};
 use crate::rule::{Level, Phase, Rule};
 
@@ -199,6 +200,8 @@ pub struct Undecided {
 /// All that the checks said about one object.
 #[derive(Debug, Clone, Default)]
 pub struct Outcome {
+    /// The loader that the object was judged for.
+    pub loader: Loader,
     /// Problems.
     pub findings: Vec<Finding>,
     /// Open questions.

@@ -1,7 +1,7 @@
 //! Preflight for Linux sched_ext BPF schedulers: will a compiled object open, load, attach and stay enabled, on which kernels,
 //! and which line is to blame if not. No kernel is asked, and no program is run.
 //!
-//! [`lint`] judges an object on its own, [`lint_for`] for named kernels. Both give a [`Report`], which is the document of
+//! [`lint()`] judges an object on its own, [`lint_for`] for named kernels. Both give a [`Report`], which is the document of
 //! `--format json` (schema in [`report::SCHEMA`]).
 //!
 //! ```
@@ -11,9 +11,9 @@
 //! let report = scx_lint::lint(&object, &scx_lint::Options::default());
 //!
 //! let error = report.errors().next().expect("this scheduler does not attach");
-//! assert_eq!(error.rule, "missing-arena");
-//! assert_eq!(error.phase, "attach");
-//! assert_eq!(error.errno.as_deref(), Some("EINVAL"));
+//! assert_eq!(error.rule.name, "missing-arena");
+//! assert_eq!(error.phase, scx_lint::rule::Phase::Attach);
+//! assert_eq!(error.errno, Some(scx_lint::errno::Errno::EINVAL));
 //! assert!(error.locations[0].file.as_deref().is_some_and(|file| file.ends_with(".bpf.c")));
 //! # Ok(())
 //! # }
@@ -30,7 +30,7 @@
 //! let object = std::fs::read("sched.bpf.o")?;
 //! let report = scx_lint::lint_for("sched.bpf.o", &object, &kernels, &scx_lint::Options::default());
 //! for error in report.errors() {
-//!     println!("cargo::error={}: {}", error.rule, error.message);
+//!     println!("cargo::error={}: {}", error.rule.name, error.message);
 //! }
 //! # Ok(())
 //! # }
@@ -56,6 +56,7 @@ pub mod finding;
 pub mod input;
 pub mod insn;
 pub mod kernel;
+pub mod lint;
 #[cfg(feature = "cli")]
 pub mod live;
 pub mod load;
@@ -70,7 +71,6 @@ pub mod verifier;
 pub use checks::Options;
 pub use report::Document as Report;
 
-use finding::Outcome;
 use kernel::Kernel;
 use object::Object;
 
@@ -88,27 +88,14 @@ pub fn lint(bytes: &[u8], options: &Options) -> Report {
 ///
 /// Findings that a tag in the object allows ([`suppress`]) are in [`Report::suppressed`].
 pub fn lint_for(name: &str, bytes: &[u8], kernels: &[Kernel<'_>], options: &Options) -> Report {
-    let mut report = Report::default();
-    for kernel in kernels {
-        report.add_kernel(kernel);
-    }
+    let kernels: Vec<&Kernel<'_>> = kernels.iter().collect();
     let file = name.rsplit('/').next().unwrap_or(name);
-    let object = match Object::open(bytes, file) {
-        Ok(object) => object,
+    match Object::open(bytes, file) {
+        Ok(object) => lint::lint(name, &object, &kernels, &[], options),
         Err(error) => {
+            let mut report = Report::for_kernels(&kernels);
             report.add_error(name, error.code(), error.to_string());
-            return report;
+            report
         }
-    };
-    let checker = checks::Checker::new(&object);
-    let on = |(index, kernel)| (Some(index), checker.check(Some(kernel), options));
-    let mut outcomes: Vec<(Option<usize>, Outcome)> = kernels.iter().enumerate().map(on).collect();
-    if outcomes.is_empty() {
-        outcomes.push((None, checker.check(None, options)));
     }
-    let mut all: Vec<&mut Outcome> = outcomes.iter_mut().map(|(_, outcome)| outcome).collect();
-    let suppressed = suppress::apply(&object, name, &[], &mut all);
-    report.add(name, &object, checks::loader_name(&object, options), &outcomes);
-    report.add_suppressed(suppressed);
-    report
 }

@@ -19,6 +19,15 @@ pub struct Rule {
     pub doc: &'static str,
 }
 
+/// A name belongs to one rule.
+impl PartialEq for Rule {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Rule {}
+
 impl Rule {
     /// The first sentence of its page, without the full stop.
     pub fn summary(&self) -> &'static str {
@@ -68,9 +77,10 @@ impl Family {
 }
 
 /// When the problem would bite.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Phase {
     /// `bpf_object__open`: libbpf reads the file.
+    #[default]
     Open,
     /// `bpf_object__load`: maps are created, programs verified.
     Load,

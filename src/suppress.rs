@@ -11,7 +11,7 @@ use crate::btf::Kind;
 use crate::checks;
 use crate::finding::{Finding, Outcome, Site, Subject, SubjectKind};
 use crate::object::Object;
-use crate::report::{SubjectDoc, SuppressedDoc, UnmatchedDoc};
+use crate::report::{AllowedBy, SuppressedDoc, UnmatchedDoc};
 
 /// What the tags of scx-lint begin with.
 const TAG: &str = "scx-lint:allow=";
@@ -74,10 +74,10 @@ impl Allow {
         Self { rule, reason, place, used: AtomicBool::new(false), met: AtomicBool::new(false) }
     }
 
-    fn by(&self) -> &'static str {
+    fn by(&self) -> AllowedBy {
         match self.place {
-            Place::Tag(_) => "source",
-            Place::Config { .. } => "config",
+            Place::Tag(_) => AllowedBy::Source,
+            Place::Config { .. } => AllowedBy::Config,
         }
     }
 
@@ -143,7 +143,7 @@ fn tags(object: &Object<'_>) -> (Vec<Allow>, Vec<UnmatchedDoc>) {
             }
             Some(problem) => wrong.push(UnmatchedDoc {
                 object: None,
-                by: "source",
+                by: AllowedBy::Source,
                 rule: rule.to_owned(),
                 place: format!("tag on '{name}'"),
                 problem: problem.to_owned(),
@@ -179,12 +179,9 @@ pub fn apply(object: &Object<'_>, path: &str, config: &[Allow], outcomes: &mut [
             let Some(allow) = allows.iter().find(covers) else { return true };
             allow.used.store(true, Ordering::Relaxed);
             let doc = SuppressedDoc {
-                rule: finding.rule.name,
+                rule: finding.rule,
                 object: 0,
-                subject: SubjectDoc {
-                    kind: finding.subject.kind.as_str(),
-                    name: finding.subject.name.clone(),
-                },
+                subject: finding.subject.clone(),
                 message: finding.message.clone(),
                 by: allow.by(),
                 reason: allow.reason.clone(),
@@ -204,7 +201,7 @@ pub fn apply(object: &Object<'_>, path: &str, config: &[Allow], outcomes: &mut [
     let unused = tags.iter().filter(|allow| !allow.used.load(Ordering::Relaxed));
     out.unmatched.extend(unused.map(|allow| UnmatchedDoc {
         object: None,
-        by: "source",
+        by: AllowedBy::Source,
         rule: allow.rule.clone(),
         place: match &allow.place {
             Place::Tag(name) => format!("tag on '{name}'"),

@@ -6,7 +6,11 @@ use scx_lint::kernel::{Kernel, image, target};
 
 fuzz_target!(|data: &[u8]| {
     match target::from_file("fuzz", data) {
-        Ok(target) => drop(Kernel::new(&target)),
+        Ok(target) => {
+            if let Ok(kernel) = Kernel::new(&target) {
+                kernel.kfunc_flags("scx_bpf_create_dsq");
+            }
+        }
         Err(error) => assert!(!error.to_string().is_empty()),
     }
     image::kconfig(data);

@@ -26,11 +26,14 @@ fuzz_target!(|data: &[u8]| {
         release: None,
         btf: data.to_vec(),
         kconfig: None,
+        // As in an image without sections: what lies behind the types, and here the types, too.
+        btf_ids: Some(data.as_chunks().0.iter().copied().map(u32::from_le_bytes).collect()),
         partial: None,
         modules: Modules::unknown(),
         cut: None,
     };
     let Ok(kernel) = Kernel::new(&target) else { return };
+    kernel.kfunc_flags("scx_bpf_create_dsq");
     let kernels = [kernel];
     for object in objects() {
         scx_lint::lint_for("fuzz.bpf.o", object, &kernels, &Options::default());

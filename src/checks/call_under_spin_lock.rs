@@ -3,8 +3,7 @@
 use super::context::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
-use crate::kernel::Lookup;
-use crate::kernel::exceptions::Fact;
+use crate::kernel::{Lookup, helpers, kfuncs};
 use crate::object::{FuncIdx, InsnIdx, Object, Target};
 
 rule! {
@@ -28,12 +27,6 @@ rule! {
     /// on 6.12 to 6.19.
     pub CALL_UNDER_SPIN_LOCK: "call-under-spin-lock", family: Program, level: Error, phase: Load, since: "0.1.0";
 }
-
-/// `bpf_kptr_xchg`, which some kernels allow.
-const KPTR_XCHG: i32 = 194;
-/// Kfuncs that all kernels allow, or some do and nothing tells which (`kfunc_spin_allowed`), by how their names begin.
-const ALLOWED: [&str; 6] =
-    ["bpf_list_", "bpf_rbtree_", "bpf_refcount_acquire", "bpf_iter_num_", "bpf_res_spin_", "bpf_stream_"];
 
 /// What is wrong with an instruction under a lock.
 struct Fault {
@@ -59,7 +52,8 @@ fn fault(cx: &Context<'_, '_>, function: FuncIdx, at: InsnIdx) -> Result<Option<
     if let Some(helper) = insn.helper() {
         let name = cx.kernel.and_then(|kernel| kernel.helper_name(helper));
         let name = name.map_or_else(|| format!("helper {helper}"), |name| format!("'{name}'"));
-        return Ok((helper != KPTR_XCHG).then(|| call(&name)));
+        // That one some kernels allow.
+        return Ok((helper != helpers::KPTR_XCHG).then(|| call(&name)));
     }
     let Some(Target::Extern(index)) = object[function].refs_at(at).first().map(|reference| reference.target)
     else {
@@ -71,20 +65,14 @@ fn fault(cx: &Context<'_, '_>, function: FuncIdx, at: InsnIdx) -> Result<Option<
         );
     };
     let name = Object::essential_name(object[index].name);
-    if !cx.has_kfunc(index) || ALLOWED.iter().any(|allowed| name.starts_with(allowed)) {
+    if !cx.has_kfunc(index) {
         return Ok(None);
     }
-    if name.starts_with("bpf_arena_") {
-        let Some(kernel) = cx.kernel else { return Ok(None) };
-        match kernel.knows(Fact::ArenaPagesWithoutSleep) {
-            Lookup::Found(()) => return Ok(None),
-            Lookup::Absent => {}
-            Lookup::Unknown(reason) => {
-                return Err(format!("calls '{name}' while it holds a bpf_spin_lock: {reason}"));
-            }
-        }
+    match kfuncs::is_allowed_under_spin_lock(cx.kernel, name) {
+        Lookup::Found(true) => Ok(None),
+        Lookup::Found(false) | Lookup::Absent => Ok(Some(call(&format!("'{name}'")))),
+        Lookup::Unknown(reason) => Err(format!("calls '{name}' while it holds a bpf_spin_lock: {reason}")),
     }
-    Ok(Some(call(&format!("'{name}'"))))
 }
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {

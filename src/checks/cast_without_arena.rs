@@ -33,7 +33,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             continue;
         }
         let subject = Subject::program(object, program);
-        let cast = cx.walks_any(program, |_, insn| matches!(insn.op(), Op::AddrSpaceCast { .. }));
+        let cast = cx.walks_any(program, |_, op| matches!(op, Op::AddrSpaceCast { .. }));
         let what = |_: &_| "casts an arena pointer and uses no arena".to_owned();
         let cast = cast.or_undecided(out, &CAST_WITHOUT_ARENA, subject.clone(), what);
         let Some(((site, insn), _)) = cast else { continue };

@@ -5,7 +5,7 @@ use super::shared::callers;
 use super::shared::kfunc_calls::{self, KfuncCall};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Subject};
-use crate::kernel::kfuncs::{Permission, permission};
+use crate::kernel::kfuncs::{Permission, permission, row_of};
 use crate::load::ExternFate;
 
 rule! {
@@ -25,20 +25,6 @@ rule! {
     pub CPU_FORM_KFUNC: "cpu-form-kfunc", family: Kfunc, level: Error, phase: Load, since: "0.1.0";
 }
 
-/// The kfunc for cids in the place of one for CPUs.
-fn counterpart(name: &str) -> Option<&'static str> {
-    Some(match name {
-        "scx_bpf_kick_cpu" => "scx_bpf_kick_cid",
-        "scx_bpf_task_cpu" => "scx_bpf_task_cid",
-        "scx_bpf_cpu_curr" => "scx_bpf_cid_curr",
-        "scx_bpf_cpuperf_cap" => "scx_bpf_cidperf_cap",
-        "scx_bpf_cpuperf_cur" => "scx_bpf_cidperf_cur",
-        "scx_bpf_cpuperf_set" => "scx_bpf_cidperf_set",
-        "scx_bpf_get_online_cpumask" => "scx_bpf_online_cmask",
-        _ => return None,
-    })
-}
-
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let Some(kernel) = cx.kernel else { return };
     for (program, function, _) in cx.loaded() {
@@ -55,7 +41,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             };
             let Some(call) = call.or_undecided(out, &CPU_FORM_KFUNC, subject.clone(), what) else { continue };
             let name = call.name;
-            let help = match counterpart(name) {
+            let help = match row_of(name).and_then(|row| row.for_cids) {
                 Some(other) => format!("use {other}"),
                 None => {
                     "there is no counterpart for cids: keep idle state and topology in the scheduler itself"

@@ -3,6 +3,7 @@
 use super::context::Context;
 use super::shared::kfunc_calls;
 use crate::finding::{Outcome, Subject};
+use crate::kernel::kfuncs::{Gone, Successor, row_of};
 use crate::load::ExternFate;
 use crate::object::{ExternIdx, ExternKind, Object};
 
@@ -18,21 +19,6 @@ rule! {
     pub DEPRECATED_KFUNC: "deprecated-kfunc", family: Kfunc, level: Note, phase: Load, since: "0.1.0";
 }
 
-/// The last kernel that has it, and what to use.
-fn fate(name: &str) -> Option<(&'static str, &'static str)> {
-    Some(match name {
-        "scx_bpf_dispatch" => ("6.16", "scx_bpf_dsq_insert"),
-        "scx_bpf_dispatch_vtime" => ("6.16", "scx_bpf_dsq_insert_vtime"),
-        "scx_bpf_consume" => ("6.16", "scx_bpf_dsq_move_to_local"),
-        "scx_bpf_dispatch_from_dsq" => ("6.16", "scx_bpf_dsq_move"),
-        "scx_bpf_dispatch_vtime_from_dsq" => ("6.16", "scx_bpf_dsq_move_vtime"),
-        "scx_bpf_dispatch_from_dsq_set_slice" => ("6.16", "scx_bpf_dsq_move_set_slice"),
-        "scx_bpf_dispatch_from_dsq_set_vtime" => ("6.16", "scx_bpf_dsq_move_set_vtime"),
-        "scx_bpf_cpu_rq" => ("7.2", "scx_bpf_locked_rq or scx_bpf_cpu_curr"),
-        _ => return None,
-    })
-}
-
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (number, external) in cx.object.externs.iter().enumerate() {
         let index = ExternIdx(number);
@@ -41,7 +27,12 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         if external.kind != ExternKind::Kfunc || external.weak || !here {
             continue;
         }
-        let Some((last, successor)) = fate(Object::essential_name(external.name)) else { continue };
+        let row = row_of(Object::essential_name(external.name));
+        let Some(Gone { last, successor }) = row.and_then(|row| row.gone) else { continue };
+        let successor = match successor {
+            Successor::Renamed(name, _) => name.to_owned(),
+            Successor::Others(names, _) => names.join(" or "),
+        };
         let message = format!("kfunc '{}' is in no kernel after {last}", external.name);
         let finding = out
             .found(&DEPRECATED_KFUNC, Subject::external(external.name), message)

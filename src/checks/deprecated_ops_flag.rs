@@ -4,6 +4,7 @@ use super::context::Context;
 use crate::finding::{Outcome, Site, Subject};
 use crate::kernel::Lookup;
 use crate::kernel::exceptions::Fact;
+use crate::kernel::ops_flags::HAS_CGROUP_WEIGHT;
 
 rule! {
     /// A flag of the scheduler that does nothing any more.
@@ -20,8 +21,6 @@ rule! {
     /// kernel `validate_ops` (6.16 to 7.0); `SCX_OPS_ALL_FLAGS` (7.1).
     pub DEPRECATED_OPS_FLAG: "deprecated-ops-flag", family: OpsValues, level: Warning, phase: Attach, since: "0.1.0";
 }
-
-const HAS_CGROUP_WEIGHT: u64 = 1 << 16;
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let Some(kernel) = cx.kernel.filter(|kernel| kernel.is(Fact::WeightFlagIsNoop)) else { return };

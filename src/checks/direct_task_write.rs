@@ -98,19 +98,20 @@ fn check_unrelocated(
         cx.object[function].code.get(insn.0).is_some_and(|load| load.op().is_plain_load())
     };
     for (function, code) in cx.object.code_of(program) {
-        for (at, insn) in code.code.insns().filter(|(_, insn)| insn.op().is_plain_store()) {
+        for (at, op) in code.ops().iter().enumerate().filter(|(_, op)| op.is_plain_store()) {
+            let Some(to) = op.memory() else { continue };
             let at = InsnIdx(at);
             // Only an argument of type task_struct is known not to be NULL and loaded at once.
             let offset = match cx.walk(program).regs_at((function, at)).base() {
                 Some(Base::Object { made, offset, nullable: false }) if is_load(made) => {
-                    i64::from(offset) + i64::from(insn.off)
+                    i64::from(offset) + i64::from(to.off)
                 }
                 _ => continue,
             };
             if cx.load.core.iter().any(|used| used.function == function && used.insn == at) {
                 continue;
             }
-            let Some(field) = field_at(kernel, offset, insn.width().bytes().into()) else { continue };
+            let Some(field) = field_at(kernel, offset, to.width.bytes().into()) else { continue };
             let Some(level) = verdict(cx, form, &field) else { continue };
             report(cx, out, program, (function, at), &field, level);
             return;

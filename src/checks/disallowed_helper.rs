@@ -4,8 +4,9 @@ use super::context::Context;
 use super::shared::kfunc_calls;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
-use crate::insn::Insn;
+use crate::insn::Op;
 use crate::kernel::exceptions;
+use crate::kernel::helpers::{self, Helper};
 use crate::object::FuncIdx;
 
 rule! {
@@ -22,17 +23,6 @@ rule! {
     pub DISALLOWED_HELPER: "disallowed-helper", family: Program, level: Error, phase: Load, since: "0.1.0";
 }
 
-/// What some built-in release allows: `bpf_base_func_proto` of 6.17, which holds all that 6.12 has.
-const ALLOWED: [i32; 74] = [
-    1, 2, 3, 5, 6, 7, 8, 12, 14, 15, 16, 17, 22, 35, 37, 42, 55, 80, 87, 88, 89, 93, 94, 105, 106, 109, 112,
-    113, 114, 115, 117, 118, 120, 123, 125, 130, 131, 132, 133, 134, 141, 148, 149, 153, 154, 156, 157, 158,
-    164, 165, 169, 170, 171, 172, 175, 176, 177, 180, 181, 182, 191, 194, 195, 197, 198, 199, 200, 201, 202,
-    203, 208, 209, 210, 211,
-];
-
-/// Those that may sleep: `bpf_copy_from_user`, `bpf_copy_from_user_task`.
-pub(super) const SLEEPING: [i32; 2] = [148, 191];
-
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let object = cx.object;
     for (program, function, entry) in object.programs() {
@@ -42,21 +32,20 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             continue;
         }
         let subject = Subject::program(object, program);
-        let offered = |id| {
-            ALLOWED.contains(&id) && cx.kernel.is_none_or(|kernel| exceptions::offers_helper(kernel, id))
-        };
-        let sleeps = |id| SLEEPING.contains(&id) && !entry.sleepable;
+        let offered = |helper: &Helper| exceptions::offers_helper(cx.kernel, helper);
+        let sleeps = |helper: &Helper| helper.may_sleep() && !entry.sleepable;
         let works = |code| kfunc_calls::may_sleep_as_work(object, program, code);
-        let refused = |code: FuncIdx, insn: Insn| {
-            let id = insn.helper().filter(|id| (1..=211).contains(id));
-            id.is_some_and(|id| !offered(id) || sleeps(id) && !works(code))
+        let refused = |code: FuncIdx, op: Op| {
+            let helper = op.helper().and_then(helpers::get);
+            helper.is_some_and(|helper| !offered(helper) || sleeps(helper) && !works(code))
         };
         let what = |_: &_| "calls a helper that sched_ext does not offer".to_owned();
         let call = cx.walks_any(program, refused);
         let call = call.or_undecided(out, &DISALLOWED_HELPER, subject.clone(), what);
-        let Some(((site, at), insn)) = call else { continue };
-        let id = insn.imm;
-        let why = if sleeps(id) && offered(id) {
+        let Some(((site, at), op)) = call else { continue };
+        let id = op.helper().unwrap_or_default();
+        let sleeps = helpers::get(id).is_some_and(|helper| sleeps(helper) && offered(helper));
+        let why = if sleeps {
             "which may sleep, and the program may not"
         } else {
             "which sched_ext does not offer"
@@ -66,7 +55,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         let helper = name.map_or_else(String::new, |name| format!(" {name}#{id}"));
         out.found(&DISALLOWED_HELPER, subject, message)
             .errno(Errno::EINVAL)
-            .quote(if sleeps(id) && offered(id) {
+            .quote(if sleeps {
                 // Older kernels do not name it, and say "a non-sleepable prog".
                 "non-sleepable prog".to_owned()
             } else {

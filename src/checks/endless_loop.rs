@@ -3,6 +3,7 @@
 use super::context::Context;
 use super::shared::kfunc_calls;
 use crate::finding::{Outcome, Site, Subject};
+use crate::kernel::kfuncs;
 use crate::object::InsnIdx;
 use crate::verifier::Reached;
 
@@ -34,9 +35,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             starts.filter(|&(index, at)| cx.walk(program).reached((index, at)) == Reached::Certain);
         let Some((site, at)) = certain.next() else { continue };
         // What an exception or an iterator ends is not seen in the flow.
-        let ends_otherwise =
-            |name: &str| name == "bpf_throw" || name.starts_with("bpf_iter_") && name.ends_with("_next");
-        if kfunc_calls::of(cx, program).iter().any(|call| ends_otherwise(call.name)) {
+        if kfunc_calls::of(cx, program).iter().any(|call| kfuncs::ends_loop(call.name)) {
             continue;
         }
         let message = format!("program '{}' never ends: no way leads out of a loop", function.name);

@@ -3,6 +3,7 @@
 use super::context::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
+use crate::kernel::ops_flags::ENQ_LAST;
 
 rule! {
     /// SCX_OPS_ENQ_LAST is set and there is no enqueue callback.
@@ -15,8 +16,6 @@ rule! {
     /// kernel `validate_ops`.
     pub ENQ_LAST_WITHOUT_ENQUEUE: "enq-last-without-enqueue", family: OpsValues, level: Error, phase: Attach, since: "0.1.0";
 }
-
-const ENQ_LAST: u64 = 1 << 1;
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (index, ops) in cx.schedulers() {

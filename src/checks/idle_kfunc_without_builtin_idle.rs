@@ -4,7 +4,8 @@ use super::context::Context;
 use super::shared::kfunc_calls;
 use super::shared::surely::Surely;
 use crate::finding::{Outcome, Subject};
-use crate::kernel::kfuncs::needs_builtin_idle;
+use crate::kernel::kfuncs::idle_ejection;
+use crate::kernel::ops_flags::{BUILTIN_IDLE_PER_NODE, KEEP_BUILTIN_IDLE};
 
 rule! {
     /// Asks the kernel's idle tracking, which the scheduler has switched off or split by node.
@@ -23,33 +24,11 @@ rule! {
     pub IDLE_KFUNC_WITHOUT_BUILTIN_IDLE: "idle-kfunc-without-builtin-idle", family: Kfunc, level: Error, phase: Run, since: "0.1.0";
 }
 
-const KEEP_BUILTIN_IDLE: u64 = 1 << 0;
-const BUILTIN_IDLE_PER_NODE: u64 = 1 << 6;
-
-/// The words with which the kernel ejects a scheduler of these flags that calls the kfunc.
-fn ejection(name: &str, tracked: bool, per_node: bool) -> Option<&'static str> {
-    match name {
-        // The node is looked at first.
-        _ if name.ends_with("_node") && needs_builtin_idle(name) && !per_node => {
-            Some("per-node idle tracking is disabled")
-        }
-        _ if needs_builtin_idle(name) && !tracked => Some("built-in idle tracking is disabled"),
-        "scx_bpf_pick_any_cpu_node" if !per_node => Some("per-node idle tracking is disabled"),
-        "scx_bpf_get_idle_cpumask" | "scx_bpf_get_idle_smtmask" if per_node => {
-            Some("SCX_OPS_BUILTIN_IDLE_PER_NODE enabled")
-        }
-        "scx_bpf_pick_idle_cpu" | "scx_bpf_pick_any_cpu" if per_node => {
-            Some("per-node idle tracking is enabled")
-        }
-        _ => None,
-    }
-}
-
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (index, _) in cx.schedulers() {
         let flags = cx.ops_flags(index);
         let own = cx.load.callbacks(index).any(|(member, _)| member == "update_idle");
-        let eject = |name: &str, [kept, per_node]: [bool; 2]| ejection(name, !own || kept, per_node);
+        let eject = |name: &str, [kept, per_node]: [bool; 2]| idle_ejection(name, !own || kept, per_node);
         // With the flags as they are in the file, and whether it is so however user space sets the others.
         let verdict = |name: &str| {
             let mut texts =

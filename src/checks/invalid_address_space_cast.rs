@@ -3,7 +3,7 @@
 use super::context::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
-use crate::insn::{Insn, Op};
+use crate::insn::Op;
 
 rule! {
     /// A cast between address spaces other than 0 and 1.
@@ -21,7 +21,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let object = cx.object;
     for (program, function, _) in object.programs().filter(|(_, _, entry)| entry.autoload) {
         let subject = Subject::program(object, program);
-        let wrong = |_, insn: Insn| match insn.op() {
+        let wrong = |_, op: Op| match op {
             Op::AddrSpaceCast { spaces, .. } => !matches!(spaces, 1 | 0x1_0000),
             _ => false,
         };

@@ -4,7 +4,8 @@ use super::context::Context;
 use super::shared::member_arenas;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
-use crate::object::{F_MMAPABLE, F_NO_USER_CONV, F_SEGV_ON_FAULT, Map, PAGE_SIZE};
+use crate::kernel::map_types;
+use crate::object::{F_MMAPABLE, Map, PAGE_SIZE};
 use crate::rule::Phase;
 
 rule! {
@@ -83,7 +84,7 @@ const USER_END: u64 = 1 << 56;
 /// What the kernel's `arena_map_alloc` refuses, in its order, and then libbpf's mmap. `always` is the bit of
 /// `BPF_F_ARENA_MAP_ALWAYS`, which another rule judges.
 fn problem(map: &Map<'_>, always: u32) -> Option<(String, Errno)> {
-    let known = F_MMAPABLE | F_SEGV_ON_FAULT | F_NO_USER_CONV | always;
+    let known = map_types::of(map.map_type).flags.unwrap_or(0) | always;
     let size = u64::from(map.max_entries) * PAGE_SIZE;
     let last = map.map_extra.wrapping_add(size).wrapping_sub(1);
     let invalid = |text: String| Some((text, Errno::EINVAL));

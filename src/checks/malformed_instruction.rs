@@ -65,12 +65,11 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
 
 /// Instructions of a function that use a register above r10, or have something in a field that they do not use.
 fn bad_fields(function: &Function<'_>) -> Vec<Problem> {
-    let code = function.code;
-    let bad = |(at, insn): (usize, Insn)| {
-        let (text, quote) = match validate::invalid_register(insn) {
+    let bad = |(at, insn, op): (usize, Insn, Op)| {
+        let (text, quote) = match validate::invalid_register(op) {
             Some(register) => (format!("uses register r{register}"), format!("R{register} is invalid")),
             None => {
-                let kind = validate::reserved_field(insn)?;
+                let kind = validate::reserved_field(insn, op)?;
                 // What such a call's source means is libbpf's to say.
                 if insn.is_call() && is_relocated(function, InsnIdx(at)) {
                     return None;
@@ -81,7 +80,7 @@ fn bad_fields(function: &Function<'_>) -> Vec<Problem> {
         let text = format!("instruction {at} of '{}' {text}", function.name);
         Some(Problem { at: InsnIdx(at), text, quote, errno: Errno::EINVAL })
     };
-    code.insns().filter_map(bad).collect()
+    function.steps().filter_map(bad).collect()
 }
 
 /// Does libbpf write to the instruction.
@@ -139,8 +138,8 @@ fn problem(function: &Function<'_>, fault: Option<Fault>) -> Option<Problem> {
     let problem = |at, text, quote: &str| {
         Some(Problem { at: InsnIdx(at), text, quote: quote.to_owned(), errno: Errno::EINVAL })
     };
-    for (at, insn) in code.insns() {
-        match validate::fault(code, at, insn) {
+    for (at, insn, op) in function.steps() {
+        match validate::fault(code, at, insn, op) {
             Some(InsnFault::UnknownOpcode(opcode)) => {
                 let text = format!("opcode {opcode:#04x} of instruction {at} is unknown");
                 return problem(at, text, &format!("unknown opcode {opcode:02x}"));
@@ -156,7 +155,7 @@ fn problem(function: &Function<'_>, fault: Option<Fault>) -> Option<Problem> {
             None => {}
         }
         // Numbers up to 6 stand for maps, variables and functions.
-        if let Op::LoadImm64 { pseudo: kind @ 7.., .. } = insn.op()
+        if let Op::LoadImm64 { pseudo: kind @ 7.., .. } = op
             && !is_relocated(function, InsnIdx(at))
         {
             let text = format!("64-bit load at instruction {at} is of kind {kind}, which no kernel knows");

@@ -4,6 +4,7 @@ use super::context::Context;
 use super::shared::kfunc_calls;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Subject};
+use crate::kernel::kfuncs::{Successor, row_of};
 use crate::load::ExternFate;
 use crate::object::{ExternIdx, ExternKind, Object};
 
@@ -24,22 +25,17 @@ rule! {
     pub MISSING_KFUNC: "missing-kfunc", family: Kfunc, level: Error, phase: Load, since: "0.1.0";
 }
 
-/// What came in the place of kfuncs that went away, and when.
-fn successor(name: &str) -> Option<&'static str> {
-    Some(match name {
-        "scx_bpf_dispatch" => "it was renamed scx_bpf_dsq_insert in 6.13 and went away after 6.16",
-        "scx_bpf_dispatch_vtime" => {
-            "it was renamed scx_bpf_dsq_insert_vtime in 6.13 and went away after 6.16"
+/// What came in the place of a kfunc that went away, and when.
+fn successor(name: &str) -> Option<String> {
+    let gone = row_of(name)?.gone?;
+    Some(match gone.successor {
+        Successor::Renamed(other, since) => {
+            format!("it was renamed {other} in {since} and went away after {}", gone.last)
         }
-        "scx_bpf_consume" => "it was renamed scx_bpf_dsq_move_to_local in 6.13 and went away after 6.16",
-        "scx_bpf_dispatch_from_dsq" => "it was renamed scx_bpf_dsq_move in 6.13 and went away after 6.16",
-        "scx_bpf_dispatch_vtime_from_dsq" => {
-            "it was renamed scx_bpf_dsq_move_vtime in 6.13 and went away after 6.16"
+        Successor::Others(others, since) => {
+            let others = others.join(" and ");
+            format!("it went away in {}; {others} are in kernels from {since} on", gone.first_without())
         }
-        "scx_bpf_cpu_rq" => {
-            "it went away in 7.3; scx_bpf_locked_rq and scx_bpf_cpu_curr are in kernels from 6.18 on"
-        }
-        _ => return None,
     })
 }
 

@@ -3,7 +3,10 @@
 use super::context::Context;
 use super::shared::kfunc_calls;
 use crate::finding::{Outcome, Subject};
-use crate::kernel::cpu_name;
+use crate::kernel::exceptions::Fact;
+use crate::kernel::kfuncs::{Queues, Way};
+use crate::kernel::ops_flags::{DSQ_BUILTIN, DSQ_GLOBAL, DSQ_LOCAL, DSQ_LOCAL_ON, ENQ_INTERNAL};
+use crate::kernel::{cpu_name, kfuncs};
 
 rule! {
     /// Inserts or moves a task in a way that the kernel does not take for that DSQ.
@@ -24,41 +27,6 @@ rule! {
     pub MISUSED_ENQ_FLAGS: "misused-enq-flags", family: Kfunc, level: Error, phase: Run, since: "0.1.0";
 }
 
-/// `__SCX_ENQ_INTERNAL_MASK`, the same in every built-in release.
-const INTERNAL: u64 = 0xff << 56;
-/// `SCX_DSQ_GLOBAL`.
-const GLOBAL: u64 = 1 << 63 | 1;
-/// `SCX_DSQ_LOCAL`, and the bits that make up `SCX_DSQ_LOCAL_ON`.
-const LOCAL: u64 = 1 << 63 | 2;
-const LOCAL_ON: u64 = 3 << 62;
-
-/// `SCX_DSQ_FLAG_BUILTIN`.
-const BUILTIN: u64 = 1 << 63;
-
-/// What a kfunc does with a task.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
-    /// Puts it at the end.
-    Insert,
-    /// Puts it where its vtime belongs.
-    InsertByVtime,
-    /// Takes it from a DSQ to the local one of the CPU.
-    Consume,
-}
-
-/// What the kfunc does, and the registers of the DSQ and of the flags.
-fn meaning(kfunc: &str) -> Option<(Way, u8, Option<u8>)> {
-    match kfunc {
-        "scx_bpf_dsq_insert" | "scx_bpf_dsq_insert___v2" | "scx_bpf_dispatch" => {
-            Some((Way::Insert, 2, Some(4)))
-        }
-        "scx_bpf_dsq_insert_vtime" | "scx_bpf_dispatch_vtime" => Some((Way::InsertByVtime, 2, Some(5))),
-        "scx_bpf_dsq_move_to_local" | "scx_bpf_consume" => Some((Way::Consume, 1, None)),
-        "scx_bpf_dsq_move_to_local___v2" => Some((Way::Consume, 1, Some(2))),
-        _ => None,
-    }
-}
-
 /// The words with which the kernel ejects a scheduler for these arguments, and what to do instead. `at_once`: a task inserted
 /// into the local DSQ is put there on its own CPU; one that comes from another CPU is moved without a look at the order.
 fn ejection(
@@ -69,12 +37,12 @@ fn ejection(
     at_once: bool,
 ) -> Option<(String, &'static str)> {
     let flagged = |text| (text, "insert into SCX_DSQ_LOCAL or SCX_DSQ_LOCAL_ON | cpu, or drop the flag");
-    let internal = flags.filter(|flags| flags & INTERNAL != 0);
+    let internal = flags.filter(|flags| flags & ENQ_INTERNAL != 0);
     if way == Way::Consume {
-        let dsq = dsq.filter(|dsq| dsq & BUILTIN != 0);
+        let dsq = dsq.filter(|dsq| dsq & DSQ_BUILTIN != 0);
         // The kernels that have this flag look at the flags first; of those before it is not known.
         return match internal {
-            Some(flags) if cx.kernel?.any_enumerator("SCX_ENQ_RESCUE").is_some() => {
+            Some(flags) if cx.kernel?.is(Fact::MoveLooksAtFlagsFirst) => {
                 Some(flagged(format!("invalid enq_flags {flags:#x}")))
             }
             _ => Some((
@@ -87,14 +55,14 @@ fn ejection(
         return Some(flagged(format!("invalid enq_flags {flags:#x}")));
     }
     let dsq = dsq?;
-    let is_local = dsq == LOCAL || dsq & LOCAL_ON == LOCAL_ON;
+    let is_local = dsq == DSQ_LOCAL || dsq & DSQ_LOCAL_ON == DSQ_LOCAL_ON;
     if let (Some(flags), Some(kernel), false) = (flags, cx.kernel, is_local) {
         let is_set = |name| kernel.any_enumerator(name).is_some_and(|bit| flags & bit != 0);
         if let Some(name) = ["SCX_ENQ_IMMED", "SCX_ENQ_RESCUE"].into_iter().find(|name| is_set(name)) {
             return Some(flagged(format!("{name} on a non-local DSQ {dsq:#x}")));
         }
     }
-    let known = dsq == GLOBAL || dsq == LOCAL && at_once;
+    let known = dsq == DSQ_GLOBAL || dsq == DSQ_LOCAL && at_once;
     (way == Way::InsertByVtime && known).then(|| {
         (
             "cannot use vtime ordering for built-in DSQs".to_owned(),
@@ -111,7 +79,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         }
         let at_once = places.iter().all(|(.., member)| matches!(cpu_name(member), "enqueue" | "select_cpu"));
         for call in kfunc_calls::of(cx, program) {
-            let Some((way, dsq, flags)) = meaning(call.name) else { continue };
+            let queues = kfuncs::row_of(call.name).and_then(|row| row.queues);
+            let Some(Queues { way, dsq, flags }) = queues else { continue };
             // Without a kernel only a strong extern is sure to be called where the object loads.
             let called = cx.has_kfunc(call.index);
             if !called {

@@ -107,7 +107,8 @@ mod unresolved_extern;
 mod unsupported_arena_access;
 mod unusable_jump_table;
 
-pub use options::{ArenaRule, Loader, Options};
+pub use disallow_during_fork::DISALLOW_DURING_FORK;
+pub use options::{ArenaRule, Options};
 pub use pages::pages;
 pub use registry::{RULES, find};
-pub use run::{Checker, check, check_on, loader_name};
+pub use run::{Checker, check, check_on};

@@ -4,6 +4,7 @@ use super::context::Context;
 use super::shared::kfunc_calls;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
+use crate::kernel::license::is_gpl_compatible;
 use crate::object::ProgramKind;
 
 rule! {
@@ -23,12 +24,9 @@ rule! {
     pub NON_GPL_LICENSE: "non-gpl-license", family: Object, level: Error, phase: Load, since: "0.1.0";
 }
 
-const COMPATIBLE: [&str; 6] =
-    ["GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL"];
-
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let object = cx.object;
-    if COMPATIBLE.contains(&object.license.as_str()) {
+    if is_gpl_compatible(&object.license) {
         return;
     }
     let calls_kfunc = |program| kfunc_calls::of(cx, program).iter().any(|call| cx.has_kfunc(call.index));

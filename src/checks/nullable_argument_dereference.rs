@@ -6,6 +6,7 @@ use super::shared::surely::Surely;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::insn::Memory;
+use crate::kernel::NULLABLE_ARGUMENTS;
 use crate::object::{FuncIdx, InsnIdx};
 use crate::verifier::{At, Base, Holds, Tested};
 
@@ -25,14 +26,11 @@ rule! {
     pub NULLABLE_ARGUMENT_DEREFERENCE: "nullable-argument-dereference", family: Program, level: Error, phase: Load, since: "0.1.0";
 }
 
-/// Members with such an argument; it is the second in both.
-const MEMBERS: [(&str, &str); 2] = [("dispatch", "prev"), ("yield", "to")];
-
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let object = cx.object;
     let mut seen = Vec::new();
     for (_, ops) in cx.schedulers() {
-        for (member, argument) in MEMBERS {
+        for (member, argument) in NULLABLE_ARGUMENTS {
             let Some(program) = ops.callback(member).filter(|program| !seen.contains(program)) else {
                 continue;
             };

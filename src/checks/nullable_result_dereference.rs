@@ -1,10 +1,13 @@
 //! `nullable-result-dereference`.
 
+use std::borrow::Cow;
+
 use super::context::Context;
 use super::shared::accesses;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::insn::Insn;
+use crate::kernel::helpers::{self, Helper};
 use crate::object::{FuncIdx, Target};
 use crate::verifier::{self, At, Base};
 
@@ -34,7 +37,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             Target::Extern(index) => verifier::may_return_null(object[index].name) && cx.has_kfunc(index),
             _ => false,
         };
-        let helper = |(_, insn): (_, Insn)| insn.helper().is_some_and(|id| helper_name(id).is_some());
+        let helper = |(_, insn): (_, Insn)| insn.helper().is_some_and(|id| nullable(id).is_some());
         if !object.refs_of(program).any(kfunc)
             && !object.code_of(program).any(|(_, code)| code.code.insns().any(helper))
         {
@@ -53,22 +56,15 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     }
 }
 
-/// Helpers that may return NULL in place of memory, those that [`Base::Untested`] is told of.
-fn helper_name(id: i32) -> Option<&'static str> {
-    Some(match id {
-        1 => "bpf_map_lookup_elem",
-        131 => "bpf_ringbuf_reserve",
-        156 => "bpf_task_storage_get",
-        195 => "bpf_map_lookup_percpu_elem",
-        203 => "bpf_dynptr_data",
-        210 => "bpf_cgrp_storage_get",
-        _ => return None,
-    })
+/// A helper that may return NULL in place of memory, of those that sched_ext offers: [`Base::Untested`] is told of them.
+fn nullable(id: i32) -> Option<&'static Helper> {
+    let known = helpers::get(id);
+    known.filter(|known| known.may_return_null() && known.returns_memory() && known.is_for_sched_ext(false))
 }
 
 /// The first access through the result of a call, on a path that the verifier is sure to walk and on which nothing has told yet
 /// that it is not NULL; with the register that holds it and what was called.
-fn untested<'a>(cx: &Context<'a, '_>, program: FuncIdx) -> Option<(At, u8, &'a str)> {
+fn untested<'a>(cx: &Context<'a, '_>, program: FuncIdx) -> Option<(At, u8, Cow<'a, str>)> {
     let object = cx.object;
     let kfunc = |(function, insn): At| {
         object[function].code.get(insn.0).filter(|call: &Insn| call.is_call())?;
@@ -78,12 +74,12 @@ fn untested<'a>(cx: &Context<'a, '_>, program: FuncIdx) -> Option<(At, u8, &'a s
         })
     };
     let helper = |(function, insn): At| {
-        object[function].code.get(insn.0).and_then(|call: Insn| call.helper()).and_then(helper_name)
+        object[function].code.get(insn.0).and_then(|call: Insn| call.helper()).and_then(nullable)
     };
     accesses(object, program).find_map(|(at, memory)| {
         let callee = match cx.walk(program).regs_at(at).base()? {
-            Base::Object { made, offset: 0, nullable: true } => kfunc(made),
-            Base::Untested { made } => helper(made),
+            Base::Object { made, offset: 0, nullable: true } => kfunc(made).map(Cow::Borrowed),
+            Base::Untested { made } => helper(made).map(|known| known.full_name().into()),
             _ => None,
         };
         Some((at, memory.base, callee?))

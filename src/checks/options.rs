@@ -1,5 +1,6 @@
 //! What the user may choose about how an object is judged.
 
+use crate::load::Loader;
 use crate::rule::Level;
 
 /// Which arena rule applies (`--arena-rule`).
@@ -14,18 +15,6 @@ pub enum ArenaRule {
     One,
 }
 
-/// What user space is taken to do between open and load (`--loader`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Loader {
-    /// `Scx` where the object has `__SCX_*` variables, else `Plain`.
-    #[default]
-    Auto,
-    /// Nothing.
-    Plain,
-    /// What `SCX_OPS_OPEN` and `scx_ops_open!` do.
-    Scx,
-}
-
 /// What the user may choose.
 ///
 /// It will grow: start from [`Options::default`] and set what differs.
@@ -36,8 +25,8 @@ pub struct Options {
     pub arena_rule: ArenaRule,
     /// The value of `BPF_F_ARENA_MAP_ALWAYS` where no kernel tells it; `None` for the first free map flag.
     pub arena_flag: Option<u32>,
-    /// Which loader.
-    pub loader: Loader,
+    /// What user space is taken to do between open and load (`--loader`); `None` for the loader that the object is made for.
+    pub loader: Option<Loader>,
     /// Levels by rule name; the last one for a rule counts.
     pub levels: Vec<(String, Level)>,
 }
@@ -49,9 +38,9 @@ impl Options {
         self
     }
 
-    /// With another loader.
-    pub fn loader(mut self, loader: Loader) -> Self {
-        self.loader = loader;
+    /// With that loader, or with the one that the object is made for.
+    pub fn loader(mut self, loader: impl Into<Option<Loader>>) -> Self {
+        self.loader = loader.into();
         self
     }
 

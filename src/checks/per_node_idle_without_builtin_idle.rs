@@ -3,6 +3,7 @@
 use super::context::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
+use crate::kernel::ops_flags::{BUILTIN_IDLE_PER_NODE, KEEP_BUILTIN_IDLE};
 use crate::kernel::{Kernel, Lookup};
 
 rule! {
@@ -17,9 +18,6 @@ rule! {
     /// kernel `validate_ops` (6.16 to 7.3), `bpf_scx_init_member` (6.12).
     pub PER_NODE_IDLE_WITHOUT_BUILTIN_IDLE: "per-node-idle-without-builtin-idle", family: OpsValues, level: Error, phase: Attach, since: "0.1.0";
 }
-
-const KEEP_BUILTIN_IDLE: u64 = 1 << 0;
-const BUILTIN_IDLE_PER_NODE: u64 = 1 << 6;
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     // A kernel that does not know the flag says so.

@@ -3,6 +3,7 @@
 use super::context::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
+use crate::load::scx_loader;
 use crate::object::OpsIdx;
 
 rule! {
@@ -17,9 +18,6 @@ rule! {
     /// libbpf `bpf_map__init_kern_struct_ops`.
     pub PROGRAM_IN_SEVERAL_MEMBERS: "program-in-several-members", family: StructOps, level: Error, phase: Load, since: "0.1.0";
 }
-
-/// Members that scx's headers clear on kernels that lack them.
-const CLEARED: [&str; 4] = ["cgroup_set_bandwidth", "cgroup_set_idle", "sub_attach", "sub_detach"];
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let object = cx.object;
@@ -36,7 +34,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         };
         let Some(&(index, other)) = uses.iter().find(|used| differs(used)) else { continue };
         let subject = Subject::program(object, program);
-        if cx.load.edited && (CLEARED.contains(&member) || CLEARED.contains(&other)) {
+        if cx.load.edited && (scx_loader::clears(member) || scx_loader::clears(other)) {
             out.undecided(
                 &PROGRAM_IN_SEVERAL_MEMBERS,
                 subject,

@@ -3,11 +3,11 @@
 use std::cmp::Reverse;
 
 use super::context::Context;
-use super::options::{Loader, Options};
+use super::options::Options;
 use super::registry::REGISTRY;
 use crate::finding::Outcome;
 use crate::kernel::Kernel;
-use crate::load::Load;
+use crate::load::{Load, Loader};
 use crate::object::Object;
 use crate::rule::{Family, Level, Rule};
 use crate::verifier::{Kept, Verifier};
@@ -38,15 +38,16 @@ impl<'a, 'd> Checker<'a, 'd> {
     /// Runs every check, for one kernel or none.
     pub fn check(&self, kernel: Option<&Kernel<'_>>, options: &Options) -> Outcome {
         let object = self.object;
-        let edited = is_edited(object, options);
-        let load = Load::new(object, kernel, edited);
+        let loader = options.loader.unwrap_or_else(|| Loader::of(object));
+        let load = Load::new(object, kernel, loader == Loader::Scx);
         let knowledge = load.knowledge();
         let verifier = Verifier::new(&load, &knowledge, &self.kept);
         #[cfg(feature = "cli")]
         verifier.walk_all(
             object.programs().map(|(program, ..)| program).filter(|&program| load.autoload(program)),
         );
-        run(&Context { object, kernel, load: &load, options, verifier: &verifier })
+        let cx = Context { object, kernel, load: &load, options, verifier: &verifier };
+        Outcome { loader, ..run(&cx) }
     }
 }
 
@@ -72,21 +73,4 @@ fn run(cx: &Context<'_, '_>) -> Outcome {
     outcome.undecided.retain(|undecided| level(undecided.rule) != Some(Level::Allow));
     outcome.findings.sort_by_key(|finding| (Reverse(finding.level), finding.phase));
     outcome
-}
-
-/// Has the loader of scx a hand in the object: `__SCX_*` constants mark the objects that its headers made.
-fn is_edited(object: &Object<'_>, options: &Options) -> bool {
-    match options.loader {
-        Loader::Plain => false,
-        Loader::Scx => true,
-        Loader::Auto => object.elf.symbols.iter().any(|symbol| {
-            symbol.kind == crate::elf::SymbolKind::Object
-                && symbol.name.as_deref().is_some_and(|name| name.starts_with("__SCX_"))
-        }),
-    }
-}
-
-/// `scx` or `plain`: the loader that an object is judged for.
-pub fn loader_name(object: &Object<'_>, options: &Options) -> &'static str {
-    if is_edited(object, options) { "scx" } else { "plain" }
 }

@@ -1,11 +1,11 @@
 //! `sleep-under-lock`.
 
 use super::context::Context;
-use super::disallowed_helper::SLEEPING;
 use super::shared::kfunc_calls;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
-use crate::kernel::kfuncs::must_sleep;
+use crate::kernel::helpers;
+use crate::kernel::kfuncs::{locks, must_sleep};
 use crate::object::{FuncIdx, InsnIdx};
 
 rule! {
@@ -31,7 +31,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     // In a program that may not sleep such calls are refused anywhere.
     for (program, function, _) in cx.loaded().filter(|(_, _, entry)| entry.sleepable) {
         let calls = kfunc_calls::of(cx, program);
-        if !calls.iter().any(|call| LOCKS.contains(&call.name)) {
+        if !calls.iter().any(|call| lock_of(call.name).is_some()) {
             continue;
         }
         let sleeping = calls.iter().filter(|call| {
@@ -43,8 +43,11 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             let found = code
                 .code
                 .insns()
-                .filter_map(|(at, insn)| Some((at, insn.helper().filter(|id| SLEEPING.contains(id))?)));
-            found.map(move |(at, id)| (function, InsnIdx(at), format!("helper #{id}"), Errno::EINVAL))
+                .filter_map(|(at, insn)| Some((at, insn.helper().and_then(helpers::get)?)))
+                .filter(|(_, helper)| helper.may_sleep());
+            found.map(move |(at, helper)| {
+                (function, InsnIdx(at), format!("helper #{}", helper.id), Errno::EINVAL)
+            })
         });
         let held = kfuncs.chain(helpers).find_map(|(function, at, callee, errno)| {
             let lock = cx.walk(program).lock((function, at))?;
@@ -63,8 +66,10 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     }
 }
 
-/// What takes the locks that [`region`] knows.
-const LOCKS: [&str; 2] = ["bpf_rcu_read_lock", "bpf_preempt_disable"];
+/// The kernel's name for the code under the lock that a kfunc takes, if it takes one.
+fn lock_of(kfunc: &str) -> Option<&'static str> {
+    locks(kfunc)?.region()
+}
 
 /// The kernel's name for the code under the lock that a call takes.
 fn region(cx: &Context<'_, '_>, (function, at): (FuncIdx, InsnIdx)) -> Option<&'static str> {
@@ -72,9 +77,5 @@ fn region(cx: &Context<'_, '_>, (function, at): (FuncIdx, InsnIdx)) -> Option<&'
         crate::object::Target::Extern(index) => Some(cx.object[index].name),
         _ => None,
     })?;
-    match crate::object::Object::essential_name(name) {
-        "bpf_rcu_read_lock" => Some("rcu_read_lock region"),
-        "bpf_preempt_disable" => Some("non-preemptible region"),
-        _ => None,
-    }
+    lock_of(crate::object::Object::essential_name(name))
 }

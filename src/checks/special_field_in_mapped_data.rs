@@ -5,6 +5,7 @@ use crate::btf::{Btf, Kind, Type, TypeId, VarSecInfo};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::kernel::Lookup;
+use crate::kernel::special_fields::{MOST, OWNED, SPECIAL_FIELDS};
 use crate::object::{F_MMAPABLE, MapIdx, MapOrigin};
 
 rule! {
@@ -78,27 +79,8 @@ struct Record<'c, 'a, 'd> {
 /// The kernel keeps no record of the section: it found something wrong with it, and treats the map like any other.
 struct NoRecord;
 
-/// `BTF_FIELDS_MAX`.
-const MOST: u64 = 11;
 /// How deep structs are searched: more than that is for hostile types.
 const DEPTH: usize = 32;
-
-/// What a struct's name makes of it: its name, size, and how it is told of.
-const STRUCTS: &[(&str, u32, Special)] = &[
-    ("bpf_spin_lock", 4, Special::Once("bpf_spin_lock")),
-    ("bpf_timer", 16, Special::Once("bpf_timer")),
-    ("bpf_wq", 16, Special::Once("bpf_wq")),
-    ("bpf_res_spin_lock", 8, Special::Unsure("bpf_res_spin_lock")),
-    ("bpf_task_work", 8, Special::Unsure("bpf_task_work")),
-    ("bpf_list_head", 16, Special::Unsure("bpf_list_head")),
-    ("bpf_rb_root", 16, Special::Unsure("bpf_rb_root")),
-    ("bpf_list_node", 24, Special::Unsure("bpf_list_node")),
-    ("bpf_rb_node", 32, Special::Unsure("bpf_rb_node")),
-    ("bpf_refcount", 4, Special::Unsure("bpf_refcount")),
-];
-
-/// Kernel objects that a map may own: the kernel knows how to let go of them.
-const OWNED: [&str; 3] = ["task_struct", "cgroup", "bpf_cpumask"];
 
 #[derive(Clone, Copy)]
 enum Special {
@@ -139,9 +121,9 @@ impl<'d> Record<'_, '_, 'd> {
         let special = match ty.kind() {
             Kind::Struct => {
                 let name = self.btf.name(&ty);
-                let known = STRUCTS.iter().find(|(known, ..)| *known == name);
-                match known {
-                    Some(&(_, size, special)) if size == ty.size() => special,
+                match SPECIAL_FIELDS.iter().find(|known| known.name == name) {
+                    Some(known) if known.size == ty.size() && known.is_plain => Special::Once(known.name),
+                    Some(known) if known.size == ty.size() => Special::Unsure(known.name),
                     Some(_) => return Ok(()),
                     None if fits(ty.size()) => return self.members(var, &ty, offset, elements, depth),
                     None => return Ok(()),

@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use super::context::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
-use crate::insn::Code;
+use crate::insn::Op;
 use crate::kernel::Lookup;
 use crate::kernel::exceptions::Fact;
+use crate::kernel::helpers;
 use crate::object::{FuncIdx, Function, InsnIdx, Object, ProgramKind};
 use crate::verifier::{Callees, Reached, accessed, addressed};
 
@@ -31,8 +32,6 @@ rule! {
 const LIMIT: u64 = 512;
 /// Stack that a function called with a tail call in it may not find above it, bytes.
 const TAIL_CALL_LIMIT: u64 = 256;
-/// `BPF_FUNC_tail_call`.
-const TAIL_CALL: i32 = 12;
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let object = cx.object;
@@ -40,13 +39,13 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let mut bounds = HashMap::new();
     for (program, function, entry) in cx.loaded() {
         let (walk, subject) = (cx.walk(program), Subject::program(object, program));
-        let access = cx.walks_any(program, |_, insn| accessed(insn) > LIMIT);
+        let access = cx.walks_any(program, |_, op| accessed(op) > LIMIT);
         if access.found().is_some() {
             let what = |_: &_| format!("accesses its stack beyond {LIMIT} bytes");
             let access = access.or_undecided(out, &STACK_OVERFLOW, subject.clone(), what);
-            let Some(((site, at), insn)) = access else { continue };
-            let off = insn.off;
-            let verb = if insn.op().is_plain_load() { "read from" } else { "write to" };
+            let Some(((site, at), op)) = access else { continue };
+            let off = op.memory().map_or(0, |memory| memory.off);
+            let verb = if op.is_plain_load() { "read from" } else { "write to" };
             let message =
                 format!("program '{}' accesses its stack at {off}, beyond {LIMIT} bytes", function.name);
             out.found(&STACK_OVERFLOW, subject, message)
@@ -57,7 +56,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             continue;
         }
         let tails: Vec<FuncIdx> =
-            object.code_of(program).filter(|(_, code)| tail_calls(code.code)).map(|(f, _)| f).collect();
+            object.code_of(program).filter(|(_, code)| tail_calls(code.ops())).map(|(f, _)| f).collect();
         if tails.is_empty() && (has_traced_stack(cx, entry.kind, function) || has_private_stack(cx, program))
         {
             continue;
@@ -120,8 +119,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
 }
 
 /// Does a function make tail calls: the verifier looks at the code as it stands, dead or not (`check_subprogs`).
-fn tail_calls(code: Code<'_>) -> bool {
-    code.insns().any(|(_, insn)| insn.helper() == Some(TAIL_CALL))
+fn tail_calls(ops: &[Op]) -> bool {
+    ops.iter().any(|op| op.helper() == Some(helpers::TAIL_CALL))
 }
 
 /// Is a program one of those that trace, which have a stack of their own where the kernel gives any.
@@ -166,8 +165,8 @@ fn bound(
     if depth > 16 {
         return 0;
     }
-    let code = object[function].code;
-    let own = code.insns().map(|(_, insn)| accessed(insn)).max().unwrap_or(0).max(addressed(code));
+    let ops = object[function].ops();
+    let own = ops.iter().map(|op| accessed(*op)).max().unwrap_or(0).max(addressed(ops));
     let calls = callees.of(function).iter();
     let below = calls.map(|&(_, target)| bound(object, callees, target, known, depth + 1)).max().unwrap_or(0);
     let bound = own.next_multiple_of(16) + below;
@@ -177,9 +176,9 @@ fn bound(
 
 /// Stack of one function, over the instructions that count, rounded as a frame.
 fn frame(object: &Object<'_>, function: FuncIdx, counts: &mut dyn FnMut(FuncIdx, InsnIdx) -> bool) -> u64 {
-    let code = object[function].code;
+    let ops = object[function].ops().iter().enumerate();
     let mut accesses: Vec<_> =
-        code.insns().map(|(at, insn)| (accessed(insn), at)).filter(|(used, _)| *used > 0).collect();
+        ops.map(|(at, op)| (accessed(*op), at)).filter(|(used, _)| *used > 0).collect();
     accesses.sort_unstable_by(|a, b| b.cmp(a));
     let own = accesses.into_iter().find(|(_, at)| counts(function, InsnIdx(*at))).map_or(0, |(used, _)| used);
     own.next_multiple_of(16)

@@ -5,6 +5,8 @@ use super::shared::kfunc_calls;
 use super::shared::ops_values::OpsValue;
 use super::shared::surely::Surely;
 use crate::finding::{Outcome, Subject};
+use crate::kernel::kfuncs;
+use crate::kernel::ops_flags::TID_TO_TASK;
 use crate::object::OpsIdx;
 
 rule! {
@@ -23,8 +25,6 @@ rule! {
     /// kernel `scx_bpf_tid_to_task` (7.2, 7.3).
     pub TID_LOOKUP_WITHOUT_ITS_FLAG: "tid-lookup-without-its-flag", family: Kfunc, level: Error, phase: Run, since: "0.1.0";
 }
-
-const TID_TO_TASK: u64 = 1 << 8;
 
 /// Is it a root scheduler without the flag, by what is in the file: surely so, or unless user space changes that.
 fn lacks_table(cx: &Context<'_, '_>, ops: OpsIdx) -> Option<bool> {
@@ -45,7 +45,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             }
             seen.push(program);
             let mut calls = kfunc_calls::of(cx, program);
-            calls.retain(|call| call.name == "scx_bpf_tid_to_task");
+            calls.retain(|call| call.name == kfuncs::TID_TO_TASK);
             // Without a kernel only a strong extern is sure to be called where the object loads.
             calls.retain(|call| cx.has_kfunc(call.index));
             let calls = kfunc_calls::surest(cx, program, calls);

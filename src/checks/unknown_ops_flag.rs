@@ -3,6 +3,7 @@
 use super::context::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
+use crate::kernel::ops_flags::ALL_FLAGS;
 use crate::kernel::{Kernel, Lookup, builtin};
 use crate::object::Form;
 
@@ -18,9 +19,6 @@ rule! {
     /// kernel `bpf_scx_init_member`; `SCX_OPS_ALL_FLAGS` of 6.12 to 7.3.
     pub UNKNOWN_OPS_FLAG: "unknown-ops-flag", family: OpsValues, level: Error, phase: Attach, since: "0.1.0";
 }
-
-/// `SCX_OPS_ALL_FLAGS` of 6.12, 6.16 to 7.0, 7.1, and 7.2 to 7.3; the cid form is in the last only.
-const ALL_FLAGS: [u64; 4] = [0x1_000f, 0x1_007f, 0xff, 0x1ff];
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (index, ops) in cx.schedulers() {
@@ -60,19 +58,4 @@ fn nowhere(form: Form, flags: u64) -> Option<String> {
         0 => format!("no kernel from {} takes flags {flags:#x} together", builtin::range()),
         unknown => format!("flags {flags:#x} hold bits that no kernel knows: {unknown:#x}"),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::kernel::target;
-
-    #[test]
-    fn the_table_for_no_kernel_is_what_the_releases_take() {
-        let targets = target::load("all").unwrap();
-        let of = |target| Kernel::new(target).unwrap().ops_flags().found().unwrap();
-        let mut flags: Vec<u64> = targets.iter().map(of).collect();
-        flags.dedup();
-        assert_eq!(flags, ALL_FLAGS);
-    }
 }

@@ -4,7 +4,7 @@ use super::context::Context;
 use super::shared::kfunc_calls::{self, KfuncCall};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Subject};
-use crate::kernel::{Kernel, Lookup};
+use crate::kernel::{helpers, kfuncs};
 use crate::object::FuncIdx;
 
 rule! {
@@ -25,40 +25,17 @@ rule! {
     pub UNPROTECTED_RCU_KFUNC: "unprotected-rcu-kfunc", family: Kfunc, level: Error, phase: Load, since: "0.1.0";
 }
 
-/// `KF_RCU_PROTECTED` since they exist.
-const PROTECTED: [&str; 4] =
-    ["scx_bpf_cid_curr", "scx_bpf_cpu_curr", "scx_bpf_dsq_peek", "scx_bpf_tid_to_task"];
-/// So marked from 6.18; kernels before say something else at the next call of the iterator.
-const ITERATOR: &str = "bpf_iter_scx_dsq_new";
-
-/// Kfuncs after which RCU protects what they give out (`in_rcu_cs`), and what comes near it.
-const LOCKS: [&str; 5] = [
-    "bpf_rcu_read_lock",
-    "bpf_preempt_disable",
-    "bpf_local_irq_save",
-    "bpf_res_spin_lock",
-    "bpf_res_spin_lock_irqsave",
-];
-/// `bpf_spin_lock`.
-const SPIN_LOCK: i32 = 93;
-
-fn is_protected(kernel: Option<&Kernel<'_>>, kfunc: &str) -> bool {
-    PROTECTED.contains(&kfunc)
-        || kfunc == ITERATOR
-            && kernel.is_some_and(|kernel| matches!(kernel.kfunc("scx_bpf_cpu_curr"), Lookup::Found(_)))
-}
-
 /// Whether the program's code takes any lock.
 fn locks(cx: &Context<'_, '_>, program: FuncIdx) -> bool {
     let mut code = cx.object.code_of(program).flat_map(|(_, function)| function.code.insns());
-    kfunc_calls::of(cx, program).iter().any(|call| LOCKS.contains(&call.name))
-        || code.any(|(_, insn)| insn.helper() == Some(SPIN_LOCK))
+    kfunc_calls::of(cx, program).iter().any(|call| kfuncs::locks(call.name).is_some())
+        || code.any(|(_, insn)| insn.helper() == Some(helpers::SPIN_LOCK))
 }
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (program, function, _) in cx.loaded().filter(|(_, _, entry)| entry.sleepable) {
         let calls =
-            kfunc_calls::of(cx, program).into_iter().filter(|call| is_protected(cx.kernel, call.name));
+            kfunc_calls::of(cx, program).into_iter().filter(|call| kfuncs::needs_rcu(cx.kernel, call.name));
         // Callbacks of timers and work queues do not sleep, or are looked at on their own.
         let calls = calls.filter(|call| !kfunc_calls::is_in_callback(cx.object, call));
         let resolved: Vec<_> = calls.filter(|call| cx.has_kfunc(call.index)).collect();

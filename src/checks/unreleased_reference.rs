@@ -1,11 +1,14 @@
 //! `unreleased-reference`.
 
+use std::borrow::Cow;
+
 use super::context::Context;
 use super::shared::callers;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::insn::Insn;
-use crate::kernel::kfuncs::Caller;
+use crate::kernel::helpers;
+use crate::kernel::kfuncs::{Caller, row_of};
 use crate::object::{FuncIdx, InsnIdx, Object, Ref, Target};
 use crate::verifier;
 
@@ -77,32 +80,20 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
 fn taken<'a>(
     cx: &Context<'a, '_>,
     (function, at): (FuncIdx, InsnIdx),
-) -> Option<(&'a str, Option<&'static str>, &'static str)> {
+) -> Option<(Cow<'a, str>, Option<&'static str>, Cow<'static, str>)> {
     let object = cx.object;
     const REFERENCE: &str = "Unreleased reference id=";
-    match object[function].code.get(at.0)?.helper() {
-        Some(131) => return Some(("bpf_ringbuf_reserve", Some("bpf_ringbuf_discard"), REFERENCE)),
-        Some(194) => return Some(("bpf_kptr_xchg", None, REFERENCE)),
-        _ => {}
+    if let Some(helper) = object[function].code.get(at.0)?.helper().and_then(helpers::get) {
+        return Some((helper.full_name().into(), helper.counterpart(), REFERENCE.into()));
     }
     let name = object[function].refs_at(at).iter().find_map(|reference| match reference.target {
         Target::Extern(index) if cx.has_kfunc(index) => Some(Object::essential_name(object[index].name)),
         _ => None,
     })?;
-    let (giver, quote) = match name {
-        "bpf_rcu_read_lock" => ("bpf_rcu_read_unlock", "cannot be used inside bpf_rcu_read_lock-ed region"),
-        "bpf_preempt_disable" => {
-            ("bpf_preempt_enable", "cannot be used inside bpf_preempt_disable-ed region")
-        }
-        "bpf_cpumask_create" | "bpf_cpumask_acquire" => ("bpf_cpumask_release", REFERENCE),
-        "scx_bpf_get_online_cpumask" | "scx_bpf_get_possible_cpumask" => ("scx_bpf_put_cpumask", REFERENCE),
-        _ if name.starts_with("scx_bpf_get_idle_") => ("scx_bpf_put_idle_cpumask", REFERENCE),
-        _ if name.starts_with("bpf_task_") && name != "bpf_task_get_cgroup1" => {
-            ("bpf_task_release", REFERENCE)
-        }
-        "bpf_task_get_cgroup1" | "scx_bpf_task_cgroup" => ("bpf_cgroup_release", REFERENCE),
-        _ if name.starts_with("bpf_cgroup_") => ("bpf_cgroup_release", REFERENCE),
-        _ => return Some((name, None, REFERENCE)),
+    let row = row_of(name)?;
+    let quote = match row.locks {
+        Some(_) => format!("cannot be used inside {name}-ed region").into(),
+        None => REFERENCE.into(),
     };
-    Some((name, Some(giver), quote))
+    Some((name.into(), row.counterpart, quote))
 }

@@ -3,7 +3,7 @@
 use super::context::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
-use crate::insn::{AtomicOp, Insn, LoadMode, Op};
+use crate::insn::{AtomicOp, LoadMode, Op};
 use crate::kernel::Lookup;
 use crate::kernel::exceptions::Fact;
 use crate::object::InsnIdx;
@@ -27,13 +27,13 @@ rule! {
 }
 
 /// A load that extends the sign (`BPF_MEMSX`).
-fn extends_sign(insn: Insn) -> bool {
-    matches!(insn.op(), Op::Load { mode: LoadMode::SignExtend, .. })
+fn extends_sign(op: Op) -> bool {
+    matches!(op, Op::Load { mode: LoadMode::SignExtend, .. })
 }
 
 /// Atomic or, and, exclusive or that give the old value.
-fn fetches_bits(insn: Insn) -> bool {
-    matches!(insn.op(), Op::Atomic { op: AtomicOp::Or | AtomicOp::And | AtomicOp::Xor, fetch: true, .. })
+fn fetches_bits(op: Op) -> bool {
+    matches!(op, Op::Atomic { op: AtomicOp::Or | AtomicOp::And | AtomicOp::Xor, fetch: true, .. })
 }
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
@@ -41,23 +41,24 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let known = kernel.knows(Fact::SignExtendingArenaLoads);
     for (program, function, _) in cx.loaded() {
         let mut candidates = cx.object.code_of(program).flat_map(|(function, code)| {
-            let insns = code.code.insns().filter(|(_, insn)| extends_sign(*insn) || fetches_bits(*insn));
-            insns.map(move |(at, insn)| (function, InsnIdx(at), insn))
+            let ops =
+                code.ops().iter().enumerate().filter(|(_, op)| extends_sign(**op) || fetches_bits(**op));
+            ops.map(move |(at, op)| (function, InsnIdx(at), *op))
         });
-        let found = candidates.find(|&(function, at, insn)| {
-            let refused =
-                if extends_sign(insn) { known != Lookup::Found(()) } else { kernel.is(Fact::X86_64) };
+        let found = candidates.find(|&(function, at, op)| {
+            let refused = if extends_sign(op) { known != Lookup::Found(()) } else { kernel.is(Fact::X86_64) };
             refused && cx.walk(program).regs_at((function, at)).base() == Some(Base::Arena)
         });
-        let Some((site, at, insn)) = found else { continue };
-        if let (true, Lookup::Unknown(reason)) = (extends_sign(insn), &known) {
+        let Some((site, at, op)) = found else { continue };
+        if let (true, Lookup::Unknown(reason)) = (extends_sign(op), &known) {
             let reason = format!(
                 "loads from the arena with sign extension, which kernels up to 6.17 refuse; {reason}"
             );
             out.undecided(&UNSUPPORTED_ARENA_ACCESS, Subject::program(cx.object, program), reason);
             continue;
         }
-        let (what, errno, quote, help) = if extends_sign(insn) {
+        let base = op.memory().map_or(0, |memory| memory.base);
+        let (what, errno, quote, help) = if extends_sign(op) {
             (
                 "loads from the arena with sign extension",
                 Errno::EOPNOTSUPP,
@@ -68,7 +69,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             (
                 "asks for the old value of an atomic and, or or exclusive or in the arena",
                 Errno::EACCES,
-                format!("BPF_ATOMIC stores into R{} arena is not allowed", insn.dst),
+                format!("BPF_ATOMIC stores into R{base} arena is not allowed"),
                 "use compare and exchange in a loop, or do not use the old value",
             )
         };

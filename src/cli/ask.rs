@@ -3,6 +3,7 @@
 use crate::kernel::Target;
 use crate::kernel::target;
 use crate::live::args::config_beside;
+use crate::report::Document;
 #[cfg(feature = "live")]
 use crate::{checks::Options, kernel::Kernel, live};
 
@@ -26,14 +27,12 @@ pub(super) const NOBODY: Live = Live;
 pub(super) struct Sample {
     /// Index into the report's `objects`.
     pub(super) object: usize,
-    /// Path as the report shows it.
-    pub(super) path: String,
-    /// The path, and which of a file's objects it is.
-    pub(super) title: String,
     /// File name, which libbpf names the object after.
     pub(super) file_name: String,
     /// The object.
     pub(super) data: Vec<u8>,
+    /// What is foreseen on each of the report's kernels.
+    pub(super) foreseen: Vec<Document>,
 }
 
 /// Refuses what cannot be done, before a kernel is asked for minutes.
@@ -62,12 +61,14 @@ pub(super) fn targets(lint: &Lint) -> Vec<Option<Target>> {
     host.into_iter().chain(images).collect()
 }
 
-/// Asks the kernels. `kernels` are those of [`targets`].
+/// Asks the kernels. `asked` are those of [`targets`], and `reported` those that the report is about.
 #[cfg(feature = "live")]
 pub(super) fn ask(
     lint: &Lint,
+    document: &Document,
     samples: &[Sample],
-    kernels: &[Option<&Kernel<'_>>],
+    asked: &[Option<Kernel<'_>>],
+    reported: &[&Kernel<'_>],
     options: &dyn Fn(&str) -> Options,
 ) -> Result<Live, Failure> {
     if !lint.live.is_wanted() {
@@ -75,13 +76,24 @@ pub(super) fn ask(
     }
     let inputs: Vec<live::Input<'_>> = samples
         .iter()
-        .map(|sample| live::Input {
-            object: sample.object,
-            path: &sample.path,
-            title: &sample.title,
-            file_name: &sample.file_name,
-            data: &sample.data,
+        .map(|sample| {
+            let object = &document.objects[sample.object];
+            live::Input {
+                object: sample.object,
+                path: &object.path,
+                title: object.title(),
+                file_name: &sample.file_name,
+                data: &sample.data,
+                name: &object.name,
+                loader: object.loader,
+                foreseen: &sample.foreseen,
+            }
         })
         .collect();
-    Ok(Some(live::run(&lint.live, &inputs, kernels, lint.kconfig.as_deref(), lint.quiet, options)?))
+    let number = |kernel: &Kernel<'_>| reported.iter().position(|known| std::ptr::addr_eq(*known, kernel));
+    let asked: Vec<Option<live::Asked<'_>>> = asked
+        .iter()
+        .map(|kernel| kernel.as_ref().map(|kernel| live::Asked { kernel, number: number(kernel) }))
+        .collect();
+    Ok(Some(live::run(&lint.live, &inputs, &asked, lint.kconfig.as_deref(), lint.quiet, options)?))
 }

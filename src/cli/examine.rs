@@ -6,13 +6,13 @@ use rayon::prelude::*;
 
 use super::ask::Sample;
 use super::progress::Progress;
-use crate::checks::{self, Checker, Options};
-use crate::finding::Outcome;
-use crate::input::{self, Compiler, Part, Target};
+use crate::checks::Options;
+use crate::input::{self, Compiler, Target};
 use crate::kernel::Kernel;
+use crate::lint::Judged;
 use crate::object::Object;
 use crate::report::Document;
-use crate::suppress::{self, Allow};
+use crate::suppress::Allow;
 
 /// How inputs are linted.
 pub(super) struct Plan<'a, F> {
@@ -38,11 +38,8 @@ pub(super) fn examine<F: Fn(&str) -> Options + Sync>(
     let parts: Vec<(Document, Vec<Sample>)> =
         targets.par_iter().map(|target| plan.one(target, keep, &progress)).collect();
     drop(progress);
-    let mut document = Document::default();
+    let mut document = Document::for_kernels(plan.kernels);
     let mut samples = Vec::new();
-    for kernel in plan.kernels {
-        document.add_kernel(kernel);
-    }
     for (part, mut kept) in parts {
         kept.iter_mut().for_each(|sample| sample.object += document.objects.len());
         samples.append(&mut kept);
@@ -90,36 +87,21 @@ impl<F: Fn(&str) -> Options + Sync> Plan<'_, F> {
                 Err(error) => document.add_error(path, error.code(), error.to_string()),
                 Ok(object) => {
                     let number = document.objects.len();
-                    self.lint(&mut document, path, part, &object, &options);
+                    let judged = Judged::new(path, &object, self.kernels, &options);
+                    let foreseen = if keep { judged.foreseen() } else { Vec::new() };
+                    document.append(judged.report(self.allows));
+                    document.objects[number].embedded.clone_from(&part.embedded);
                     if keep {
                         samples.push(Sample {
                             object: number,
-                            path: path.clone(),
-                            title: document.objects[number].title(),
                             file_name: part.name.clone(),
                             data: bytes.to_vec(),
+                            foreseen,
                         });
                     }
                 }
             }
         }
         (document, samples)
-    }
-
-    fn lint(&self, document: &mut Document, path: &str, part: &Part, object: &Object<'_>, options: &Options) {
-        let checker = Checker::new(object);
-        let on = |index: usize| (Some(index), checker.check(Some(self.kernels[index]), options));
-        let mut outcomes: Vec<(Option<usize>, Outcome)> =
-            (0..self.kernels.len()).into_par_iter().map(on).collect();
-        if outcomes.is_empty() {
-            outcomes.push((None, checker.check(None, options)));
-        }
-        let mut all: Vec<&mut Outcome> = outcomes.iter_mut().map(|(_, outcome)| outcome).collect();
-        let suppressed = suppress::apply(object, path, self.allows, &mut all);
-        document.add(path, object, checks::loader_name(object, options), &outcomes);
-        document.add_suppressed(suppressed);
-        if let Some(last) = document.objects.last_mut() {
-            last.embedded.clone_from(&part.embedded);
-        }
     }
 }

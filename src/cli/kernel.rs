@@ -1,5 +1,6 @@
 //! `scx-lint kernel`: what a target offers, and snapshots of targets.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -8,9 +9,11 @@ use clap::{Subcommand, ValueEnum};
 use serde::Serialize;
 
 use super::failure::Failure;
-use crate::btf::{Btf, Kind};
+use crate::btf::{Btf, Kind, TypeId};
 use crate::input;
 use crate::kernel::exceptions::Fact;
+use crate::kernel::kfunc_flags::KfuncFlags;
+use crate::kernel::trust::TrustedField;
 use crate::kernel::{Home, Kernel, KernelArenaRule, Kfunc, KfuncGate, snapshot, target};
 
 #[derive(Debug, Subcommand)]
@@ -22,6 +25,9 @@ pub(super) enum KernelCommand {
         /// How to print it
         #[arg(long, value_enum, default_value_t = InfoFormat::Full)]
         format: InfoFormat,
+        /// List the kernel's kfuncs with their flags
+        #[arg(short, long)]
+        verbose: bool,
     },
     /// Write a small snapshot of a kernel that lints as the kernel does
     Snapshot {
@@ -61,7 +67,41 @@ struct Info {
     call_frames: Option<u32>,
     max_dispatch_batch: Option<u64>,
     scx_kfuncs: Vec<String>,
+    /// The id sets of its kfuncs; null where the kernel came without them.
+    kfunc_sets: Option<Vec<KfuncSet>>,
+    trusted_fields: Vec<Field>,
     defects: Vec<Defect>,
+}
+
+/// A field whose pointer a program may hand on, and what it is then.
+#[derive(Debug, Serialize)]
+struct Field {
+    name: String,
+    trust: &'static str,
+}
+
+impl From<TrustedField<'_>> for Field {
+    fn from(found: TrustedField<'_>) -> Self {
+        Self { name: format!("{}.{}", found.of, found.field), trust: found.trust.as_str() }
+    }
+}
+
+/// An id set of kfuncs.
+#[derive(Debug, Serialize)]
+struct KfuncSet {
+    /// Which set of sched_ext it is (`scx_kfunc_ids_*`); null for another.
+    scx_name: Option<&'static str>,
+    kfuncs: Vec<Flags>,
+}
+
+/// A kfunc in a set.
+#[derive(Debug, Serialize)]
+struct Flags {
+    name: String,
+    /// As the kernel calls them.
+    flags: Vec<String>,
+    #[serde(skip)]
+    bits: KfuncFlags,
 }
 
 /// Something wrong with the BTF itself, by the name of the rule that speaks of it.
@@ -73,12 +113,12 @@ struct Defect {
 
 pub(super) fn run(command: &KernelCommand) -> Result<u8, Failure> {
     match command {
-        KernelCommand::Info { kernel, format } => info(kernel, *format),
+        KernelCommand::Info { kernel, format, verbose } => info(kernel, *format, *verbose),
         KernelCommand::Snapshot { kernel, output } => write_snapshot(kernel, output),
     }
 }
 
-fn info(name: &str, format: InfoFormat) -> Result<u8, Failure> {
+fn info(name: &str, format: InfoFormat, verbose: bool) -> Result<u8, Failure> {
     let mut out = io::stdout().lock();
     for target in target::load(name)? {
         let kernel = Kernel::new(&target).map_err(|error| Failure::Kernel(target.name.clone(), error))?;
@@ -88,7 +128,7 @@ fn info(name: &str, format: InfoFormat) -> Result<u8, Failure> {
                 serde_json::to_writer_pretty(&mut out, &found).map_err(io::Error::from)?;
                 writeln!(out)?;
             }
-            InfoFormat::Full => print(&found, &mut out)?,
+            InfoFormat::Full => print(&found, verbose, &mut out)?,
         }
     }
     Ok(0)
@@ -130,7 +170,9 @@ fn describe(kernel: &Kernel<'_>, cut: Option<&snapshot::Cut>) -> Info {
         map_types: kernel.map_types().found(),
         call_frames: kernel.max_call_frames().found(),
         max_dispatch_batch: kernel.max_dispatch_batch().found(),
+        trusted_fields: kernel.trusted_fields().into_iter().map(Field::from).collect(),
         scx_kfuncs: kfuncs.into_iter().map(|(name, _)| name.to_owned()).collect(),
+        kfunc_sets: kfunc_sets(kernel),
         defects,
     }
 }
@@ -150,7 +192,55 @@ fn scx_kfuncs<'d>(btf: &Btf<'d>) -> Vec<(&'d str, Kfunc)> {
     found
 }
 
-fn print(info: &Info, out: &mut impl Write) -> io::Result<()> {
+fn kfunc_sets(kernel: &Kernel<'_>) -> Option<Vec<KfuncSet>> {
+    let btf = kernel.btf();
+    let flags = |(id, flags): &(TypeId, KfuncFlags)| Flags {
+        name: btf.get(*id).map_or("", |ty| btf.name(&ty)).to_owned(),
+        flags: flags.names().map(|(_, name)| name).collect(),
+        bits: *flags,
+    };
+    let sets = kernel.kfunc_sets()?.sets().iter();
+    Some(
+        sets.map(|set| KfuncSet {
+            scx_name: set.scx_name(btf),
+            kfuncs: set.kfuncs.iter().map(flags).collect(),
+        })
+        .collect(),
+    )
+}
+
+/// How many kfuncs have which flag, and with `verbose` which have which.
+fn print_kfuncs(sets: Option<&[KfuncSet]>, verbose: bool, out: &mut impl Write) -> io::Result<()> {
+    let Some(sets) = sets else {
+        return writeln!(out, "  kfunc flags       not known: only an image or a snapshot of one has them");
+    };
+    let mut kfuncs: BTreeMap<&str, (KfuncFlags, Vec<&str>)> = BTreeMap::new();
+    for set in sets {
+        for kfunc in &set.kfuncs {
+            let (flags, names) = kfuncs.entry(&kfunc.name).or_default();
+            *flags = flags.union(kfunc.bits);
+            names.extend(set.scx_name);
+        }
+    }
+    let mut counts: BTreeMap<KfuncFlags, (String, usize)> = BTreeMap::new();
+    for (flag, name) in kfuncs.values().flat_map(|(flags, _)| flags.names()) {
+        counts.entry(flag).or_insert((name, 0)).1 += 1;
+    }
+    writeln!(out, "  kfunc flags       of {} kfuncs in {} id sets", kfuncs.len(), sets.len())?;
+    for (name, count) in counts.values() {
+        writeln!(out, "    {name:<17} {count}")?;
+    }
+    if verbose {
+        let width = kfuncs.keys().map(|name| name.len()).max().unwrap_or(0);
+        for (name, (flags, sets)) in kfuncs {
+            let sets = if sets.is_empty() { String::new() } else { format!(" ({})", sets.join(", ")) };
+            writeln!(out, "  {name:<width$}  {flags}{sets}")?;
+        }
+    }
+    Ok(())
+}
+
+fn print(info: &Info, verbose: bool, out: &mut impl Write) -> io::Result<()> {
     let or_unknown = |value: Option<String>| value.unwrap_or_else(|| "not known".to_owned());
     let yes = |value: bool| if value { "yes" } else { "no" };
     writeln!(out, "{} ({}): release {}", info.name, info.source, or_unknown(info.release.clone()))?;
@@ -173,7 +263,7 @@ fn print(info: &Info, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "  configuration     {}", if info.kconfig { "known" } else { "not known" })?;
     writeln!(out, "  sched_ext         {}", yes(info.sched_ext))?;
     if !info.sched_ext {
-        return Ok(());
+        return print_kfuncs(info.kfunc_sets.as_deref(), verbose, out);
     }
     let arena = match info.arena_rule {
         "none" => "",
@@ -206,7 +296,7 @@ fn print(info: &Info, out: &mut impl Write) -> io::Result<()> {
     for defect in &info.defects {
         writeln!(out, "  defect            {}: {}", defect.rule, defect.names.join(" "))?;
     }
-    Ok(())
+    print_kfuncs(info.kfunc_sets.as_deref(), verbose, out)
 }
 
 fn write_snapshot(name: &str, output: &PathBuf) -> Result<u8, Failure> {
@@ -228,7 +318,8 @@ fn write_snapshot(name: &str, output: &PathBuf) -> Result<u8, Failure> {
         ..snapshot::Meta::default()
     };
     let meta = meta.describing(&target.btf).map_err(fail)?;
-    let bytes = snapshot::write(&target.btf, target.kconfig.as_deref(), &meta).map_err(fail)?;
+    let bytes = snapshot::write(&target.btf, target.btf_ids.as_deref(), target.kconfig.as_deref(), &meta)
+        .map_err(fail)?;
     // An older snapshot may be written anew, a kernel not.
     let is_snapshot = fs::File::open(output).is_ok_and(|mut file| {
         let mut head = [0; 8];

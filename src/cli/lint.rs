@@ -122,10 +122,7 @@ pub(super) fn run(lint: &Lint) -> Result<u8, Failure> {
         },
     );
     #[cfg(feature = "live")]
-    let mut live = {
-        let asked: Vec<Option<&Kernel<'_>>> = asked.iter().map(Option::as_ref).collect();
-        ask::ask(lint, &samples, &asked, &options)?
-    };
+    let mut live = ask::ask(lint, &document, &samples, &asked, &kernels, &options)?;
     #[cfg(feature = "live")]
     if let Some(live) = &live {
         document.live = live.values(lint.verbose)?;
@@ -141,7 +138,7 @@ pub(super) fn run(lint: &Lint) -> Result<u8, Failure> {
         document.set_baseline(known);
     }
     let fail_on = config.fail_on.unwrap_or(FailOnKey::Error);
-    let (errors, warnings) = (document.new_findings("error"), document.new_findings("warning"));
+    let (errors, warnings) = (document.new_findings(Level::Error), document.new_findings(Level::Warning));
     let failed = match fail_on {
         FailOnKey::Error => errors > 0,
         FailOnKey::Warning => errors + warnings > 0,

@@ -10,7 +10,7 @@ use globset::GlobMatcher;
 
 use crate::checks::Options;
 use crate::config::{self, Config, InputKey};
-use crate::report::{Document, UnmatchedDoc, recorded_fingerprints};
+use crate::report::{AllowedBy, Document, UnmatchedDoc, recorded_fingerprints};
 use crate::rule::Level;
 use crate::suppress::Allow;
 
@@ -116,7 +116,7 @@ pub(super) fn report_unmatched(document: &mut Document, allows: &[Allow], config
         }
         document.unmatched_allows.push(UnmatchedDoc {
             object: None,
-            by: "config",
+            by: AllowedBy::Config,
             rule: allow.rule.clone(),
             place,
             problem: "allows nothing; remove it".to_owned(),

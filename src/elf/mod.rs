@@ -31,6 +31,16 @@ pub enum ByteOrder {
     Big,
 }
 
+impl ByteOrder {
+    /// The word used in JSON and in texts.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Little => "little",
+            Self::Big => "big",
+        }
+    }
+}
+
 /// What a section holds, as far as the loader tells sections apart by type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SectionKind {

@@ -1,7 +1,7 @@
 //! Control flow inside one function, as the verifier checks it before it walks anything. What it then walks is
 //! told by [`crate::verifier`].
 
-use super::{Code, Insn, Successors};
+use super::{Op, Successors};
 
 /// Trouble with the flow of a function that the verifier refuses before it walks anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,22 +21,24 @@ const MOST_ROUNDS: usize = 64;
 
 /// The flow graph of one function.
 #[derive(Debug)]
-pub struct Flow<'d> {
-    code: Code<'d>,
+pub struct Flow<'o> {
+    ops: &'o [Op],
     /// By slot; `None` for the second half of an `ld_imm64`.
     successors: Vec<Option<Successors>>,
     has_table: bool,
 }
 
-impl<'d> Flow<'d> {
-    /// Looks at one function.
-    pub fn new(code: Code<'d>) -> Self {
-        let mut successors = vec![None; code.len()];
-        for (at, insn) in code.insns() {
-            successors[at] = Some(insn.op().successors(at));
+impl<'o> Flow<'o> {
+    /// Looks at one function, by what its slots do ([`Code::ops`](super::Code::ops)).
+    pub fn new(ops: &'o [Op]) -> Self {
+        let mut successors = vec![None; ops.len()];
+        let mut at = 0;
+        while let Some(op) = ops.get(at) {
+            successors[at] = Some(op.successors(at));
+            at += if matches!(op, Op::LoadImm64 { .. }) { 2 } else { 1 };
         }
         let has_table = successors.contains(&Some(Successors::Table));
-        Self { code, successors, has_table }
+        Self { ops, successors, has_table }
     }
 
     /// Where control goes after the instruction at a slot. What jumps into a second half goes on behind it.
@@ -47,7 +49,7 @@ impl<'d> Flow<'d> {
 
     /// Marks what is reached from the start, whatever the branches decide.
     fn reach(&self) -> Vec<bool> {
-        let mut seen = vec![false; self.code.len()];
+        let mut seen = vec![false; self.ops.len()];
         let mut stack = vec![0];
         while let Some(at) = stack.pop() {
             if at >= seen.len() || std::mem::replace(&mut seen[at], true) {
@@ -69,7 +71,7 @@ impl<'d> Flow<'d> {
         if self.has_table {
             return true;
         }
-        let mut seen = vec![false; self.code.len()];
+        let mut seen = vec![false; self.ops.len()];
         let mut stack = vec![0];
         while let Some(slot) = stack.pop() {
             if slot >= seen.len() || slot == at || dead(slot) || std::mem::replace(&mut seen[slot], true) {
@@ -96,7 +98,7 @@ impl<'d> Flow<'d> {
         }
         let insns: Vec<(usize, Successors)> =
             self.successors.iter().enumerate().filter_map(|(at, next)| Some((at, (*next)?))).collect();
-        let mut ends = vec![false; self.code.len()];
+        let mut ends = vec![false; self.ops.len()];
         // From the last to the first: only what jumps back needs another round.
         for _ in 0..MOST_ROUNDS {
             let mut changed = false;
@@ -143,7 +145,7 @@ impl<'d> Flow<'d> {
             let Some(to) = next.and_then(Successors::jump) else { continue };
             match self.successors.get(to) {
                 None => {
-                    let distance = self.code.get(at).and_then(|insn: Insn| insn.op().distance()).unwrap_or(0);
+                    let distance = self.ops[at].distance().unwrap_or(0);
                     return Some(Fault::OutOfRange(at, at as i64 + 1 + i64::from(distance)));
                 }
                 Some(None) => return Some(Fault::IntoImmediate(to)),
@@ -159,7 +161,7 @@ impl<'d> Flow<'d> {
             return None;
         }
         let seen = self.reach();
-        self.code.insns().map(|(at, _)| at).find(|&at| !seen[at]).map(Fault::Unreachable)
+        (0..seen.len()).find(|&at| self.successors[at].is_some() && !seen[at]).map(Fault::Unreachable)
     }
 }
 
@@ -167,6 +169,7 @@ impl<'d> Flow<'d> {
 mod tests {
     use super::*;
     use crate::elf::ByteOrder;
+    use crate::insn::Code;
 
     const EXIT: [u8; 8] = [0x95, 0, 0, 0, 0, 0, 0, 0];
     const MOV: [u8; 8] = [0xb7, 0, 0, 0, 0, 0, 0, 0];
@@ -177,7 +180,7 @@ mod tests {
     }
 
     fn with<T>(insns: &[[u8; 8]], look: impl Fn(&Flow<'_>) -> T) -> T {
-        look(&Flow::new(Code::new(insns.as_flattened(), ByteOrder::Little)))
+        look(&Flow::new(&Code::new(insns.as_flattened(), ByteOrder::Little).ops()))
     }
 
     #[test]

@@ -187,6 +187,19 @@ impl<'d> Code<'d> {
         Some(Insn::decode(raw, self.order))
     }
 
+    /// What each slot does, the second slots of `ld_imm64` nothing.
+    pub fn ops(&self) -> Vec<Op> {
+        let mut second = false;
+        let op = |(_, insn): (usize, Insn)| {
+            if std::mem::take(&mut second) {
+                return Op::Unknown;
+            }
+            second = insn.is_ld_imm64();
+            insn.op()
+        };
+        self.slots().map(op).collect()
+    }
+
     /// The value of the `ld_imm64` at a slot, both halves.
     pub fn imm64(&self, index: usize) -> Option<u64> {
         let low = self.get(index).filter(|insn| insn.is_ld_imm64())?.imm;

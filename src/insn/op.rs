@@ -512,6 +512,14 @@ impl Op {
         }
     }
 
+    /// The helper that it calls.
+    pub fn helper(self) -> Option<i32> {
+        match self {
+            Self::Call(Callee::Helper(id)) => Some(id),
+            _ => None,
+        }
+    }
+
     /// Writes to memory: a store, or an atomic instruction that does not merely load.
     pub fn is_store(self) -> bool {
         matches!(self, Self::Store { .. } | Self::Atomic { .. })

@@ -15,28 +15,28 @@ pub enum InsnFault {
 }
 
 /// What is wrong with the instruction at a slot.
-pub fn fault(code: Code<'_>, at: usize, insn: Insn) -> Option<InsnFault> {
-    match insn.op() {
+pub fn fault(code: Code<'_>, at: usize, insn: Insn, op: Op) -> Option<InsnFault> {
+    match op {
         Op::Unknown => Some(InsnFault::UnknownOpcode(insn.code)),
         Op::LoadImm64 { .. } => {
             let whole = code.get(at + 1).is_some_and(Insn::is_second_half);
             (!whole).then_some(InsnFault::NoSecondHalf)
         }
-        op if op.is_plain_load() && insn.imm != 0 => Some(InsnFault::LoadWithImmediate),
+        _ if op.is_plain_load() && insn.imm != 0 => Some(InsnFault::LoadWithImmediate),
         _ => None,
     }
 }
 
 /// The kind of instruction, as the verifier calls it, if a field is not 0 that every kernel wants to be. Left out are fields
 /// that some kernel does not look at.
-pub fn reserved_field(insn: Insn) -> Option<&'static str> {
+pub fn reserved_field(insn: Insn, op: Op) -> Option<&'static str> {
     let Insn { dst, src, off, imm, .. } = insn;
     // The field that the other kind of source leaves unused.
     let unused = |source: Source| match source {
         Source::Reg(_) => imm != 0,
         Source::Imm(_) => src != 0,
     };
-    match insn.op() {
+    match op {
         Op::LoadImm64 { .. } => (off != 0).then_some("BPF_LD_IMM64"),
         Op::Store { value: Source::Imm(_), .. } => (src != 0).then_some("BPF_ST"),
         Op::Store { release: false, .. } => (imm != 0).then_some("BPF_STX"),
@@ -76,13 +76,13 @@ pub fn reserved_field(insn: Insn) -> Option<&'static str> {
 
 /// The first register above r10 that an instruction reads or writes, as far as its fields name them; r11 as the base of a
 /// 64-bit load or store is left out, which is an argument on the stack from 7.2 on.
-pub fn invalid_register(insn: Insn) -> Option<u8> {
-    registers(insn).into_iter().flatten().find(|&register| register > FRAME_POINTER)
+pub fn invalid_register(op: Op) -> Option<u8> {
+    registers(op).into_iter().flatten().find(|&register| register > FRAME_POINTER)
 }
 
-fn registers(insn: Insn) -> [Option<u8>; 2] {
+fn registers(op: Op) -> [Option<u8>; 2] {
     let base = |memory: Memory| (memory.base != 11 || memory.width != Width::B8).then_some(memory.base);
-    match insn.op() {
+    match op {
         Op::LoadImm64 { dst, .. } | Op::Neg { dst, .. } | Op::Swap { dst, .. } => [Some(dst), None],
         Op::LoadPacket { index } => [None, index],
         Op::Load { dst, from, mode: LoadMode::Plain } => [Some(dst), base(from)],
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn registers_are_those_that_the_instruction_uses() {
         let of = |code, registers_byte| {
-            registers(Insn::decode(&[code, registers_byte, 0, 0, 0, 0, 0, 0], ByteOrder::Little))
+            registers(Insn::decode(&[code, registers_byte, 0, 0, 0, 0, 0, 0], ByteOrder::Little).op())
         };
         // Moves by value and by register, a byte swap, a negation.
         assert_eq!(of(0xb7, 0xfb), [Some(11), None]);
@@ -136,7 +136,10 @@ mod tests {
 
     #[test]
     fn fields_that_an_instruction_does_not_use_are_0() {
-        let of = |bytes| reserved_field(Insn::decode(&bytes, ByteOrder::Little));
+        let of = |bytes| {
+            let insn = Insn::decode(&bytes, ByteOrder::Little);
+            reserved_field(insn, insn.op())
+        };
         for (bytes, kind) in [
             ([0x18, 1, 8, 0, 0, 0, 0, 0], "BPF_LD_IMM64"),
             ([0xb7, 0x20, 0, 0, 0, 0, 0, 0], "BPF_MOV"),

@@ -3,6 +3,7 @@
 //! Each is a snapshot of the BTF of one kernel of that release; they share one pool of strings. The data files are
 //! written by `scripts/builtin-kernels`, and NOTICE says where they come from.
 
+pub mod flags;
 mod release;
 mod table;
 
@@ -28,10 +29,14 @@ pub fn range() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::release::STRINGS;
     use super::*;
-    use crate::btf::{Btf, Kind};
+    use crate::btf::{Btf, Kind, TypeId};
+    use crate::kernel::kfunc_flags::{KfuncFlags, KfuncSets};
     use crate::kernel::snapshot;
+    use crate::kernel::{Kernel, Lookup, target};
 
     #[test]
     fn the_data_files_are_those_of_the_table() {
@@ -101,6 +106,63 @@ mod tests {
             let shown = params(&old, name).unwrap();
             assert_eq!(full.split_last(), Some((&"aux".to_owned(), shown.as_slice())), "{name}");
             assert!(is_tagged(&old, name), "{name}");
+        }
+    }
+
+    /// Lines of the table, `kfunc flags prototype` of one release.
+    fn lines_of(release: &str) -> BTreeSet<String> {
+        flags::rows()
+            .iter()
+            .filter(|row| row.releases.split(' ').any(|name| name == release))
+            .map(|row| format!("{} {} {}", row.kfunc, row.flags, row.prototype))
+            .collect()
+    }
+
+    #[test]
+    fn the_flags_in_the_table_are_those_of_the_snapshots() {
+        let text = include_str!("builtin/kfunc-flags.tsv");
+        assert_eq!(flags::rows().len(), text.lines().filter(|line| !line.starts_with('#')).count());
+        assert!(flags::rows().is_sorted_by_key(|row| row.kfunc));
+        for release in RELEASES {
+            let target = target::load(release.name).unwrap().remove(0);
+            let kernel = Kernel::new(&target).unwrap();
+            let sets = kernel.kfunc_sets().unwrap();
+            let line = |(id, flags): &(TypeId, KfuncFlags)| {
+                let name = kernel.btf().name(&kernel.btf().get(*id).unwrap());
+                assert_eq!(kernel.kfunc_flags(name), Lookup::Found(*flags), "{}: {name}", release.name);
+                let kfunc = kernel.kfunc(name).found().unwrap();
+                format!("{name} {flags} {}", kernel.signature(name, kfunc))
+            };
+            let lines: BTreeSet<String> = sets.kfuncs().iter().map(line).collect();
+            assert_eq!(lines, lines_of(release.name), "{}", release.name);
+            // No kernel known gives a kfunc other flags in another set.
+            for (id, flags) in sets.sets().iter().flat_map(|set| &set.kfuncs) {
+                assert_eq!(sets.flags(*id), Some(*flags), "{}: [{}]", release.name, id.0);
+            }
+        }
+    }
+
+    /// What pahole tags as kfuncs it has from the same sets: none is missing, and none too many.
+    #[test]
+    fn the_kfuncs_in_the_sets_are_those_that_are_tagged() {
+        for release in RELEASES {
+            let snapshot = release.load().unwrap();
+            let btf = Btf::parse(&snapshot.btf).unwrap();
+            let sets = KfuncSets::read(&snapshot.cut.btf_ids().unwrap(), &btf);
+            let members: BTreeSet<TypeId> = sets.kfuncs().iter().map(|(id, _)| *id).collect();
+            let tags = btf.decl_tags().filter(|(_, _, text)| *text == "bpf_kfunc");
+            let tagged: BTreeSet<TypeId> = tags.map(|(id, ..)| id).collect();
+            let untagged: Vec<&str> =
+                members.difference(&tagged).map(|id| btf.name(&btf.get(*id).unwrap())).collect();
+            assert!(tagged.is_subset(&members), "{}", release.name);
+            // What the builds of these kernels left out.
+            let expected: &[&str] = match release.name {
+                "6.16" => {
+                    &["scx_bpf_consume", "scx_bpf_dispatch_from_dsq", "scx_bpf_dispatch_from_dsq_set_slice"]
+                }
+                _ => &[],
+            };
+            assert_eq!(untagged, expected, "{}", release.name);
         }
     }
 

@@ -1,14 +1,17 @@
 //! What a kernel enforces and its BTF does not say outright: one table of facts, and what in the BTF stands for each.
 //!
 //! A release string is never compared: distributions backport. Each [`Fact`] has a mark, something that BTF does show
-//! and that came or went in the same release, or better the thing itself; [`Kernel::knows`] looks for it. [`LISTS`] holds
+//! and that came or went in the same release, or better the thing itself; [`Kernel::knows`] looks for it. [`lists`] holds
 //! what no BTF gives a hint of and what is the same in every kernel but for the facts named with it; the sets of the
 //! kfuncs are in [`super::kfuncs`]. docs/kernels.md shows both tables as [`markdown`] writes them.
 
 use super::forms::cpu_name;
 use super::gates::{KernelArenaRule, KfuncGate};
+use super::helpers::{self, Helper};
 use super::kernel::Kernel;
+use super::kfuncs::table as kfuncs;
 use super::lookup::{Lookup, Reason};
+use super::map_types;
 use crate::btf::Kind;
 use crate::object::MapType;
 
@@ -158,6 +161,16 @@ facts! {
         source "verifier.c `check_max_stack_depth_subprog` (6.12, 6.17 to 6.19, 7.1 to 7.3)",
         weak "another change, of the scheduler class, stands for one of the verifier; 7.0 could not be read, and is told by \
              a function that came with it";
+
+    /// An iterator over a DSQ is made under an RCU read lock alone; before, its next step says something else.
+    DsqIteratorNeedsRcu: Mark::Function("scx_bpf_cpu_curr"), from "6.18",
+        source "guests of 6.18, 7.1, 7.2 and 7.3",
+        weak "a kfunc that came in the same release, and is protected in the same way";
+
+    /// Flags are looked at before the DSQ that a task is moved from.
+    MoveLooksAtFlagsFirst: Mark::Enumerator("scx_enq_flags", "SCX_ENQ_RESCUE"), from "7.3",
+        source "guests of 7.1 and 7.3",
+        weak "a flag of the same release; of kernels before it is not known";
 
     /// Programs are handed arena addresses, in arguments that are marked so, and must use an arena then.
     ArenaArguments: ARENA_ARGUMENTS, from "7.3", source "verifier.c `check_struct_ops_btf_id`, `gen_kfunc_arg_proto` (7.3)";
@@ -373,119 +386,78 @@ pub struct List {
     /// What they are.
     pub what: &'static str,
     /// The names.
-    pub names: &'static [&'static str],
+    pub names: Vec<&'static str>,
     /// Where the list is from.
     pub source: &'static str,
 }
 
-/// The lists.
-pub static LISTS: &[List] = &[SLEEPABLE, LATER_HELPERS, SLEEPABLE_MAPS, BUILTIN_IDLE_KFUNCS, MODULE_KFUNCS];
+/// The lists: what stands here, and what stands in the tables of helpers, kfuncs and map types.
+pub fn lists() -> [List; 5] {
+    let later =
+        helpers::all().filter(|helper| helper.is_for_sched_ext(false) && !helper.is_for_sched_ext(true));
+    let sleepable = map_types::MAP_TYPES.iter().filter(|row| row.is(map_types::marks::SLEEPABLE));
+    [
+        List {
+            what: "callbacks that may sleep where the kernel has them (cpu-form names)",
+            names: SLEEPABLE.to_vec(),
+            source: "ext.c `bpf_scx_check_member` (6.12, 6.17 to 7.3; machine code of 6.16 and 7.0)",
+        },
+        List {
+            what: "helpers that callbacks may not call under `OwnHelperList`, and may elsewhere",
+            names: later.map(|helper| helper.name).collect(),
+            source: "helpers.c `bpf_base_func_proto` (6.17)",
+        },
+        List {
+            what: "map types that sleepable programs may use everywhere",
+            names: sleepable.filter_map(|row| row.map_type.name()).collect(),
+            source: "verifier.c `check_map_prog_compatibility` (6.12, 6.17 to 6.19, 7.1 to 7.3)",
+        },
+        List {
+            what: "kfuncs that get a scheduler ejected where the kernel's idle tracking is off",
+            names: kfuncs::builtin_idle().collect(),
+            source: "ext_idle.c `check_builtin_idle_enabled` (6.12, 6.17 to 7.3)",
+        },
+        List {
+            what: "starts of names of kfuncs that modules register, as most configurations build them",
+            names: MODULE_KFUNCS.to_vec(),
+            source: "`register_btf_kfunc_id_set` in net/netfilter, net/xfrm, net/ipv4, drivers/hid",
+        },
+    ]
+}
 
-const SLEEPABLE: List = List {
-    what: "callbacks that may sleep where the kernel has them (cpu-form names)",
-    names: &[
-        "init_task",
-        "cgroup_init",
-        "cgroup_exit",
-        "cgroup_prep_move",
-        "cpu_online",
-        "cpu_offline",
-        "init",
-        "exit",
-        "sub_attach",
-        "sub_detach",
-        "init_cids",
-    ],
-    source: "ext.c `bpf_scx_check_member` (6.12, 6.17 to 7.3; machine code of 6.16 and 7.0)",
-};
+/// Callbacks that may sleep where the kernel has them, by their cpu-form names.
+const SLEEPABLE: &[&str] = &[
+    "init_task",
+    "cgroup_init",
+    "cgroup_exit",
+    "cgroup_prep_move",
+    "cpu_online",
+    "cpu_offline",
+    "init",
+    "exit",
+    "sub_attach",
+    "sub_detach",
+    "init_cids",
+];
 
-const LATER_HELPERS: List = List {
-    what: "helpers that callbacks may not call under `OwnHelperList`, and may elsewhere",
-    names: &[
-        "get_current_uid_gid",
-        "get_current_comm",
-        "get_cgroup_classid",
-        "perf_event_read",
-        "current_task_under_cgroup",
-        "perf_event_read_value",
-        "send_signal",
-        "send_signal_thread",
-        "get_task_stack",
-        "copy_from_user",
-        "get_branch_snapshot",
-        "find_vma",
-        "copy_from_user_task",
-    ],
-    source: "helpers.c `bpf_base_func_proto` (6.17)",
-};
-
-/// Their numbers, in the order of [`LATER_HELPERS`].
-const LATER_HELPER_IDS: [i32; 13] = [15, 16, 17, 22, 37, 55, 109, 117, 141, 148, 176, 180, 191];
-
-const SLEEPABLE_MAPS: List = List {
-    what: "map types that sleepable programs may use everywhere",
-    names: &[
-        "hash",
-        "array",
-        "percpu_hash",
-        "percpu_array",
-        "lru_hash",
-        "lru_percpu_hash",
-        "array_of_maps",
-        "hash_of_maps",
-        "queue",
-        "stack",
-        "sk_storage",
-        "ringbuf",
-        "inode_storage",
-        "task_storage",
-        "user_ringbuf",
-        "cgrp_storage",
-        "arena",
-        "insn_array",
-    ],
-    source: "verifier.c `check_map_prog_compatibility` (6.12, 6.17 to 6.19, 7.1 to 7.3)",
-};
-
-/// Kfuncs that ask the idle tracking of the kernel itself.
-pub(super) const BUILTIN_IDLE_KFUNCS: List = List {
-    what: "kfuncs that get a scheduler ejected where the kernel's idle tracking is off",
-    names: &[
-        "scx_bpf_select_cpu_dfl",
-        "scx_bpf_select_cpu_and",
-        "__scx_bpf_select_cpu_and",
-        "scx_bpf_pick_idle_cpu",
-        "scx_bpf_pick_idle_cpu_node",
-        "scx_bpf_test_and_clear_cpu_idle",
-        "scx_bpf_get_idle_cpumask",
-        "scx_bpf_get_idle_cpumask_node",
-        "scx_bpf_get_idle_smtmask",
-        "scx_bpf_get_idle_smtmask_node",
-    ],
-    source: "ext_idle.c `check_builtin_idle_enabled` (6.12, 6.17 to 7.3)",
-};
-
-const MODULE_KFUNCS: List = List {
-    what: "starts of names of kfuncs that modules register, as most configurations build them",
-    names: &[
-        "bpf_ct_",
-        "bpf_skb_ct_",
-        "bpf_xdp_ct_",
-        "bpf_xdp_get_xfrm_state",
-        "bpf_xdp_xfrm_state_release",
-        "bpf_skb_set_fou_encap",
-        "bpf_skb_get_fou_encap",
-        "hid_bpf_",
-        "bpf_testmod_",
-    ],
-    source: "`register_btf_kfunc_id_set` in net/netfilter, net/xfrm, net/ipv4, drivers/hid",
-};
+/// Starts of names of kfuncs that modules register.
+const MODULE_KFUNCS: &[&str] = &[
+    "bpf_ct_",
+    "bpf_skb_ct_",
+    "bpf_xdp_ct_",
+    "bpf_xdp_get_xfrm_state",
+    "bpf_xdp_xfrm_state_release",
+    "bpf_skb_set_fou_encap",
+    "bpf_skb_get_fou_encap",
+    "hid_bpf_",
+    "bpf_testmod_",
+];
 
 /// May a callback be loaded as sleepable.
 pub fn may_sleep(kernel: &Kernel<'_>, member: &str) -> Lookup<bool> {
     match cpu_name(member) {
         "cgroup_set_bandwidth" => kernel.knows(Fact::BandwidthMaySleep).holds(),
-        name => Lookup::Found(SLEEPABLE.names.contains(&name)),
+        name => Lookup::Found(SLEEPABLE.contains(&name)),
     }
 }
 
@@ -496,15 +468,15 @@ pub fn is_stubless(kernel: &Kernel<'_>, ops: &str, member: &str) -> bool {
         && kernel.is(Fact::CapsMembersWithoutStub)
 }
 
-/// May a callback of a scheduler call a helper that is in the list of some kernel.
-pub fn offers_helper(kernel: &Kernel<'_>, helper: i32) -> bool {
-    !kernel.is(Fact::OwnHelperList) || !LATER_HELPER_IDS.contains(&helper)
+/// May a callback of a scheduler call a helper: on a kernel, or else on some built-in release.
+pub fn offers_helper(kernel: Option<&Kernel<'_>>, helper: &Helper) -> bool {
+    helper.is_for_sched_ext(kernel.is_some_and(|kernel| kernel.is(Fact::OwnHelperList)))
 }
 
 /// May a callback sleep on some built-in release.
 pub fn may_sleep_somewhere(member: &str) -> bool {
     let name = cpu_name(member);
-    name == "cgroup_set_bandwidth" || SLEEPABLE.names.contains(&name)
+    name == "cgroup_set_bandwidth" || SLEEPABLE.contains(&name)
 }
 
 /// Sleepable programs may use maps of this type (`check_map_prog_compatibility`), in a kernel that has it.
@@ -512,13 +484,13 @@ pub fn sleepable_map(kernel: &Kernel<'_>, map_type: MapType) -> Lookup<bool> {
     match map_type {
         MapType::PROG_ARRAY => kernel.knows(Fact::ProgArrayInSleepable).holds(),
         MapType::LPM_TRIE | MapType::RHASH => kernel.knows(Fact::LpmTrieInSleepable).holds(),
-        other => Lookup::Found(other.name().is_some_and(|name| SLEEPABLE_MAPS.names.contains(&name))),
+        other => Lookup::Found(map_types::of(other).is(map_types::marks::SLEEPABLE)),
     }
 }
 
 /// Is a kfunc one that modules register.
 pub(super) fn is_module_kfunc(name: &str) -> bool {
-    MODULE_KFUNCS.names.iter().any(|start| name.starts_with(start))
+    MODULE_KFUNCS.iter().any(|start| name.starts_with(start))
 }
 
 /// Both tables as Markdown.
@@ -541,7 +513,7 @@ pub fn markdown() -> String {
         );
     }
     text += "\n| list | names | read in |\n|---|---|---|\n";
-    for list in LISTS {
+    for list in lists() {
         let names: Vec<_> = list.names.iter().map(|name| format!("`{name}`")).collect();
         text += &format!("| {} | {} | {} |\n", list.what, names.join(", "), list.source);
     }
@@ -608,20 +580,9 @@ mod tests {
     fn the_lists_say_what_the_kernels_call_things() {
         let target = target::load("7.3").unwrap().remove(0);
         let kernel = Kernel::new(&target).unwrap();
-        for (name, id) in LATER_HELPERS.names.iter().zip(LATER_HELPER_IDS) {
-            let found = kernel.enumerator("bpf_func_id", &format!("BPF_FUNC_{name}"));
-            assert_eq!(found, Lookup::Found(id as u64), "{name}");
-        }
-        assert_eq!(LATER_HELPERS.names.len(), LATER_HELPER_IDS.len());
-        for name in SLEEPABLE_MAPS.names {
-            assert!((0..64).any(|id| MapType(id).name() == Some(name)), "{name}");
-        }
         let Lookup::Found(ops) = kernel.ops_type("sched_ext_ops_cid") else { panic!() };
-        for name in SLEEPABLE.names {
+        for name in SLEEPABLE {
             assert!(ops.members.iter().any(|member| cpu_name(member.name) == *name), "{name}");
-        }
-        for name in BUILTIN_IDLE_KFUNCS.names {
-            assert!(crate::kernel::kfuncs::is_known(name), "{name}");
         }
     }
 

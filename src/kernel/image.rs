@@ -10,6 +10,7 @@ mod flat;
 mod tests;
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use memchr::memmem;
 use object::Endianness;
@@ -166,6 +167,9 @@ pub struct Extracted<'d> {
     pub release: Option<String>,
     /// The config that the kernel carries (`CONFIG_IKCONFIG`).
     pub kconfig: Option<String>,
+    /// The words of its `.BTF_ids`, where [`super::kfunc_flags::KfuncSets`] finds the flags of kfuncs: the section, or, in
+    /// a [`Kind::FlatImage`], what lies where it should be.
+    pub btf_ids: Option<Vec<u32>>,
     /// What the file was recognised as; of a compressed file, what is inside.
     pub kind: Kind,
     /// The outermost compression, of the file or of the kernel in it.
@@ -230,8 +234,15 @@ struct Limits {
 
 /// Recognises a file or the content of one; `outer` is what holds it.
 fn open(data: Cow<'_, [u8]>, outer: Kind, limits: Limits) -> Result<Extracted<'_>, Error> {
-    let found =
-        |kind, btf| Extracted { btf, release: None, kconfig: None, kind, compression: None, cut: None };
+    let found = |kind, btf| Extracted {
+        btf,
+        release: None,
+        kconfig: None,
+        btf_ids: None,
+        kind,
+        compression: None,
+        cut: None,
+    };
     if data.starts_with(snapshot::MAGIC) {
         let snapshot = snapshot::read(&data)?;
         let release = snapshot.cut.meta.release.clone();
@@ -246,9 +257,9 @@ fn open(data: Cow<'_, [u8]>, outer: Kind, limits: Limits) -> Result<Extracted<'_
         return Ok(found(Kind::RawBtf, data));
     }
     if data.starts_with(&ELFMAG) {
-        let btf = elf_btf(&data)?;
+        let (btf, btf_ids) = elf_btf(&data)?;
         let (release, kconfig) = (release(&data), kconfig(&data));
-        return Ok(Extracted { release, kconfig, ..found(Kind::Vmlinux, slice(data, btf)) });
+        return Ok(Extracted { release, kconfig, btf_ids, ..found(Kind::Vmlinux, slice(data, btf)) });
     }
     if data.starts_with(b"MZ") && data.get(4..8) == Some(b"zimg") {
         return open_zboot(&data, limits);
@@ -259,7 +270,8 @@ fn open(data: Cow<'_, [u8]>, outer: Kind, limits: Limits) -> Result<Extracted<'_
     if flat::is_image(&data) {
         let btf = flat::find_btf(&data).ok_or(Error::WithoutBtf { kind: Kind::FlatImage })?;
         let (release, kconfig) = (release(&data), kconfig(&data));
-        return Ok(Extracted { release, kconfig, ..found(Kind::FlatImage, slice(data, btf)) });
+        let btf_ids = Some(flat::behind(&data, &btf));
+        return Ok(Extracted { release, kconfig, btf_ids, ..found(Kind::FlatImage, slice(data, btf)) });
     }
     if let Some(compression) = Compression::of(&data) {
         return open_compressed(&data, compression, Kind::Compressed, limits);
@@ -284,7 +296,7 @@ fn open(data: Cow<'_, [u8]>, outer: Kind, limits: Limits) -> Result<Extracted<'_
 }
 
 /// Part of the data, without a copy where the data are borrowed.
-fn slice(data: Cow<'_, [u8]>, range: std::ops::Range<usize>) -> Cow<'_, [u8]> {
+fn slice(data: Cow<'_, [u8]>, range: Range<usize>) -> Cow<'_, [u8]> {
     match data {
         Cow::Borrowed(bytes) => Cow::Borrowed(&bytes[range]),
         Cow::Owned(mut bytes) => {
@@ -296,16 +308,18 @@ fn slice(data: Cow<'_, [u8]>, range: std::ops::Range<usize>) -> Cow<'_, [u8]> {
     }
 }
 
-/// Where the `.BTF` section of an ELF file lies.
-fn elf_btf(data: &[u8]) -> Result<std::ops::Range<usize>, Error> {
+/// Where the `.BTF` section of an ELF file lies, and the words of its `.BTF_ids`.
+fn elf_btf(data: &[u8]) -> Result<(Range<usize>, Option<Vec<u32>>), Error> {
     if data.get(4) == Some(&ELFCLASS32.0) {
-        elf_section::<FileHeader32<Endianness>>(data)
+        elf_sections::<FileHeader32<Endianness>>(data)
     } else {
-        elf_section::<FileHeader64<Endianness>>(data)
+        elf_sections::<FileHeader64<Endianness>>(data)
     }
 }
 
-fn elf_section<E: FileHeader<Endian = Endianness>>(data: &[u8]) -> Result<std::ops::Range<usize>, Error> {
+fn elf_sections<E: FileHeader<Endian = Endianness>>(
+    data: &[u8],
+) -> Result<(Range<usize>, Option<Vec<u32>>), Error> {
     let malformed = |error: object::read::Error| Error::Elf(error.to_string().to_lowercase());
     let header = E::parse(data).map_err(malformed)?;
     let endian = header.endian().map_err(malformed)?;
@@ -322,9 +336,10 @@ fn elf_section<E: FileHeader<Endian = Endianness>>(data: &[u8]) -> Result<std::o
     }
     let sections = header.sections(endian, data).map_err(malformed)?;
     // A NOBITS section (of a file that holds debug information only) has no range.
-    let section =
-        sections.section_by_name(endian, b".BTF").and_then(|(_, section)| section.file_range(endian));
-    let Some((start, size)) = section else {
+    let range = |name: &[u8]| {
+        sections.section_by_name(endian, name).and_then(|(_, section)| section.file_range(endian))
+    };
+    let Some((start, size)) = range(b".BTF") else {
         return Err(match release(data) {
             Some(_) => Error::WithoutBtf { kind: Kind::Vmlinux },
             None => Error::NotAKernel { found: "an ELF file with neither a kernel's banner nor BTF" },
@@ -334,7 +349,20 @@ fn elf_section<E: FileHeader<Endian = Endianness>>(data: &[u8]) -> Result<std::o
     if end > len {
         return Err(Error::Truncated { kind: Kind::Vmlinux, needs: end, len });
     }
-    Ok(start as usize..end as usize)
+    // Whoever cut it off, the types are whole.
+    let ids = range(b".BTF_ids").and_then(|(start, size)| {
+        let end = start.checked_add(size).filter(|&end| end <= len)?;
+        Some(words(&data[start as usize..end as usize], endian == Endianness::Big))
+    });
+    Ok((start as usize..end as usize, ids))
+}
+
+/// Numbers of 32 bits; bytes behind the last are left out, and so is what no `.BTF_ids` is as long as.
+fn words(bytes: &[u8], big: bool) -> Vec<u32> {
+    const MOST: usize = 256 << 10;
+    let word = if big { u32::from_be_bytes } else { u32::from_le_bytes };
+    let (chunks, _) = bytes[..bytes.len().min(MOST)].as_chunks();
+    chunks.iter().copied().map(word).collect()
 }
 
 /// Unpacks and goes on inside.

@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use super::gates::KernelArenaRule;
+use super::kfunc_flags::KfuncSets;
 use super::lookup::{Lookup, Reason};
 use super::modules::{Module, Modules};
 use super::snapshot;
@@ -26,7 +27,11 @@ pub struct Kernel<'d> {
     /// borrow from itself.
     indexes: OnceLock<Result<Vec<btf::Index>, Reason>>,
     partial: Option<&'d Reason>,
-    cut: Option<&'d snapshot::Cut>,
+    pub(super) cut: Option<&'d snapshot::Cut>,
+    /// The words of `.BTF_ids`, where the target is an image.
+    pub(super) btf_ids: Option<&'d [u32]>,
+    /// Kept for [`Self::kfunc_sets`].
+    pub(super) kfunc_sets: OnceLock<Option<KfuncSets>>,
     /// Kept for [`Self::arena_rule`].
     pub(super) arena_rule: OnceLock<KernelArenaRule>,
 }
@@ -58,6 +63,8 @@ impl<'d> Kernel<'d> {
             indexes: OnceLock::new(),
             partial: target.partial.as_ref(),
             cut: target.cut.as_ref(),
+            btf_ids: target.btf_ids.as_deref(),
+            kfunc_sets: OnceLock::new(),
             arena_rule: OnceLock::new(),
         })
     }

@@ -1,126 +1,25 @@
-//! Which callback may call which kfunc of sched_ext.
+//! Which callback may call which kfunc of sched_ext, and what else the kernel does about a kfunc.
 //!
-//! The id sets and their flags are data of the kernel image, not of its BTF. A kfunc kept its set from
-//! release to release; whether a kernel has it at all, its BTF tells, and how it keeps to the sets, the
-//! table of [`super::exceptions`]. Sources: `scx_kfunc_ids_*` in kernel/sched/ext*.c (6.12, 6.17, 6.18, 6.19,
-//! 7.1, 7.2, 7.3), the sets in the images of 6.16 and 7.0, `scx_kfunc_context_filter` (7.1 to 7.3) and
-//! `scx_kf_allowed` (6.12 to 7.0).
+//! What is so of each stands in one table, with its sources. Whether a kernel has a kfunc at all, its BTF tells, and how it keeps to
+//! the sets, the table of [`super::exceptions`]. Sources: `scx_kfunc_context_filter` (7.1 to 7.3) and `scx_kf_allowed` (6.12 to
+//! 7.0).
 
-use super::exceptions::{BUILTIN_IDLE_KFUNCS, Fact};
+pub mod table;
+
+use super::builtin::RELEASES;
+use super::callback::Callback;
+use super::exceptions::Fact;
 use super::forms::cpu_name;
 use super::gates::KfuncGate;
 use super::kernel::Kernel;
 use super::lookup::{Lookup, Reason};
 use crate::object::Form;
-
-/// The sets of kfuncs, as bits.
-mod set {
-    pub(super) const SELECT_CPU: u16 = 1;
-    pub(super) const ENQUEUE_DISPATCH: u16 = 1 << 1;
-    pub(super) const DISPATCH: u16 = 1 << 2;
-    pub(super) const UNLOCKED: u16 = 1 << 3;
-    pub(super) const CPU_RELEASE: u16 = 1 << 4;
-    pub(super) const INIT: u16 = 1 << 5;
-    pub(super) const CID: u16 = 1 << 6;
-    pub(super) const ANY: u16 = 1 << 7;
-    pub(super) const IDLE: u16 = 1 << 8;
-    /// Not a set of its own to call from: refused in cid-form.
-    pub(super) const CPU_ONLY: u16 = 1 << 9;
-    /// KF_SLEEPABLE.
-    pub(super) const SLEEPABLE: u16 = 1 << 10;
-}
-use set::{
-    ANY, CID, CPU_ONLY, CPU_RELEASE, DISPATCH, ENQUEUE_DISPATCH, IDLE, INIT, SELECT_CPU, SLEEPABLE, UNLOCKED,
+use table::marks::{
+    ACQUIRE, ANY, ARENA_PAGES, BUILTIN_IDLE, CID, CPU_ONLY, CPU_RELEASE, DISPATCH, ENQUEUE_DISPATCH,
+    GLOBAL_MASK, GLOBAL_PICK, IDLE, INIT, KEEPS, MAY_FAIL, MEMORY, PER_NODE, RCU_PROTECTED, RELEASE,
+    RET_NULL, SELECT_CPU, SETS, SLEEPABLE, UNLOCKED,
 };
-
-/// Every kfunc of sched_ext that some built-in release has, by name.
-const KFUNCS: &[(&str, u16)] = &[
-    ("__scx_bpf_dsq_insert_vtime", ENQUEUE_DISPATCH),
-    ("__scx_bpf_select_cpu_and", SELECT_CPU | UNLOCKED | CPU_ONLY),
-    ("bpf_iter_scx_dsq_destroy", ANY),
-    ("bpf_iter_scx_dsq_new", ANY),
-    ("bpf_iter_scx_dsq_next", ANY),
-    ("scx_bpf_cid_curr", ANY),
-    ("scx_bpf_cid_override", INIT | SLEEPABLE),
-    ("scx_bpf_cid_to_cpu", CID),
-    ("scx_bpf_cid_topo", CID),
-    ("scx_bpf_cidperf_cap", ANY),
-    ("scx_bpf_cidperf_cur", ANY),
-    ("scx_bpf_cidperf_set", ANY),
-    ("scx_bpf_consume", DISPATCH),
-    ("scx_bpf_cpu_curr", ANY | CPU_ONLY),
-    ("scx_bpf_cpu_node", IDLE | CPU_ONLY),
-    ("scx_bpf_cpu_rq", ANY | CPU_ONLY),
-    ("scx_bpf_cpu_to_cid", CID),
-    ("scx_bpf_cpuperf_cap", ANY | CPU_ONLY),
-    ("scx_bpf_cpuperf_cur", ANY | CPU_ONLY),
-    ("scx_bpf_cpuperf_set", ANY | CPU_ONLY),
-    ("scx_bpf_create_dsq", UNLOCKED | SLEEPABLE),
-    ("scx_bpf_destroy_dsq", ANY),
-    ("scx_bpf_dispatch", ENQUEUE_DISPATCH),
-    ("scx_bpf_dispatch_cancel", DISPATCH),
-    ("scx_bpf_dispatch_from_dsq", DISPATCH | UNLOCKED),
-    ("scx_bpf_dispatch_from_dsq_set_slice", DISPATCH | UNLOCKED),
-    ("scx_bpf_dispatch_from_dsq_set_vtime", DISPATCH | UNLOCKED),
-    ("scx_bpf_dispatch_nr_slots", DISPATCH),
-    ("scx_bpf_dispatch_vtime", ENQUEUE_DISPATCH),
-    ("scx_bpf_dispatch_vtime_from_dsq", DISPATCH | UNLOCKED),
-    ("scx_bpf_dsq_insert", ENQUEUE_DISPATCH),
-    ("scx_bpf_dsq_insert___v2", ENQUEUE_DISPATCH),
-    ("scx_bpf_dsq_insert_vtime", ENQUEUE_DISPATCH),
-    ("scx_bpf_dsq_move", DISPATCH | UNLOCKED),
-    ("scx_bpf_dsq_move_set_slice", DISPATCH | UNLOCKED),
-    ("scx_bpf_dsq_move_set_vtime", DISPATCH | UNLOCKED),
-    ("scx_bpf_dsq_move_to_local", DISPATCH),
-    ("scx_bpf_dsq_move_to_local___v2", DISPATCH),
-    ("scx_bpf_dsq_move_vtime", DISPATCH | UNLOCKED),
-    ("scx_bpf_dsq_nr_queued", ANY),
-    ("scx_bpf_dsq_peek", ANY),
-    ("scx_bpf_dsq_reenq", ANY),
-    ("scx_bpf_dump_bstr", ANY),
-    ("scx_bpf_error_bstr", ANY),
-    ("scx_bpf_events", ANY),
-    ("scx_bpf_exit_bstr", ANY),
-    ("scx_bpf_get_idle_cpumask", IDLE | CPU_ONLY),
-    ("scx_bpf_get_idle_cpumask_node", IDLE | CPU_ONLY),
-    ("scx_bpf_get_idle_smtmask", IDLE | CPU_ONLY),
-    ("scx_bpf_get_idle_smtmask_node", IDLE | CPU_ONLY),
-    ("scx_bpf_get_online_cpumask", ANY | CPU_ONLY),
-    ("scx_bpf_get_possible_cpumask", ANY | CPU_ONLY),
-    ("scx_bpf_kick_cid", ANY),
-    ("scx_bpf_kick_cpu", ANY | CPU_ONLY),
-    ("scx_bpf_locked_rq", ANY),
-    ("scx_bpf_now", ANY),
-    ("scx_bpf_nr_cids", ANY),
-    ("scx_bpf_nr_cpu_ids", ANY),
-    ("scx_bpf_nr_node_ids", ANY),
-    ("scx_bpf_nr_online_cids", ANY),
-    ("scx_bpf_online_cmask", ANY),
-    ("scx_bpf_pick_any_cpu", IDLE | CPU_ONLY),
-    ("scx_bpf_pick_any_cpu_node", IDLE | CPU_ONLY),
-    ("scx_bpf_pick_idle_cpu", IDLE | CPU_ONLY),
-    ("scx_bpf_pick_idle_cpu_node", IDLE | CPU_ONLY),
-    ("scx_bpf_put_cpumask", ANY | CPU_ONLY),
-    ("scx_bpf_put_idle_cpumask", IDLE | CPU_ONLY),
-    ("scx_bpf_reenqueue_local", CPU_RELEASE),
-    ("scx_bpf_reenqueue_local___v2", ANY),
-    ("scx_bpf_select_cpu_and", SELECT_CPU | UNLOCKED | CPU_ONLY),
-    ("scx_bpf_select_cpu_dfl", SELECT_CPU | UNLOCKED | CPU_ONLY),
-    ("scx_bpf_sub_caps", ANY),
-    ("scx_bpf_sub_dispatch", DISPATCH),
-    ("scx_bpf_sub_grant", ANY),
-    ("scx_bpf_sub_kill_bstr", ANY),
-    ("scx_bpf_sub_revoke", ANY),
-    ("scx_bpf_task_cgroup", ANY),
-    ("scx_bpf_task_cid", ANY),
-    ("scx_bpf_task_cpu", ANY | CPU_ONLY),
-    ("scx_bpf_task_running", ANY),
-    ("scx_bpf_task_set_dsq_vtime", ANY),
-    ("scx_bpf_task_set_slice", ANY),
-    ("scx_bpf_test_and_clear_cpu_idle", IDLE | CPU_ONLY),
-    ("scx_bpf_this_cid", ANY),
-    ("scx_bpf_tid_to_task", ANY),
-];
+pub use table::{Gone, Lock, Queues, Row, Successor, Way, row_of};
 
 /// Who calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,8 +56,14 @@ pub enum Permission {
     Unknown(Reason),
 }
 
-fn entry(kfunc: &str) -> Option<u16> {
-    KFUNCS.binary_search_by_key(&kfunc, |(name, _)| name).ok().map(|at| KFUNCS[at].1)
+/// The sets of a kfunc of sched_ext, with all that is marked of it.
+fn entry(kfunc: &str) -> Option<u32> {
+    row_of(kfunc).map(|row| row.marks).filter(|marks| marks & SETS != 0)
+}
+
+/// Is a kfunc marked so.
+fn is_marked(kfunc: &str, mark: u32) -> bool {
+    row_of(kfunc).is_some_and(|row| row.marks & mark != 0)
 }
 
 /// Is it a kfunc of sched_ext that this table knows.
@@ -166,27 +71,125 @@ pub fn is_known(kfunc: &str) -> bool {
     entry(kfunc).is_some()
 }
 
-/// The kfuncs of sched_ext that this table knows, in name order.
+/// The kfuncs that the table knows, in name order.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    KFUNCS.iter().map(|(name, _)| *name)
+    table::KFUNCS.iter().map(|row| row.name)
 }
 
 /// May only sleepable programs call it (KF_SLEEPABLE), on a kernel or else on all; `None` for a kfunc of which that is not
 /// known.
 pub fn must_sleep(kernel: Option<&Kernel<'_>>, kfunc: &str) -> Option<bool> {
-    if matches!(kfunc, "bpf_arena_alloc_pages" | "bpf_arena_free_pages" | "bpf_arena_reserve_pages") {
-        return match kernel.map(|kernel| kernel.knows(Fact::ArenaPagesWithoutSleep)) {
-            None | Some(Lookup::Found(())) => Some(false),
-            Some(Lookup::Absent) => Some(true),
-            Some(Lookup::Unknown(_)) => None,
-        };
+    let row = row_of(kfunc)?;
+    if row.marks & ARENA_PAGES == 0 {
+        return Some(row.marks & SLEEPABLE != 0);
     }
-    entry(kfunc).map(|sets| sets & SLEEPABLE != 0)
+    match kernel.map(|kernel| kernel.knows(Fact::ArenaPagesWithoutSleep)) {
+        None | Some(Lookup::Found(())) => Some(false),
+        Some(Lookup::Absent) => Some(true),
+        Some(Lookup::Unknown(_)) => None,
+    }
 }
 
-/// Does it ask the idle tracking of the kernel itself (`check_builtin_idle_enabled`).
-pub fn needs_builtin_idle(kfunc: &str) -> bool {
-    BUILTIN_IDLE_KFUNCS.names.contains(&kfunc)
+/// May only code that holds an RCU read lock call it (KF_RCU_PROTECTED), on a kernel or else on all.
+pub fn needs_rcu(kernel: Option<&Kernel<'_>>, kfunc: &str) -> bool {
+    is_marked(kfunc, RCU_PROTECTED)
+        || kfunc == "bpf_iter_scx_dsq_new"
+            && kernel.is_some_and(|kernel| kernel.is(Fact::DsqIteratorNeedsRcu))
+}
+
+/// Must what it returns be given back (KF_ACQUIRE, as far as known); the same in every kernel that has it.
+pub fn acquires(kfunc: &str) -> bool {
+    is_marked(kfunc, ACQUIRE)
+}
+
+/// Is it known to release nothing that it is given: by its row, or by what it is named after.
+pub fn releases_nothing(kfunc: &str) -> bool {
+    let family = ["scx_bpf_", "bpf_cpumask_", "bpf_rcu_read_", "bpf_preempt_", "bpf_iter_"];
+    is_marked(kfunc, KEEPS)
+        || !is_marked(kfunc, RELEASE)
+            && !kfunc.ends_with("_dtor")
+            && family.iter().any(|start| kfunc.starts_with(start))
+}
+
+/// May it return NULL in place of a pointer (KF_RET_NULL, as far as known).
+pub fn may_return_null(kfunc: &str) -> bool {
+    is_marked(kfunc, RET_NULL)
+}
+
+/// Is what it returns memory, where others return an object.
+pub fn returns_memory(kfunc: &str) -> bool {
+    is_marked(kfunc, MEMORY)
+}
+
+/// Does it return a number that the verifier walks on with once for each outcome.
+pub fn may_fail(kfunc: &str) -> bool {
+    is_marked(kfunc, MAY_FAIL)
+}
+
+/// The lock that it takes.
+pub fn locks(kfunc: &str) -> Option<Lock> {
+    row_of(kfunc)?.locks
+}
+
+/// The lock that it gives back.
+pub fn unlocks(kfunc: &str) -> Option<Lock> {
+    row_of(kfunc)?.unlocks
+}
+
+/// The function that it calls back.
+pub fn callback(kfunc: &str) -> Option<Callback> {
+    row_of(kfunc)?.callback
+}
+
+/// Does it hand a function to a queue of work, which runs where it may sleep (kernel `in_sleepable`).
+pub fn schedules_work(kfunc: &str) -> bool {
+    ["bpf_wq_set_callback", "bpf_task_work_schedule"].iter().any(|start| kfunc.starts_with(start))
+}
+
+/// Does it end the program, or go to an iterator's next element: what keeps a loop from being endless.
+pub fn ends_loop(kfunc: &str) -> bool {
+    kfunc == THROW || kfunc.starts_with("bpf_iter_") && kfunc.ends_with("_next")
+}
+
+/// The kfunc that ends the program where it is called.
+pub const THROW: &str = "bpf_throw";
+/// The kfunc that returns an address in an arena.
+pub const ARENA_ALLOC_PAGES: &str = "bpf_arena_alloc_pages";
+/// The kfunc that looks a task up by its number, for which the kernel must keep a table.
+pub const TID_TO_TASK: &str = "scx_bpf_tid_to_task";
+
+/// May it be called under a `bpf_spin_lock` (`kfunc_spin_allowed`), on a kernel or else on some: what all kernels allow, and what some
+/// allow and nothing tells which.
+pub fn is_allowed_under_spin_lock(kernel: Option<&Kernel<'_>>, kfunc: &str) -> Lookup<bool> {
+    const ALLOWED: [&str; 6] =
+        ["bpf_list_", "bpf_rbtree_", "bpf_refcount_acquire", "bpf_iter_num_", "bpf_res_spin_", "bpf_stream_"];
+    if kfunc.starts_with("bpf_arena_") {
+        return kernel
+            .map_or(Lookup::Found(true), |kernel| kernel.knows(Fact::ArenaPagesWithoutSleep).holds());
+    }
+    Lookup::Found(ALLOWED.iter().any(|start| kfunc.starts_with(start)))
+}
+
+/// The words with which the kernel ejects a scheduler that calls it, by what the kernel keeps for it: whether it tracks idle CPUs at all,
+/// and by node (ext_idle.c).
+pub fn idle_ejection(kfunc: &str, tracked: bool, per_node: bool) -> Option<&'static str> {
+    let is = |mark| is_marked(kfunc, mark);
+    match per_node {
+        // The node is looked at first.
+        false if is(PER_NODE) => Some("per-node idle tracking is disabled"),
+        _ if is(BUILTIN_IDLE) && !tracked => Some("built-in idle tracking is disabled"),
+        true if is(GLOBAL_MASK) => Some("SCX_OPS_BUILTIN_IDLE_PER_NODE enabled"),
+        true if is(GLOBAL_PICK) => Some("per-node idle tracking is enabled"),
+        _ => None,
+    }
+}
+
+impl Gone {
+    /// The first built-in release that lacks it.
+    pub fn first_without(&self) -> &'static str {
+        let mut later = RELEASES.iter().skip_while(|release| release.name != self.last);
+        later.nth(1).map_or(self.last, |release| release.name)
+    }
 }
 
 /// What comes of a call to a kfunc that the kernel has.
@@ -228,8 +231,8 @@ pub fn permission(kernel: &Kernel<'_>, kfunc: &str, caller: Caller<'_>) -> Permi
 }
 
 /// `scx_kfunc_context_filter`, in its order.
-fn filtered(kernel: &Kernel<'_>, sets: u16, caller: Caller<'_>) -> Permission {
-    let has = |set: u16| sets & set != 0;
+fn filtered(kernel: &Kernel<'_>, sets: u32, caller: Caller<'_>) -> Permission {
+    let has = |set: u32| sets & set != 0;
     let grant = |yes| if yes { Permission::Granted } else { Permission::Refused };
     let cid_known = kernel.is(Fact::FilterKnowsCidKfuncs);
     match caller {
@@ -245,7 +248,7 @@ fn filtered(kernel: &Kernel<'_>, sets: u16, caller: Caller<'_>) -> Permission {
 }
 
 /// The sets that a callback may call from (`scx_kf_allow_flags`, `scx_kfunc_context_filter`).
-fn permitted(member: &str, has_init_cids: bool) -> u16 {
+fn permitted(member: &str, has_init_cids: bool) -> u32 {
     match cpu_name(member) {
         "select_cpu" | "enqueue" => SELECT_CPU | ENQUEUE_DISPATCH,
         "dispatch" | "sub_ecaps_updated" => ENQUEUE_DISPATCH | DISPATCH,
@@ -284,8 +287,8 @@ mod mask {
 }
 
 /// Registration of the sets, then `scx_kf_allowed` as far as the callback alone decides it.
-fn masked(kernel: &Kernel<'_>, kfunc: &str, sets: u16, caller: Caller<'_>) -> Permission {
-    let has = |set: u16| sets & set != 0;
+fn masked(kernel: &Kernel<'_>, kfunc: &str, sets: u32, caller: Caller<'_>) -> Permission {
+    let has = |set: u32| sets & set != 0;
     let grant = |yes| if yes { Permission::Granted } else { Permission::Refused };
     let later = kernel.is(Fact::SelectCpuKfuncsAreIdle);
     let idle = has(IDLE) || has(SELECT_CPU) && later;
@@ -344,11 +347,104 @@ fn masked(kernel: &Kernel<'_>, kfunc: &str, sets: u16, caller: Caller<'_>) -> Pe
 
 #[cfg(test)]
 mod tests {
+    use super::table::KFUNCS;
     use super::*;
+    use crate::btf::{Btf, Kind};
 
     #[test]
     fn the_table_is_in_name_order() {
-        assert!(KFUNCS.is_sorted_by(|a, b| a.0 < b.0));
+        assert!(KFUNCS.is_sorted_by(|a, b| a.name < b.name));
+    }
+
+    /// Which built-in releases have the functions of sched_ext and of the table, by name.
+    fn releases() -> Vec<(&'static str, Vec<String>)> {
+        let read = |release: &crate::kernel::builtin::Release| {
+            let snapshot = release.load().unwrap();
+            let btf = Btf::parse(&snapshot.btf).unwrap();
+            let functions = btf.types().filter(|(_, ty)| ty.kind() == Kind::Func);
+            let names = functions.map(|(_, ty)| btf.name(&ty)).filter(|name| {
+                let own =
+                    name.trim_start_matches('_').starts_with("scx_bpf_") || name.starts_with("bpf_iter_scx_");
+                own && !name.ends_with("_impl") || row_of(name).is_some()
+            });
+            (release.name, names.map(str::to_owned).collect())
+        };
+        crate::kernel::builtin::RELEASES.iter().map(read).collect()
+    }
+
+    #[test]
+    fn every_kfunc_of_a_release_has_a_row_and_every_row_a_release() {
+        let releases = releases();
+        for (release, names) in &releases {
+            // That one is no kfunc: the one without underscores calls it.
+            let own = names.iter().filter(|name| name.contains("scx_") && *name != "__scx_bpf_now");
+            for name in own {
+                assert!(is_known(name), "{name} of {release}");
+            }
+        }
+        let has = |release: usize, name: &str| releases[release].1.iter().any(|known| known == name);
+        let position = |name: &str| releases.iter().position(|(release, _)| *release == name);
+        let somewhere = |name: &str| (0..releases.len()).any(|release| has(release, name));
+        for row in KFUNCS {
+            assert!(somewhere(row.name), "{}: in no release", row.name);
+            for other in row.counterpart.iter().chain(&row.for_cids) {
+                assert!(somewhere(other), "{other}: in no release");
+            }
+            let Some(gone) = row.gone else {
+                // What is in the newest release is not gone, and what is not there is said to be.
+                let newest = has(releases.len() - 1, row.name);
+                assert!(newest || !is_known(row.name), "{}: not in the newest release", row.name);
+                continue;
+            };
+            let last = position(gone.last).unwrap();
+            for (at, (release, _)) in releases.iter().enumerate() {
+                assert_eq!(has(at, row.name), at <= last, "{} on {release}", row.name);
+            }
+            // Releases that are not built in are between two that are.
+            let (successors, from) = match &gone.successor {
+                Successor::Renamed(name, from) => (std::slice::from_ref(name), *from),
+                Successor::Others(names, from) => (*names, *from),
+            };
+            let number = |release: &str| {
+                release.split('.').map(|part| part.parse::<u32>().unwrap()).collect::<Vec<_>>()
+            };
+            for (at, (release, _)) in releases.iter().enumerate() {
+                for name in successors {
+                    assert_eq!(has(at, name), number(release) >= number(from), "{name} on {release}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_taken_is_given_back_by_a_kfunc_of_the_table() {
+        for row in KFUNCS {
+            let Some(counterpart) = row.counterpart else {
+                // What is left out here is allocated by the program, and goes where it likes.
+                let is_new = row.name.contains("obj_new");
+                assert!(is_new || row.marks & ACQUIRE == 0 && row.locks.is_none(), "{}", row.name);
+                continue;
+            };
+            let counterpart = row_of(counterpart).unwrap();
+            assert_eq!(counterpart.unlocks, row.locks, "{}", row.name);
+            assert_eq!(counterpart.marks & RELEASE != 0, row.marks & ACQUIRE != 0, "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn queueing_kfuncs_take_a_dsq_and_flags_where_the_table_says() {
+        let target = crate::kernel::target::load("6.16").unwrap().remove(0);
+        let newest = crate::kernel::target::load("7.3").unwrap().remove(0);
+        let kernels = [Kernel::new(&target).unwrap(), Kernel::new(&newest).unwrap()];
+        for row in KFUNCS {
+            let Some(queues) = row.queues else { continue };
+            let found = kernels.iter().find_map(|kernel| Some((kernel, kernel.kfunc(row.name).found()?)));
+            let (kernel, kfunc) = found.unwrap();
+            let names: Vec<&str> = kernel.kfunc_params(kfunc).into_iter().map(|(name, _)| name).collect();
+            let register = |name: &str| names.iter().position(|known| *known == name).map(|at| at as u8 + 1);
+            assert_eq!(register("dsq_id"), Some(queues.dsq), "{}: {names:?}", row.name);
+            assert_eq!(register("enq_flags"), queues.flags, "{}: {names:?}", row.name);
+        }
     }
 
     #[test]

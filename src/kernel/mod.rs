@@ -8,27 +8,36 @@
 #[cfg(test)]
 mod at_hand;
 pub mod builtin;
+pub mod callback;
 pub mod exceptions;
 mod forms;
 mod gates;
+pub mod helpers;
 pub mod image;
 // What the folder is about is the struct of that name.
 #[expect(clippy::module_inception)]
 mod kernel;
+pub mod kfunc_flags;
+mod kfunc_lookup;
 pub mod kfuncs;
+pub mod license;
 mod limits;
 mod lookup;
+pub mod map_types;
 mod modules;
 mod ops;
+pub mod ops_flags;
 mod prototypes;
 pub mod snapshot;
+pub mod special_fields;
 pub mod target;
+pub mod trust;
 
 pub use forms::cpu_name;
 pub use gates::{KernelArenaRule, KfuncGate};
 pub use kernel::{Home, Kernel};
 pub use lookup::{Lookup, Reason};
 pub use modules::{Module, Modules};
-pub use ops::{OpsMember, OpsType};
+pub use ops::{NULLABLE_ARGUMENTS, OpsMember, OpsType, usual_nullable_argument};
 pub use prototypes::Kfunc;
 pub use target::{Source, Target};

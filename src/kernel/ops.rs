@@ -37,6 +37,14 @@ pub struct OpsMember<'d> {
     pub stubless: bool,
 }
 
+/// Callbacks with an argument that may be NULL in every built-in release, the second in both, and what it is called.
+pub const NULLABLE_ARGUMENTS: [(&str, &str); 2] = [("dispatch", "prev"), ("yield", "to")];
+
+/// The argument of a callback that may be NULL, if any, where nothing is known of the kernel; 0 is the first.
+pub fn usual_nullable_argument(member: &str) -> Option<usize> {
+    NULLABLE_ARGUMENTS.iter().any(|(known, _)| *known == member).then_some(1)
+}
+
 impl<'d> Kernel<'d> {
     /// The struct_ops type of that name, without flavour (libbpf `find_struct_ops_kern_types`).
     pub fn ops_type(&self, name: &str) -> Lookup<OpsType<'d>> {
@@ -106,8 +114,7 @@ impl OpsMember<'_> {
         if self.stub.is_some() {
             return self.marked(kernel, "__nullable");
         }
-        let by_name = matches!(self.name, "dispatch" | "yield") && kernel.is(Fact::NullableByMember);
-        by_name.then_some(1)
+        usual_nullable_argument(self.name).filter(|_| kernel.is(Fact::NullableByMember))
     }
 
     /// The argument that is an arena address, if any; 0 is the first.

@@ -6,9 +6,10 @@
 //! Types keep their order: where several have one name, the first is still the first.
 //!
 //! The file: `scxlsnap`; a version, a CRC-32 of what follows, and the checksum of the [`Pool`] that it shares strings
-//! with or 0 (u32, little-endian); then five parts, each behind its length: [`Meta`] as JSON, types, names of the functions
-//! cut, the kernel's config, and which type ids were kept. What nearly every question needs is packed for speed (LZ4), the rest for
-//! size (deflate).
+//! with or 0 (u32, little-endian); then the parts, each behind its length: [`Meta`] as JSON, types, names of the functions
+//! cut, the kernel's config, which type ids were kept, and the id sets of the kfuncs in the layout of `.BTF_ids`. The last
+//! was added later: a file may end before it, and who does not know it does not miss it. What nearly every question needs
+//! is packed for speed (LZ4), the rest for size (deflate).
 
 mod columns;
 mod error;
@@ -27,6 +28,7 @@ use sha2::{Digest, Sha256};
 use self::pack::{Cursor, put, take_packed, varint};
 use self::pool::Strings;
 use self::raw::Raw;
+use super::kfunc_flags::KfuncSets;
 use crate::btf::{self, TypeId};
 
 pub use self::error::{Error, VERSION};
@@ -70,6 +72,7 @@ pub struct Cut {
     pub meta: Meta,
     functions: Functions,
     ids: Vec<u8>,
+    btf_ids: Vec<u8>,
     original_ids: OnceLock<Option<Vec<u32>>>,
 }
 
@@ -155,6 +158,19 @@ impl Cut {
     }
 }
 
+impl Cut {
+    /// The words of a `.BTF_ids` with the id sets of the kfuncs, by the ids of the snapshot; `None` where the snapshot was
+    /// taken from a BTF alone, by an older version, or is damaged. Each call unpacks them.
+    pub fn btf_ids(&self) -> Option<Vec<u32>> {
+        if self.btf_ids.is_empty() {
+            return None;
+        }
+        let bytes = take_packed(&mut Cursor::new(&self.btf_ids))?;
+        let (words, _) = bytes.as_chunks();
+        Some(words.iter().copied().map(u32::from_le_bytes).collect())
+    }
+}
+
 /// A snapshot, unpacked.
 #[derive(Debug)]
 pub struct Snapshot {
@@ -176,20 +192,25 @@ pub fn sha256(bytes: &[u8]) -> String {
     })
 }
 
-/// Writes a snapshot that stands alone.
+/// Writes a snapshot that stands alone. `btf_ids` are the words of the kernel's `.BTF_ids`, for the flags of its kfuncs.
 ///
 /// # Errors
 /// The BTF is not acceptable.
-pub fn write(btf: &[u8], kconfig: Option<&str>, meta: &Meta) -> Result<Vec<u8>, Error> {
-    write_with(btf, kconfig, meta, None)
+pub fn write(
+    btf: &[u8],
+    btf_ids: Option<&[u32]>,
+    kconfig: Option<&str>,
+    meta: &Meta,
+) -> Result<Vec<u8>, Error> {
+    write_with(btf, btf_ids, kconfig, meta, None)
 }
 
 /// Writes a snapshot that takes its strings from a pool where that has them, and has the others itself.
 ///
 /// # Errors
 /// The BTF is not acceptable.
-pub fn write_pooled(btf: &[u8], meta: &Meta, pool: &Pool) -> Result<Vec<u8>, Error> {
-    write_with(btf, None, meta, Some(pool))
+pub fn write_pooled(btf: &[u8], btf_ids: Option<&[u32]>, meta: &Meta, pool: &Pool) -> Result<Vec<u8>, Error> {
+    write_with(btf, btf_ids, None, meta, Some(pool))
 }
 
 /// Packs the strings of several BTFs for [`Pool::read`]. The first BTF should be the newest: its order is kept best.
@@ -198,7 +219,7 @@ pub fn write_pooled(btf: &[u8], meta: &Meta, pool: &Pool) -> Result<Vec<u8>, Err
 /// A BTF is not acceptable.
 pub fn write_pool(btfs: &[&[u8]]) -> Result<Vec<u8>, Error> {
     let raws = btfs.iter().map(|btf| Raw::parse(btf)).collect::<Result<Vec<_>, _>>()?;
-    let reduced: Vec<_> = raws.iter().map(reduce::reduce).collect();
+    let reduced: Vec<_> = raws.iter().map(|raw| reduce::reduce(raw, &KfuncSets::default())).collect();
     let usages: Vec<_> =
         raws.iter().zip(&reduced).map(|(raw, kept)| columns::usage(raw, &kept.ids)).collect();
     let functions: Vec<_> = reduced.iter().map(|kept| &kept.functions).collect();
@@ -216,9 +237,19 @@ impl Meta {
     }
 }
 
-fn write_with(btf: &[u8], kconfig: Option<&str>, meta: &Meta, pool: Option<&Pool>) -> Result<Vec<u8>, Error> {
+fn write_with(
+    btf: &[u8],
+    btf_ids: Option<&[u32]>,
+    kconfig: Option<&str>,
+    meta: &Meta,
+    pool: Option<&Pool>,
+) -> Result<Vec<u8>, Error> {
     let raw = Raw::parse(btf)?;
-    let kept = reduce::reduce(&raw);
+    let kfuncs = match btf_ids {
+        Some(words) => KfuncSets::read(words, &btf::Btf::parse(btf)?),
+        None => KfuncSets::default(),
+    };
+    let kept = reduce::reduce(&raw, &kfuncs);
 
     // SANITY: strings, numbers and lists of them have a JSON form.
     let meta = serde_json::to_vec(meta).unwrap_or_default();
@@ -250,8 +281,15 @@ fn write_with(btf: &[u8], kconfig: Option<&str>, meta: &Meta, pool: Option<&Pool
     }
     put(&mut ids, &runs);
 
+    let new_id = |id: TypeId| kept.ids.binary_search(&id.0).ok().map(|at| TypeId(at as u32 + 1));
+    let mut btf_ids = Vec::new();
+    if !kfuncs.is_empty() {
+        let words: Vec<u8> = kfuncs.words(new_id).into_iter().flat_map(u32::to_le_bytes).collect();
+        put(&mut btf_ids, &words);
+    }
+
     let mut parts = pool.map_or(0, |pool| pool.id).to_le_bytes().to_vec();
-    for part in [meta, types, functions, packed_kconfig, ids] {
+    for part in [meta, types, functions, packed_kconfig, ids, btf_ids] {
         varint(&mut parts, part.len() as u32);
         parts.extend_from_slice(&part);
     }
@@ -271,7 +309,7 @@ pub fn read(bytes: &[u8]) -> Result<Snapshot, Error> {
 }
 
 /// The pool and the parts of a file whose checksum is right.
-fn parts(bytes: &[u8]) -> Result<(u32, [&[u8]; 5]), Error> {
+fn parts(bytes: &[u8]) -> Result<(u32, [&[u8]; 6]), Error> {
     let truncated = || Error::Truncated { len: bytes.len() as u64 };
     if !bytes.starts_with(MAGIC) {
         return Err(Error::NotASnapshot);
@@ -289,8 +327,12 @@ fn parts(bytes: &[u8]) -> Result<(u32, [&[u8]; 5]), Error> {
     }
     let pool = word(HEADER).ok_or_else(truncated)?;
     let mut cursor = Cursor::new(&rest[4..]);
-    let mut parts = [[].as_slice(); 5];
-    for part in &mut parts {
+    let mut parts = [[].as_slice(); 6];
+    for (index, part) in parts.iter_mut().enumerate() {
+        // Written before there was a sixth part.
+        if index == 5 && cursor.rest().is_empty() {
+            break;
+        }
         let len = cursor.varint().ok_or_else(truncated)?;
         *part = cursor.take(len as usize).ok_or_else(truncated)?;
     }
@@ -307,7 +349,7 @@ pub fn read_meta(bytes: &[u8]) -> Result<Meta, Error> {
 
 /// Reads a snapshot that may share strings.
 pub(super) fn read_with(bytes: &[u8], pool: Option<&'static Pool>) -> Result<Snapshot, Error> {
-    let (wanted, [meta, types, functions, kconfig, ids]) = parts(bytes)?;
+    let (wanted, [meta, types, functions, kconfig, ids, btf_ids]) = parts(bytes)?;
     let meta: Meta = serde_json::from_slice(meta).map_err(|_| Error::Corrupt("metadata"))?;
     let pool = match pool {
         _ if wanted == 0 => None,
@@ -323,6 +365,7 @@ pub(super) fn read_with(bytes: &[u8], pool: Option<&'static Pool>) -> Result<Sna
         }
     };
     let functions = Functions { pool, packed: functions.to_vec(), unpacked: OnceLock::new() };
-    let cut = Cut { meta, functions, ids: ids.to_vec(), original_ids: OnceLock::new() };
+    let cut =
+        Cut { meta, functions, ids: ids.to_vec(), btf_ids: btf_ids.to_vec(), original_ids: OnceLock::new() };
     Ok(Snapshot { btf, kconfig, cut })
 }

@@ -49,6 +49,9 @@ pub struct Target {
     pub btf: Vec<u8>,
     /// Its configuration, one `CONFIG_X=y` a line; `None` where nothing tells.
     pub kconfig: Option<String>,
+    /// The words of its `.BTF_ids`, which hold the flags of its kfuncs; `None` where there is no image, or where a
+    /// snapshot has them.
+    pub btf_ids: Option<Vec<u32>>,
     /// Why a name outside the scheduler's own surface may be missing though kernels of this release have
     /// it; `None` for a BTF that is whole and stands for itself.
     pub partial: Option<Reason>,
@@ -67,6 +70,7 @@ impl Target {
             release: None,
             btf,
             kconfig: None,
+            btf_ids: None,
             partial: None,
             modules: Modules::loaded(modules),
             cut: None,
@@ -259,6 +263,7 @@ pub fn from_file<'d>(name: &str, bytes: impl Into<Cow<'d, [u8]>>) -> Result<Targ
         release: found.release,
         btf: found.btf.into_owned(),
         kconfig: found.kconfig,
+        btf_ids: found.btf_ids,
         partial: found.cut.as_ref().and_then(|cut| cut.meta.partial.clone()).map(Into::into),
         modules: Modules::unknown(),
         cut: found.cut,
@@ -274,6 +279,7 @@ fn release_target(release: &builtin::Release) -> Result<Target, Error> {
         release: Some(release.release.to_owned()),
         btf: found.btf,
         kconfig: found.kconfig,
+        btf_ids: None,
         partial: found.cut.meta.partial.clone().map(Into::into),
         modules: Modules::unknown(),
         cut: Some(found.cut),
@@ -295,6 +301,7 @@ fn host() -> Result<Target, Error> {
         release,
         btf,
         kconfig,
+        btf_ids: None,
         partial: None,
         modules: Modules::in_folder(FOLDER, "/proc/modules"),
         cut: None,
@@ -333,6 +340,7 @@ mod tests {
             release: release.map(str::to_owned),
             btf: Vec::new(),
             kconfig: None,
+            btf_ids: None,
             partial: None,
             modules: Modules::unknown(),
             cut: None,

@@ -1,18 +1,19 @@
 //! Holds what a kernel did against what the static report says. A difference is a bug in scx-lint.
 
-use crate::checks::{self, ArenaRule, Options};
+use super::difference::{Difference, Foreseeable};
+use super::observation::{ArenaRuleSeen, Came, Observation};
+use crate::checks::{ArenaRule, DISALLOW_DURING_FORK, Options};
+use crate::finding::SubjectKind;
 use crate::kernel::Kernel;
+use crate::lint::Judged;
 use crate::object::Object;
-use crate::report::{Answer, Document, Verdict};
-use crate::rule::Phase;
+use crate::report::{Answer, Document, FindingDoc, Verdict};
+use crate::rule::{Level, Phase};
 
-use super::observation::{Came, Observation};
-
-/// The static side of one object, for the kernel of one observation.
+/// What is foreseen of one object on the kernel of one observation, for a kernel that the report is not about.
 ///
-/// This is the one place that decides which verdicts an observation is held against. Where the kernel's types are not
-/// known the only thing taken from it is its arena rule, as the guest saw it.
-pub fn static_side(
+/// Where the kernel's types are not known the only thing taken from it is its arena rule, as the guest saw it.
+pub fn foreseen(
     path: &str,
     object: &Object<'_>,
     options: &Options,
@@ -21,27 +22,17 @@ pub fn static_side(
 ) -> Document {
     let mut options = options.clone();
     if options.arena_rule == ArenaRule::Auto && kernel.is_none() {
-        options.arena_rule = arena_rule([seen]);
+        options.arena_rule = match seen.kernel.arena_rule {
+            Some(ArenaRuleSeen::Always) => ArenaRule::Always,
+            _ => ArenaRule::One,
+        };
     }
-    let mut document = Document::default();
-    let number = kernel.map(|kernel| document.add_kernel(kernel));
-    let outcome = checks::check_on(object, kernel, &options);
-    document.add(path, object, checks::loader_name(object, &options), &[(number, outcome)]);
-    document
+    Judged::new(path, object, kernel.as_slice(), &options).foreseen().pop().unwrap_or_default()
 }
 
-/// The arena rule of the kernels that were observed; the weaker one where they differ.
-pub fn arena_rule<'a>(seen: impl IntoIterator<Item = &'a Observation>) -> ArenaRule {
-    let mut rules = seen.into_iter().filter_map(|seen| seen.kernel.arena_rule.as_deref()).peekable();
-    if rules.peek().is_some() && rules.all(|rule| rule == "always") {
-        ArenaRule::Always
-    } else {
-        ArenaRule::One
-    }
-}
-
-/// Compares verdicts phase by phase, and the maps of every program that loaded. One sentence for each difference.
-pub fn differences(document: &Document, seen: &Observation) -> Vec<String> {
+/// Compares what is foreseen of one object on one kernel with what was seen there: verdicts phase by phase, and the maps of
+/// every program that loaded.
+pub fn differences(document: &Document, seen: &Observation) -> Vec<Difference> {
     let mut found = Vec::new();
     let several = document.verdicts.iter().any(|verdict| verdict.struct_ops.is_some());
     for verdict in &document.verdicts {
@@ -58,64 +49,55 @@ pub fn differences(document: &Document, seen: &Observation) -> Vec<String> {
     for object in &document.objects {
         for program in &seen.programs {
             let Some(known) = object.programs.iter().find(|known| known.name == program.name) else {
-                found.push(format!(
-                    "program '{}' was loaded, and the static report has none of that name",
-                    program.name
-                ));
+                found.push(Difference::UnknownProgram { program: program.name.clone() });
                 continue;
             };
-            let mut expected: Vec<&str> =
-                known.maps.iter().chain(&known.bound_maps).map(String::as_str).collect();
-            let mut got: Vec<&str> = program.maps.iter().map(String::as_str).collect();
+            let mut expected: Vec<String> = known.maps.iter().chain(&known.bound_maps).cloned().collect();
+            let mut seen = program.maps.clone();
             expected.sort_unstable();
-            got.sort_unstable();
-            if expected != got {
-                found.push(format!(
-                    "program '{}' uses the maps [{}], the static report says [{}]",
-                    program.name,
-                    got.join(", "),
-                    expected.join(", ")
-                ));
+            seen.sort_unstable();
+            if expected != seen {
+                found.push(Difference::OtherMaps { program: program.name.clone(), seen, expected });
             }
         }
     }
     found
 }
 
-/// Marks a difference that no file shows in advance.
-pub const UNFORESEEN: &str = "no file shows this";
-
-/// What failed only when it ran or was verified. The static report does not take the place of either, so its error is
-/// no bug; all the same it was wrong.
-fn unforeseeable(phase: Phase, map: Option<&str>, seen: &Observation) -> Option<String> {
-    match phase {
+/// Whether a failure could have been foreseen. Some things show only when a program is verified or runs: the static report
+/// does not take the place of either, so its error is no bug; all the same it was wrong.
+fn foreseeable(phase: Phase, map: Option<&str>, seen: &Observation) -> Foreseeable {
+    let found = match phase {
+        Phase::Open => None,
         Phase::Load => {
-            let program = seen.phase("load")?.program.as_ref()?;
-            Some(format!("the verifier refuses program '{program}'"))
+            let program = seen.phase(Phase::Load).and_then(|load| load.program.clone());
+            program.map(|program| Foreseeable::Refused { program })
         }
         Phase::Attach | Phase::Run => {
             let mut maps = seen.attach.iter().filter(|attach| map.is_none_or(|map| map == attach.map));
-            let exit = maps.find(|attach| attach.call_ok && !attach.ok)?.exit.as_ref()?;
-            Some(format!("{}: {}", exit.reason, exit.message))
+            let failed = maps.find(|attach| attach.call_ok && !attach.ok);
+            failed.and_then(|attach| attach.exit.as_ref()).map(|exit| Foreseeable::Exited {
+                reason: exit.reason.clone(),
+                message: exit.message.clone(),
+            })
         }
-        Phase::Open => None,
-    }
+    };
+    found.unwrap_or(Foreseeable::Yes)
 }
 
-/// What is wrong only for tasks that are forked: `init_task` runs for all others at the enabling, and that it ran tells nothing.
-const AT_FORK: &str = "disallow-during-fork";
+/// The errors that are foreseen at a phase.
+fn errors(document: &Document, phase: Phase) -> impl Iterator<Item = &FindingDoc> {
+    document.findings.iter().filter(move |finding| finding.level == Level::Error && finding.phase == phase)
+}
 
 /// Whether a hold without an ejection speaks against what the report foresees of it: the kernel ejects when a callback
 /// does the forbidden thing, and an idle machine may not have called it at all.
 fn was_tried(document: &Document, seen: &Observation) -> bool {
-    let foreseen = document
-        .findings
-        .iter()
-        .filter(|finding| finding.level == "error" && finding.phase == Phase::Run.as_str())
-        .filter(|finding| finding.rule != AT_FORK);
+    // Wrong only for tasks that are forked: `init_task` runs for all others at the enabling, and that it ran tells nothing.
+    let foreseen = errors(document, Phase::Run).filter(|finding| *finding.rule != DISALLOW_DURING_FORK);
     let mut foreseen = foreseen.map(|finding| {
         let named = finding.locations.iter().filter_map(|location| location.program.as_deref());
-        named.chain((finding.subject.kind == "program").then_some(finding.subject.name.as_str()))
+        named.chain((finding.subject.kind == SubjectKind::Program).then_some(finding.subject.name.as_str()))
     });
     foreseen.any(|named| {
         let programs = |name: &str| {
@@ -134,8 +116,7 @@ fn was_tried(document: &Document, seen: &Observation) -> bool {
 /// Whether the kernel threw the scheduler out with the words of what was foreseen of the attach. An error while a
 /// scheduler is enabled only sets off the work that disables it (`scx_vexit`); which of the two is done first is a race.
 fn foreseen_came_late(document: &Document, map: Option<&str>, seen: &Observation) -> bool {
-    let at_attach = |phase: &str| phase == Phase::Attach.as_str();
-    let foreseen = document.findings.iter().filter(|f| f.level == "error" && at_attach(f.phase));
+    let foreseen = errors(document, Phase::Attach);
     let mut words = foreseen.filter_map(|finding| finding.kernel_message.as_deref());
     let ejected =
         seen.attach.iter().filter(|attach| attach.ejected && map.is_none_or(|map| map == attach.map));
@@ -143,42 +124,26 @@ fn foreseen_came_late(document: &Document, map: Option<&str>, seen: &Observation
     words.any(|words| said.iter().any(|said| said.contains(words)))
 }
 
-fn difference(document: &Document, verdict: &Verdict, phase: Phase, seen: &Observation) -> Option<String> {
-    let expected = match phase {
-        Phase::Open => verdict.open,
-        Phase::Load => verdict.load,
-        Phase::Attach => verdict.attach,
-        Phase::Run => verdict.run,
-    };
-    let of = verdict.struct_ops.as_ref().map_or_else(String::new, |map| format!(" of '{map}'"));
-    match (expected, seen.came(phase, verdict.struct_ops.as_deref())) {
+fn difference(
+    document: &Document,
+    verdict: &Verdict,
+    phase: Phase,
+    seen: &Observation,
+) -> Option<Difference> {
+    let map = verdict.struct_ops.as_deref();
+    let ops = verdict.struct_ops.clone();
+    match (verdict.at(phase), seen.came(phase, map)) {
         (Answer::Fail, Came::Pass) if phase == Phase::Run && !was_tried(document, seen) => None,
-        (Answer::Fail, Came::Pass)
-            if phase == Phase::Attach
-                && foreseen_came_late(document, verdict.struct_ops.as_deref(), seen) =>
-        {
+        (Answer::Fail, Came::Pass) if phase == Phase::Attach && foreseen_came_late(document, map, seen) => {
             None
         }
         (Answer::Fail, Came::Pass) => {
-            let rules: Vec<&str> = document
-                .findings
-                .iter()
-                .filter(|finding| finding.level == "error" && finding.phase == phase.as_str())
-                .map(|finding| finding.rule)
-                .collect();
-            Some(format!(
-                "{}{of} succeeded, the static report says it fails ({})",
-                phase.as_str(),
-                rules.join(", ")
-            ))
+            let rules = errors(document, phase).map(|finding| finding.rule).collect();
+            Some(Difference::Succeeded { phase, ops, rules })
         }
-        (Answer::Pass, Came::Fail) => Some(match unforeseeable(phase, verdict.struct_ops.as_deref(), seen) {
-            Some(what) => format!(
-                "{}{of} failed, the static report says it succeeds; {UNFORESEEN}: {what}",
-                phase.as_str()
-            ),
-            None => format!("{}{of} failed, the static report says it succeeds", phase.as_str()),
-        }),
+        (Answer::Pass, Came::Fail) => {
+            Some(Difference::Failed { phase, ops, foreseeable: foreseeable(phase, map, seen) })
+        }
         _ => None,
     }
 }
@@ -189,10 +154,10 @@ mod tests {
     use super::*;
 
     fn seen(load: bool, enabled: bool) -> Observation {
-        let phase = |name: &str, ok| PhaseSeen { phase: name.to_owned(), ok, ..PhaseSeen::default() };
+        let phase = |phase, ok| PhaseSeen { phase, ok, ..PhaseSeen::default() };
         let attach = AttachSeen { map: "demo".to_owned(), enabled, ok: enabled, ..AttachSeen::default() };
         Observation {
-            phases: vec![phase("open", true), phase("load", load)],
+            phases: vec![phase(Phase::Open, true), phase(Phase::Load, load)],
             attach: if load { vec![attach] } else { Vec::new() },
             ..Observation::default()
         }
@@ -206,10 +171,14 @@ mod tests {
         document
     }
 
+    fn said(document: &Document, seen: &Observation) -> Vec<String> {
+        differences(document, seen).iter().map(ToString::to_string).collect()
+    }
+
     #[test]
     fn only_an_answer_that_was_refuted_differs() {
         use Answer::{Fail, Pass, Unknown};
-        let says = |document: Document, seen| differences(&document, &seen);
+        let says = |document: Document, seen| said(&document, &seen);
         assert!(says(document(Pass, Unknown, Unknown), seen(false, false)).is_empty());
         assert!(says(document(Pass, Unknown, Fail), seen(true, false)).is_empty());
         // The load failed first: the attach was never tried.
@@ -235,9 +204,9 @@ mod tests {
             "demo_ops".clone_into(&mut seen.attach[0].map);
             let program = ProgramSeen { name: "demo_running".to_owned(), runs, ..ProgramSeen::default() };
             seen.programs.push(program);
-            let document = static_side("running.bpf.o", &object, &Options::default(), Some(&kernel), &seen);
+            let document = foreseen("running.bpf.o", &object, &Options::default(), Some(&kernel), &seen);
             assert!(document.verdicts.iter().any(|verdict| verdict.run == Answer::Fail));
-            differences(&document, &seen)
+            super::tests::said(&document, &seen)
         };
         assert!(said(Some(0)).is_empty());
         assert!(said(Some(1))[0].starts_with("run succeeded, the static report says it fails"));
@@ -247,7 +216,6 @@ mod tests {
 
     #[test]
     fn init_task_of_tasks_that_do_not_fork_refutes_nothing() {
-        assert!(checks::find(AT_FORK).is_some());
         let path =
             concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/obj/clang-19/disallow-during-fork__always.bpf.o");
         let data = std::fs::read(path).unwrap();
@@ -259,7 +227,7 @@ mod tests {
         let program =
             ProgramSeen { name: "demo_init_task".to_owned(), runs: Some(66), ..ProgramSeen::default() };
         seen.programs.push(program);
-        let document = static_side("always.bpf.o", &object, &Options::default(), Some(&kernel), &seen);
+        let document = foreseen("always.bpf.o", &object, &Options::default(), Some(&kernel), &seen);
         assert!(document.verdicts.iter().any(|verdict| verdict.run == Answer::Fail));
         assert!(differences(&document, &seen).is_empty());
     }
@@ -281,10 +249,9 @@ mod tests {
             let attach = &mut seen.attach[0];
             "demo_ops".clone_into(&mut attach.map);
             (attach.ejected, attach.ok, attach.exit) = (ejected, !ejected, Some(exit));
-            let document =
-                static_side("task_cgroup.bpf.o", &object, &Options::default(), Some(&kernel), &seen);
+            let document = foreseen("task_cgroup.bpf.o", &object, &Options::default(), Some(&kernel), &seen);
             assert!(document.verdicts.iter().any(|verdict| verdict.attach == Answer::Fail));
-            differences(&document, &seen)
+            super::tests::said(&document, &seen)
         };
         assert_eq!(said(true, "called on a task not being operated on"), Vec::<String>::new());
         assert!(said(false, "called on a task not being operated on")[0].starts_with("attach succeeded"));
@@ -301,13 +268,13 @@ mod tests {
         let object = Object::open(&data, "two.bpf.o").unwrap();
         let mut observation = seen(false, false);
         observation.phases[0].ok = false;
-        let document = static_side("two.bpf.o", &object, &Options::default(), None, &observation);
+        let document = foreseen("two.bpf.o", &object, &Options::default(), None, &observation);
         let program = &document.objects[0].programs[0];
         let maps: Vec<String> = program.maps.iter().chain(&program.bound_maps).rev().cloned().collect();
         assert!(!maps.is_empty());
         observation.programs.push(ProgramSeen { name: program.name.clone(), maps, ..ProgramSeen::default() });
         assert!(differences(&document, &observation).is_empty());
         observation.programs[0].maps.pop();
-        assert!(differences(&document, &observation)[0].contains("uses the maps"));
+        assert!(said(&document, &observation)[0].contains("uses the maps"));
     }
 }

@@ -18,6 +18,7 @@ use super::trial::Trial;
 use super::{kconfig, sys, verifier};
 use crate::errno::Errno;
 use crate::object::{Form, Object, Value};
+use crate::rule::Phase;
 
 /// Does a job. `tell` is given the observation so far and what comes next, before each step that may hang.
 pub fn run(job: &Job, tell: &mut dyn FnMut(&Observation, &str)) -> Observation {
@@ -41,7 +42,7 @@ pub fn run(job: &Job, tell: &mut dyn FnMut(&Observation, &str)) -> Observation {
 /// What must be true before anything is loaded.
 fn prepare<'k>(job: &Job, types: KernelTypes<'k>, seen: &mut Observation) -> Result<(), Failure> {
     may_use_bpf()?;
-    let rule = || types().map(|types| types.arena_rule().to_owned());
+    let rule = || types().map(|types| types.arena_rule());
     seen.kernel.arena_rule = job.arena_rule.clone().or_else(rule);
     let state = running::state();
     if running::has_sched_ext() && state != "disabled" {
@@ -109,7 +110,7 @@ fn drive<'k>(
             messages = take_messages();
         }
     }
-    let mut phase = phase("load", &messages, start);
+    let mut phase = phase(Phase::Load, &messages, start);
     match result {
         Err(error) => {
             fail(&mut phase, errno_of(&error));

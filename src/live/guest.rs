@@ -81,7 +81,7 @@ pub fn main() -> ExitCode {
         let _ = fs::write(&config, kconfig::seen());
     }
     if let Ok(orders) = read_orders(Path::new(ORDERS)) {
-        let mut rule: Option<String> = None;
+        let mut rule = None;
         for job in orders.jobs {
             let job = Job { arena_rule: rule.clone(), ..job };
             let mut progress = |observation: &Observation, step: &str| {

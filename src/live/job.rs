@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::observation::ArenaRuleSeen;
+
 /// What a worker is asked to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
@@ -22,5 +24,5 @@ pub struct Job {
     /// Bytes of a verifier log that are kept, from its end.
     pub max_log: usize,
     /// The kernel's arena rule, where it is known already: reading the kernel's BTF takes a while in a guest.
-    pub arena_rule: Option<String>,
+    pub arena_rule: Option<ArenaRuleSeen>,
 }

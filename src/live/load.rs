@@ -14,6 +14,7 @@ use super::running::Types;
 use super::sys;
 use crate::errno::Errno;
 use crate::object::{F_LINK, Object};
+use crate::rule::Phase;
 
 /// libbpf messages that are kept of one phase.
 const MAX_MESSAGES: usize = 200;
@@ -34,7 +35,7 @@ pub(super) fn builder(job: &Job) -> ObjectBuilder {
 pub(super) fn open(job: &Job, data: &[u8], seen: &mut Observation) -> Option<OpenObject> {
     let start = Instant::now();
     let result = builder(job).open_memory(data);
-    let mut phase = phase("open", &take_messages(), start);
+    let mut phase = phase(Phase::Open, &take_messages(), start);
     if let Err(error) = &result {
         fail(&mut phase, errno_of(error));
     }
@@ -71,9 +72,9 @@ pub(super) fn ready(
     open
 }
 
-pub(super) fn phase(name: &str, messages: &[(PrintLevel, String)], start: Instant) -> PhaseSeen {
+pub(super) fn phase(phase: Phase, messages: &[(PrintLevel, String)], start: Instant) -> PhaseSeen {
     PhaseSeen {
-        phase: name.to_owned(),
+        phase,
         ok: true,
         messages: messages
             .iter()
@@ -89,7 +90,7 @@ pub(super) fn phase(name: &str, messages: &[(PrintLevel, String)], start: Instan
 pub(super) fn fail(phase: &mut PhaseSeen, errno: Option<Errno>) {
     phase.ok = false;
     phase.errno = errno.map(|errno| errno.to_string());
-    phase.meaning = errno.and_then(|errno| meaning(errno, &phase.phase)).map(str::to_owned);
+    phase.meaning = errno.and_then(|errno| meaning(errno, phase.phase)).map(str::to_owned);
 }
 
 /// Is a map one that libbpf has made of a jump table: it is none of the object's.

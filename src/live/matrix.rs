@@ -9,7 +9,7 @@ use crate::report::Document;
 /// One word for a cell of the matrix.
 fn cell(seen: &Observation) -> &'static str {
     if let Some(phase) = seen.phases.iter().find(|phase| !phase.ok) {
-        return if phase.phase == "open" { "open" } else { "load" };
+        return phase.phase.as_str();
     }
     if let Some(attach) = seen.attach.iter().find(|attach| !attach.ok) {
         return match () {

@@ -15,6 +15,8 @@ pub mod agree;
 #[cfg(feature = "live")]
 pub mod attach;
 #[cfg(feature = "live")]
+pub mod difference;
+#[cfg(feature = "live")]
 mod edits;
 #[cfg(feature = "live")]
 mod exit;
@@ -75,7 +77,7 @@ pub use args::MISSING;
 #[cfg(feature = "live")]
 pub use meaning::meaning;
 #[cfg(feature = "live")]
-pub use run::{Input, Live, check_files, own_role, run};
+pub use run::{Asked, Input, Live, check_files, own_role, run};
 #[cfg(feature = "live")]
 pub use runs::runs;
 #[cfg(feature = "live")]

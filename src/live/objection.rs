@@ -1,10 +1,23 @@
 //! What the verifier objects to, as a finding at the C line.
 
 use super::observation::{Diagnostic, PhaseSeen};
-use crate::report::{FindingDoc, LocationDoc, SubjectDoc};
+use crate::errno::Errno;
+use crate::finding::{Subject, SubjectKind};
+use crate::report::{FindingDoc, LocationDoc};
+use crate::rule::{Family, Level, Phase, Rule};
 
 /// Longest register state that is shown, in characters.
 const MAX_STATE: usize = 160;
+
+/// What the verifier's objection goes by where it is printed like a finding. No rule foresees it, and none can be allowed.
+static VERIFIER: Rule = Rule {
+    name: "verifier",
+    family: Family::Kernel,
+    level: Level::Error,
+    phase: Phase::Load,
+    since: "0.1.0",
+    doc: " The verifier refuses a program.\n",
+};
 
 /// The verifier's objection as a finding, so that it is shown at the C line.
 pub(super) fn finding(object: usize, found: &Diagnostic, phase: &PhaseSeen, verbose: bool) -> FindingDoc {
@@ -32,18 +45,11 @@ pub(super) fn finding(object: usize, found: &Diagnostic, phase: &PhaseSeen, verb
             }
         }
     }
+    let subject = Subject { kind: SubjectKind::Program, name: found.program.clone() };
+    let message = format!("the verifier refuses program '{}'", found.program);
     FindingDoc {
-        rule: "verifier",
-        known: false,
-        refuses: true,
-        level: "error",
-        object,
-        kernels: Vec::new(),
-        phase: "load",
-        errno: phase.errno.clone(),
+        errno: phase.errno.as_deref().and_then(Errno::from_words),
         kernel_message: Some(found.message.clone()),
-        subject: SubjectDoc { kind: "program", name: found.program.clone() },
-        message: format!("the verifier refuses program '{}'", found.program),
         help: (!help.is_empty()).then_some(help),
         locations: vec![LocationDoc {
             file: found.file.clone(),
@@ -54,6 +60,7 @@ pub(super) fn finding(object: usize, found: &Diagnostic, phase: &PhaseSeen, verb
             program: found.function.clone(),
             insn: found.function_insn,
         }],
+        ..FindingDoc::new(&VERIFIER, object, subject, message)
     }
 }
 

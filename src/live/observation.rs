@@ -4,6 +4,10 @@
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "live")]
+use super::difference::Difference;
+use crate::rule::Phase;
+
 /// One object on one kernel.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Observation {
@@ -23,8 +27,10 @@ pub struct Observation {
     pub attach: Vec<AttachSeen>,
     /// Why the run ended early, where it did.
     pub failure: Option<Failure>,
-    /// Where the kernel and the static report disagree.
-    pub differs: Vec<String>,
+    /// Where the kernel and the static report disagree. Written and never read: who reads an observation compares it.
+    #[cfg(feature = "live")]
+    #[serde(skip_deserializing)]
+    pub differs: Vec<Difference>,
 }
 
 /// The kernel of a run.
@@ -39,15 +45,28 @@ pub struct KernelSeen {
     pub image: Option<String>,
     /// `kvm` or `tcg` in a guest.
     pub accel: Option<String>,
-    /// `always`, `one` or `none`: what its BTF says of the arena rule for cid-form schedulers.
-    pub arena_rule: Option<String>,
+    /// What its BTF says of the arena rule for cid-form schedulers.
+    pub arena_rule: Option<ArenaRuleSeen>,
+}
+
+/// Which arena rule a kernel that runs enforces, as far as its BTF says. The flag's value stays there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ArenaRuleSeen {
+    /// It has no cid-form schedulers.
+    None,
+    /// Exactly one arena.
+    One,
+    /// Exactly one arena, created with `BPF_F_ARENA_MAP_ALWAYS`.
+    Always,
 }
 
 /// A phase and its outcome.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct PhaseSeen {
-    /// `open` or `load`.
-    pub phase: String,
+    /// Open or load.
+    #[serde(with = "word")]
+    pub phase: Phase,
     /// It succeeded.
     pub ok: bool,
     /// Error number by name.
@@ -64,6 +83,26 @@ pub struct PhaseSeen {
     pub diagnostic: Option<Diagnostic>,
     /// Wall-clock time, milliseconds.
     pub ms: u64,
+}
+
+/// A phase by its word.
+mod word {
+    use std::borrow::Cow;
+
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::Phase;
+
+    pub(super) fn serialize<S: Serializer>(phase: &Phase, serializer: S) -> Result<S::Ok, S::Error> {
+        phase.as_str().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'d, D: Deserializer<'d>>(deserializer: D) -> Result<Phase, D::Error> {
+        let word = Cow::<str>::deserialize(deserializer)?;
+        let phase = Phase::ALL.into_iter().find(|phase| phase.as_str() == word);
+        phase.ok_or_else(|| D::Error::custom(format!("'{word}' is no phase")))
+    }
 }
 
 /// The gist of a verifier log.
@@ -277,23 +316,20 @@ pub enum Came {
 }
 
 impl Observation {
-    /// The phase of that name, if it was reached.
-    pub fn phase(&self, name: &str) -> Option<&PhaseSeen> {
-        self.phases.iter().find(|phase| phase.phase == name)
+    /// A phase, if it was reached.
+    pub fn phase(&self, phase: Phase) -> Option<&PhaseSeen> {
+        self.phases.iter().find(|seen| seen.phase == phase)
     }
 
     /// What `open`, `load`, `attach` and `run` came to, for one struct_ops map or for the whole object.
-    pub fn came(&self, phase: crate::rule::Phase, map: Option<&str>) -> Came {
-        use crate::rule::Phase;
+    pub fn came(&self, phase: Phase, map: Option<&str>) -> Came {
         let answer = |ok: bool| if ok { Came::Pass } else { Came::Fail };
         let maps = || self.attach.iter().filter(|seen| map.is_none_or(|map| map == seen.map));
         let poor = self.failure.as_ref().is_some_and(|failure| failure.code == code::NO_KCONFIG);
         match phase {
             // That a guest has no config says nothing of the kernel.
             Phase::Load if poor => Came::NotReached,
-            Phase::Open | Phase::Load => {
-                self.phase(phase.as_str()).map_or(Came::NotReached, |seen| answer(seen.ok))
-            }
+            Phase::Open | Phase::Load => self.phase(phase).map_or(Came::NotReached, |seen| answer(seen.ok)),
             // An attach that a timeout cut short proves nothing about the attach.
             Phase::Attach if self.failure.is_some() && maps().all(|seen| seen.enabled) => Came::NotReached,
             Phase::Attach if maps().next().is_none() => Came::NotReached,
@@ -338,8 +374,22 @@ mod tests {
     }
 
     #[test]
+    fn arena_rules_travel_as_words() {
+        let all = [ArenaRuleSeen::None, ArenaRuleSeen::One, ArenaRuleSeen::Always];
+        assert_eq!(serde_json::to_string(&all).unwrap(), r#"["none","one","always"]"#);
+    }
+
+    #[test]
+    fn phases_travel_as_words() {
+        let seen = PhaseSeen { phase: Phase::Load, ..PhaseSeen::default() };
+        let json = serde_json::to_string(&seen).unwrap();
+        assert!(json.contains(r#""phase":"load""#), "{json}");
+        assert_eq!(serde_json::from_str::<PhaseSeen>(&json).unwrap(), seen);
+        assert!(serde_json::from_str::<PhaseSeen>(&json.replace("load", "lunch")).is_err());
+    }
+
+    #[test]
     fn an_ejected_scheduler_was_attached_and_failed_at_run() {
-        use crate::rule::Phase;
         let attach = AttachSeen {
             map: "a".to_owned(),
             call_ok: true,

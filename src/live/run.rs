@@ -13,14 +13,17 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::args::{LiveArgs, OnOff};
 use super::attach;
+use super::difference::Difference;
 use super::job::Job;
 use super::observation::{Failure, KernelSeen, Observation, code};
 use super::statistics::{self, Comparison};
 use super::vm::{self, Machine};
 use super::{agree, guest, running, supervise, sys, workload};
-use crate::checks::{self, Options};
+use crate::checks::Options;
 use crate::kernel::Kernel;
+use crate::load::Loader;
 use crate::object::Object;
+use crate::report::Document;
 
 /// Bytes of a verifier log that a report keeps, and that `--save` keeps.
 const LOG: (usize, usize) = (64 << 10, 8 << 20);
@@ -39,11 +42,26 @@ pub struct Input<'a> {
     /// Path as the report shows it.
     pub path: &'a str,
     /// The path, and which of a file's objects it is.
-    pub title: &'a str,
+    pub title: String,
     /// File name, which libbpf names the object after.
     pub file_name: &'a str,
     /// The file.
     pub data: &'a [u8],
+    /// libbpf's name for the object.
+    pub name: &'a str,
+    /// The loader that the report is about.
+    pub loader: Loader,
+    /// What is foreseen on each of the report's kernels.
+    pub foreseen: &'a [Document],
+}
+
+/// A kernel that is asked, as a target.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// The kernel.
+    pub kernel: &'a Kernel<'a>,
+    /// Its index into the report's `kernels`, if the report is about it.
+    pub number: Option<usize>,
 }
 
 /// What live mode found.
@@ -85,12 +103,15 @@ impl Live {
             }
         }
         for seen in &mut self.observations {
+            let mut differs = std::mem::take(&mut seen.differs);
+            differs.iter_mut().for_each(Difference::make_printable);
             if let Ok(mut value) = serde_json::to_value(&*seen) {
                 walk(&mut value);
                 if let Ok(printable) = serde_json::from_value(value) {
                     *seen = printable;
                 }
             }
+            seen.differs = differs;
         }
         let comparison = self.comparison.iter_mut();
         for comparison in comparison {
@@ -141,7 +162,7 @@ pub fn own_role() -> Option<ExitCode> {
 pub fn run(
     args: &LiveArgs,
     inputs: &[Input<'_>],
-    kernels: &[Option<&Kernel<'_>>],
+    kernels: &[Option<Asked<'_>>],
     kconfig: Option<&Path>,
     quiet: bool,
     options: &dyn Fn(&str) -> Options,
@@ -149,7 +170,7 @@ pub fn run(
     let bars = bars(quiet);
     supervise::catch_signals();
     let mut live = Live::default();
-    let jobs: Vec<Job> = inputs.iter().map(|input| job(args, input, &options(input.path))).collect();
+    let jobs: Vec<Job> = inputs.iter().map(|input| job(args, input)).collect();
     let mut by_kernel: Vec<Vec<Observation>> = Vec::new();
     if args.attach {
         live.kernels.push("host".to_owned());
@@ -158,13 +179,10 @@ pub fn run(
     live.kernels.extend(image_names(&args.vm));
     by_kernel.extend(in_guests(args, kconfig, &jobs, inputs, &bars));
     for (number, observations) in by_kernel.into_iter().enumerate() {
-        let kernel = kernels.get(number).copied().flatten();
+        let asked = kernels.get(number).copied().flatten();
         for mut seen in observations {
-            if let Some(input) = inputs.iter().find(|input| input.object == seen.object)
-                && let Ok(object) = Object::open(input.data, input.file_name)
-            {
-                let document = agree::static_side(input.path, &object, &options(input.path), kernel, &seen);
-                seen.differs = agree::differences(&document, &seen);
+            if let Some(input) = inputs.iter().find(|input| input.object == seen.object) {
+                seen.differs = differences(input, asked, &seen, options);
             }
             live.observations.push(seen);
         }
@@ -174,7 +192,7 @@ pub fn run(
         .iter()
         .filter_map(|seen| {
             let input = inputs.iter().find(|input| input.object == seen.object)?;
-            Some((input.title.to_owned(), seen.clone()))
+            Some((input.title.clone(), seen.clone()))
         })
         .collect();
     // Nothing was asked: there is nothing to compare, and what an earlier run has saved stays.
@@ -233,15 +251,30 @@ fn in_file(path: &Path, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
-fn job(args: &LiveArgs, input: &Input<'_>, options: &Options) -> Job {
-    let object = Object::open(input.data, input.file_name).ok();
-    let stem = input.file_name.split('.').next().unwrap_or_default();
+/// Holds what a kernel did with an input against what the report foresees there, or against what is foreseen for that kernel
+/// now that it has shown itself.
+fn differences(
+    input: &Input<'_>,
+    asked: Option<Asked<'_>>,
+    seen: &Observation,
+    options: &dyn Fn(&str) -> Options,
+) -> Vec<Difference> {
+    if let Some(foreseen) = asked.and_then(|asked| input.foreseen.get(asked.number?)) {
+        return agree::differences(foreseen, seen);
+    }
+    let Ok(object) = Object::open(input.data, input.file_name) else { return Vec::new() };
+    let kernel = asked.map(|asked| asked.kernel);
+    let foreseen = agree::foreseen(input.path, &object, &options(input.path), kernel, seen);
+    agree::differences(&foreseen, seen)
+}
+
+fn job(args: &LiveArgs, input: &Input<'_>) -> Job {
     let (report, save) = if args.vm.is_empty() { LOG } else { GUEST_LOG };
     Job {
         object: input.object,
         path: String::new(),
-        name: object.as_ref().map_or_else(|| stem.chars().take(15).collect(), |object| object.name.clone()),
-        loader: object.map_or("plain", |object| checks::loader_name(&object, options)).to_owned(),
+        name: input.name.to_owned(),
+        loader: input.loader.as_str().to_owned(),
         hold_ms: args.hold.as_millis() as u64,
         timeout_ms: args.timeout.as_millis() as u64,
         workload: args.workload == OnOff::On,
@@ -354,7 +387,42 @@ fn bar(bars: &MultiProgress, name: &str, len: usize) -> ProgressBar {
 
 #[cfg(test)]
 mod tests {
+    use super::super::observation::PhaseSeen;
     use super::*;
+    use crate::rule::Phase;
+
+    /// What the report has judged is not judged again: here it foresees what no check would.
+    #[test]
+    fn an_observation_is_held_against_the_report() {
+        let path =
+            concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/obj/clang-19/missing-arena__no_arena.bpf.o");
+        let data = std::fs::read(path).unwrap();
+        let targets = crate::kernel::target::load("6.18,7.3").unwrap();
+        let kernel = Kernel::new(&targets[1]).unwrap();
+        let object = Object::open(&data, "sched.bpf.o").unwrap();
+        let judged = crate::lint::Judged::new("sched.bpf.o", &object, &[], &Options::default()).foreseen();
+        let mut foreseen = [Document::default(), judged[0].clone()];
+        foreseen[1].verdicts[0].open = crate::report::Answer::Fail;
+        let input = Input {
+            object: 0,
+            path: "sched.bpf.o",
+            title: "sched.bpf.o".to_owned(),
+            file_name: "sched.bpf.o",
+            data: &data,
+            name: "sched",
+            loader: Loader::Plain,
+            foreseen: &foreseen,
+        };
+        let phase = PhaseSeen { phase: Phase::Open, ok: true, ..PhaseSeen::default() };
+        let seen = Observation { phases: vec![phase], ..Observation::default() };
+        let said = |number| {
+            let asked = Some(Asked { kernel: &kernel, number });
+            differences(&input, asked, &seen, &|_| Options::default()).len()
+        };
+        assert_eq!(said(Some(1)), 1);
+        // The report is about other kernels: this one is judged now.
+        assert_eq!(said(None), 0);
+    }
 
     #[test]
     fn images_of_one_name_are_told_apart() {

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::observation::ArenaRuleSeen;
 use crate::btf::{Btf, Kind};
 
 /// The folder that a kernel with sched_ext has.
@@ -59,14 +60,14 @@ impl Types<'_> {
         Some(ty.composite()?.members().any(|known| self.0.str(known.name) == member))
     }
 
-    /// `always`, `one` or `none`: the arena rule for cid-form schedulers.
-    pub fn arena_rule(&self) -> &'static str {
+    /// The arena rule for cid-form schedulers.
+    pub fn arena_rule(&self) -> ArenaRuleSeen {
         if self.0.find("sched_ext_ops_cid", Kind::Struct).is_none() {
-            "none"
+            ArenaRuleSeen::None
         } else if self.enumerators(|name| name == "BPF_F_ARENA_MAP_ALWAYS").is_empty() {
-            "one"
+            ArenaRuleSeen::One
         } else {
-            "always"
+            ArenaRuleSeen::Always
         }
     }
 }

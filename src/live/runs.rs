@@ -1,13 +1,13 @@
 //! Observations as the formats of services show them: rows with a finding for each failure.
 
-use super::agree::UNFORESEEN;
 use super::observation::{AttachSeen, Observation, code};
 use super::run::Live;
 use super::statistics::Change;
 use super::{objection, sentence, text};
-use crate::report::{
-    Document, FindingDoc, LIVE_FAILURE, LIVE_GROWTH, LiveOutcome, LiveRun, LocationDoc, SubjectDoc,
-};
+use crate::errno::Errno;
+use crate::finding::{Subject, SubjectKind};
+use crate::report::{Document, FindingDoc, LIVE_FAILURE, LIVE_GROWTH, LiveOutcome, LiveRun};
+use crate::rule::{Phase, Rule};
 
 /// Last lines of a guest's console that a finding quotes.
 const CONSOLE: usize = 12;
@@ -42,7 +42,8 @@ fn run(seen: &Observation) -> LiveRun {
     let words = words.split_once(": ").map_or(words.as_str(), |(_, rest)| rest).to_owned();
     let mut run = LiveRun::new(seen.object, sentence::place(seen), outcome, words);
     // A failure that no file shows is told as the failure that it is.
-    run.differs = seen.differs.iter().filter(|text| !text.contains(UNFORESEEN)).cloned().collect();
+    let differs = seen.differs.iter().filter(|difference| difference.is_foreseeable());
+    run.differs = differs.map(ToString::to_string).collect();
     if outcome == LiveOutcome::Failed {
         run.findings.push(failure(seen, &run));
     }
@@ -50,27 +51,15 @@ fn run(seen: &Observation) -> LiveRun {
 }
 
 fn finding(
+    rule: &'static Rule,
     object: usize,
-    phase: &'static str,
-    kind: &'static str,
+    phase: Phase,
+    kind: SubjectKind,
     name: &str,
     message: String,
 ) -> FindingDoc {
-    FindingDoc {
-        rule: LIVE_FAILURE,
-        level: "error",
-        object,
-        kernels: Vec::new(),
-        phase,
-        errno: None,
-        kernel_message: None,
-        subject: SubjectDoc { kind, name: name.to_owned() },
-        message,
-        help: None,
-        locations: Vec::<LocationDoc>::new(),
-        refuses: true,
-        known: false,
-    }
+    let subject = Subject { kind, name: name.to_owned() };
+    FindingDoc { phase, ..FindingDoc::new(rule, object, subject, message) }
 }
 
 /// The first thing that went wrong, which is what the sentence is about.
@@ -79,35 +68,36 @@ fn failure(seen: &Observation, run: &LiveRun) -> FindingDoc {
     if let Some(phase) = seen.phases.iter().find(|phase| !phase.ok) {
         if let Some(found) = phase.diagnostic.as_ref().filter(|found| !found.message.is_empty()) {
             return FindingDoc {
-                rule: LIVE_FAILURE,
+                rule: &LIVE_FAILURE,
                 message,
                 ..objection::finding(seen.object, found, phase, false)
             };
         }
-        let name = if phase.phase == "open" { "open" } else { "load" };
-        let mut doc = match &phase.program {
-            Some(program) => finding(seen.object, name, "program", program, message),
-            None => finding(seen.object, name, "object", "", message),
+        let (kind, name) = match &phase.program {
+            Some(program) => (SubjectKind::Program, program.as_str()),
+            None => (SubjectKind::Object, ""),
         };
-        doc.errno.clone_from(&phase.errno);
+        let mut doc = finding(&LIVE_FAILURE, seen.object, phase.phase, kind, name, message);
+        doc.errno = phase.errno.as_deref().and_then(Errno::from_words);
         doc.kernel_message = phase.messages.first().cloned();
         return doc;
     }
     if let Some(attach) = seen.attach.iter().find(|attach| !attach.ok) {
-        let phase = if attach.enabled { "run" } else { "attach" };
-        let mut doc = finding(seen.object, phase, "struct_ops", &attach.map, message);
-        doc.errno.clone_from(&attach.errno);
+        let phase = if attach.enabled { Phase::Run } else { Phase::Attach };
+        let mut doc =
+            finding(&LIVE_FAILURE, seen.object, phase, SubjectKind::StructOps, &attach.map, message);
+        doc.errno = attach.errno.as_deref().and_then(Errno::from_words);
         doc.kernel_message = reason(attach);
         return doc;
     }
     let during = seen.failure.as_ref().and_then(|failure| failure.during.as_deref()).unwrap_or_default();
     let phase = match during.split(' ').next() {
-        Some("open") => "open",
-        Some("attach") => "attach",
-        Some("hold" | "detach") => "run",
-        _ => "load",
+        Some("open") => Phase::Open,
+        Some("attach") => Phase::Attach,
+        Some("hold" | "detach") => Phase::Run,
+        _ => Phase::Load,
     };
-    let mut doc = finding(seen.object, phase, "object", "", message);
+    let mut doc = finding(&LIVE_FAILURE, seen.object, phase, SubjectKind::Object, "", message);
     let console = seen.failure.as_ref().map_or(&[][..], |failure| &failure.console);
     if !console.is_empty() {
         let last = &console[console.len().saturating_sub(CONSOLE)..];
@@ -135,7 +125,7 @@ fn growth(object: usize, change: &Change) -> FindingDoc {
         change.values.1,
         change.percent()
     );
-    FindingDoc { rule: LIVE_GROWTH, ..finding(object, "load", "program", &change.program, message) }
+    finding(&LIVE_GROWTH, object, Phase::Load, SubjectKind::Program, &change.program, message)
 }
 
 #[cfg(test)]
@@ -144,8 +134,8 @@ mod tests {
     use super::*;
 
     fn loaded() -> Observation {
-        let phase = |name: &str| PhaseSeen { phase: name.to_owned(), ok: true, ..PhaseSeen::default() };
-        Observation { phases: vec![phase("open"), phase("load")], ..Observation::default() }
+        let phase = |phase| PhaseSeen { phase, ok: true, ..PhaseSeen::default() };
+        Observation { phases: vec![phase(Phase::Open), phase(Phase::Load)], ..Observation::default() }
     }
 
     #[test]
@@ -163,7 +153,7 @@ mod tests {
         let found = &run.findings[0];
         assert_eq!(
             (found.rule, found.phase, found.subject.name.as_str()),
-            (LIVE_FAILURE, "attach", "demo_ops")
+            (&LIVE_FAILURE, Phase::Attach, "demo_ops")
         );
         assert_eq!(found.kernel_message.as_deref(), Some("ops.init() failed (-17)"));
         assert!(super::run(&loaded()).findings.is_empty());
@@ -182,7 +172,7 @@ mod tests {
             ..Diagnostic::default()
         });
         let found = super::run(&seen).findings.remove(0);
-        assert_eq!((found.rule, found.phase, found.locations[0].line), (LIVE_FAILURE, "load", Some(7)));
+        assert_eq!((found.rule, found.phase, found.locations[0].line), (&LIVE_FAILURE, Phase::Load, Some(7)));
     }
 
     #[test]
@@ -197,7 +187,7 @@ mod tests {
             ..Failure::new(code::PANIC, "Kernel panic - not syncing")
         };
         let run = super::run(&Observation { failure: Some(panic), ..loaded() });
-        assert_eq!((run.outcome, run.findings[0].phase), (LiveOutcome::Failed, "run"));
+        assert_eq!((run.outcome, run.findings[0].phase), (LiveOutcome::Failed, Phase::Run));
         assert!(run.findings[0].help.as_ref().is_some_and(|help| help.ends_with("last")));
     }
 }

@@ -16,7 +16,7 @@ pub(super) fn place(seen: &Observation) -> String {
 /// One sentence: how far it came, and the reason.
 pub fn sentence(seen: &Observation) -> String {
     if let Some(phase) = seen.phases.iter().find(|phase| !phase.ok) {
-        return format!("error: {}: {}", phase.phase, reason(phase));
+        return format!("error: {}: {}", phase.phase.as_str(), reason(phase));
     }
     if let Some(attach) = seen.attach.iter().find(|attach| !attach.ok) {
         return format!("error: {}: {}", attach.map, verdict(attach));

@@ -9,6 +9,7 @@ use super::run::Live;
 use super::sentence::{place, reason, sentence, verdict};
 use super::statistics::Comparison;
 use crate::report::{self, Document, Sources, Style};
+use crate::rule::Phase;
 
 /// Prints each observation with its diagnostics, the comparison, and a matrix where there are several guests.
 ///
@@ -63,9 +64,9 @@ pub fn full(
             print_failure(failure, out)?;
         }
         for difference in &seen.differs {
-            let plea = match difference.contains(super::agree::UNFORESEEN) {
-                true => "",
-                false => " (please report this: it is a bug in scx-lint)",
+            let plea = match difference.is_foreseeable() {
+                true => " (please report this: it is a bug in scx-lint)",
+                false => "",
             };
             writeln!(out, "  differs: {difference}{plea}")?;
         }
@@ -113,17 +114,17 @@ fn compared<'a>(live: &'a Live, document: &Document) -> Option<&'a Comparison> {
 
 fn print_phase(phase: &PhaseSeen, seen: &Observation, verbose: bool, out: &mut impl Write) -> io::Result<()> {
     if phase.ok {
-        let extra = match phase.phase.as_str() {
-            "load" => {
+        let extra = match phase.phase {
+            Phase::Load => {
                 let insns: u64 = seen.programs.iter().map(|program| u64::from(program.verified_insns)).sum();
                 let plural = if seen.programs.len() == 1 { "" } else { "s" };
                 format!(": {} program{plural}, {insns} instructions verified", seen.programs.len())
             }
             _ => String::new(),
         };
-        writeln!(out, "  {:7} ok{extra}", phase.phase)?;
+        writeln!(out, "  {:7} ok{extra}", phase.phase.as_str())?;
     } else {
-        writeln!(out, "  {:7} FAILED: {}", phase.phase, reason(phase))?;
+        writeln!(out, "  {:7} FAILED: {}", phase.phase.as_str(), reason(phase))?;
     }
     if !phase.ok || verbose {
         for message in &phase.messages {
@@ -251,7 +252,7 @@ mod tests {
     /// With -q what passed is silent, in both formats.
     #[test]
     fn only_what_fails_is_shown_where_that_is_asked_for() {
-        let phase = |ok| PhaseSeen { phase: "load".to_owned(), ok, ..PhaseSeen::default() };
+        let phase = |ok| PhaseSeen { phase: Phase::Load, ok, ..PhaseSeen::default() };
         let seen = |ok| Observation { phases: vec![phase(ok)], ..Observation::default() };
         let live = |outcomes: &[bool]| Live {
             observations: outcomes.iter().map(|&ok| seen(ok)).collect(),

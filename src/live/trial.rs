@@ -12,6 +12,7 @@ use super::messages::{errno_of, take_messages};
 use super::observation::{AttachSeen, ExitSeen, Failure, Observation, code};
 use super::running;
 use super::workload::Workload;
+use crate::rule::Phase;
 
 /// How long the kernel may take to change the scheduler's state before we call it stuck.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -55,7 +56,7 @@ impl Trial<'_> {
         if let Err(error) = &link {
             let errno = errno_of(error);
             found.errno = errno.map(|errno| errno.to_string());
-            found.meaning = errno.and_then(|errno| meaning(errno, "attach")).map(str::to_owned);
+            found.meaning = errno.and_then(|errno| meaning(errno, Phase::Attach)).map(str::to_owned);
         }
         let mut name_taken = true;
         if link.is_ok() && self.is_scheduler {

@@ -12,6 +12,7 @@ use super::observation::{Failure, KernelSeen, Observation, code};
 use super::supervise::interrupted;
 use super::wire::{Frame, Orders};
 use super::{guest, kconfig};
+use crate::rule::Phase;
 
 pub use super::image::check_image;
 pub use super::qemu::{Event, Guest, Machine, qemu};
@@ -143,7 +144,7 @@ impl Run<'_> {
         let lacks_config = |text: &String| kconfig::is_to_blame(&observation.edits, text);
         if observation.failure.is_none()
             && observation
-                .phase("load")
+                .phase(Phase::Load)
                 .is_some_and(|load| !load.ok && load.messages.iter().any(lacks_config))
         {
             let words = "the object reads the kernel's configuration, which the guest does not have; \

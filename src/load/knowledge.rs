@@ -6,8 +6,8 @@ use super::core::CoreFate;
 use super::externs::ExternFate;
 use super::load::Load;
 use crate::elf::{ByteOrder, Symbol, SymbolKind};
-use crate::kernel::Kernel;
-use crate::object::{FuncIdx, InsnIdx, MapIdx, MapOrigin, Object};
+use crate::kernel::{Kernel, Lookup, usual_nullable_argument};
+use crate::object::{FuncIdx, InsnIdx, MapIdx, MapOrigin, Object, OpsIdx, Value};
 
 /// What is known of an extern before the program runs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -55,11 +55,19 @@ pub struct Knowledge {
     pub externs: Vec<ExternFact>,
     /// CO-RE results by function and instruction. A record of the object that is missing here is unknown.
     pub core: HashMap<(FuncIdx, InsnIdx), CoreFact>,
+    /// The argument of a callback that may be NULL, if any, as the kernel marks it: by ops variable and member. Of one that is missing
+    /// here, the kernel is not known.
+    pub nullable: HashMap<(OpsIdx, usize), Option<usize>>,
     /// Edits of `.rodata` maps, the last one for a byte counts.
     pub rodata: Vec<Edit>,
 }
 
 impl Knowledge {
+    /// The argument of a callback that may be NULL, if any: the kernel's word, or else what is so in all kernels.
+    pub(crate) fn nullable_argument(&self, ops: OpsIdx, at: usize, member: &str) -> Option<usize> {
+        self.nullable.get(&(ops, at)).copied().unwrap_or_else(|| usual_nullable_argument(member))
+    }
+
     /// The value of so many bytes of a `.rodata` map at load; `None` where it is not known.
     pub(crate) fn rodata_value(&self, object: &Object<'_>, map: MapIdx, at: u64, bytes: u8) -> Option<u64> {
         let end = at.checked_add(u64::from(bytes))?;
@@ -124,9 +132,26 @@ impl Load<'_, '_> {
         Knowledge {
             externs: externs.collect(),
             core: core.collect(),
+            nullable: self.kernel.map_or_else(HashMap::new, |kernel| nullable(self, kernel)),
             rodata: if self.edited { edits(object, self.kernel) } else { Vec::new() },
         }
     }
+}
+
+/// What the kernel says of the arguments of its callbacks.
+fn nullable(load: &Load<'_, '_>, kernel: &Kernel<'_>) -> HashMap<(OpsIdx, usize), Option<usize>> {
+    let mut known = HashMap::new();
+    for ((index, ops), fate) in load.object.ops().zip(&load.ops) {
+        let Lookup::Found(ops_type) = &fate.ops_type else { continue };
+        let members = ops.members.iter().enumerate();
+        let callbacks = members.filter(|(_, member)| matches!(member.value, Value::Program(_)));
+        for (at, member) in callbacks {
+            if let Some(member) = ops_type.member(member.name) {
+                known.insert((index, at), member.nullable_argument(kernel));
+            }
+        }
+    }
+    known
 }
 
 /// The low bytes of a value as they lie in memory.

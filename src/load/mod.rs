@@ -10,11 +10,14 @@ mod knowledge;
 // What the folder is about is the struct of that name.
 #[expect(clippy::module_inception)]
 mod load;
+mod loader;
 mod ops;
+pub mod scx_loader;
 
 pub use self::core::{CoreFate, CoreUse};
 pub use externs::{ExternFate, is_always_set};
 pub(crate) use knowledge::number;
 pub use knowledge::{CoreFact, Edit, ExternFact, Knowledge};
 pub use load::Load;
+pub use loader::Loader;
 pub use ops::{MemberFate, OpsFate};

@@ -1,12 +1,9 @@
 //! Ops variables against a kernel's struct_ops types (libbpf `bpf_map__init_kern_struct_ops`).
 
+use super::scx_loader;
 use crate::btf::{Btf, Kind, TypeId};
 use crate::kernel::{Kernel, Lookup, OpsType, Reason};
 use crate::object::{Member, Object, OpsIdx, ProgramKind, Value};
-
-/// Members that scx's headers clear where the kernel lacks them (`SCX_OPS_OPEN`; scx_ops_open! for the last).
-pub const CLEARED: [&str; 5] =
-    ["cgroup_set_bandwidth", "cgroup_set_idle", "sub_attach", "sub_detach", "sub_cgroup_id"];
 
 /// What becomes of an ops variable.
 #[derive(Debug)]
@@ -79,7 +76,7 @@ fn one<'a>(object: &Object<'_>, kernel: Option<&'a Kernel<'a>>, index: OpsIdx, e
     let types = local.into_iter().flat_map(|ty| ty.members());
     let members = ops.members.iter().zip(types);
     let members = members.map(|(member, ty)| {
-        let cleared = edited && CLEARED.contains(&member.name);
+        let cleared = edited && scx_loader::clears(member.name);
         match member_fate(object, btf, kernel, &ops_type, member, ty) {
             MemberFate::Missing if cleared => MemberFate::Cleared,
             fate => fate,

@@ -1,11 +1,12 @@
 //! A function, and what its instructions refer to.
 
 use std::borrow::Cow;
+use std::sync::OnceLock;
 
 use super::indexes::{ExternIdx, FuncIdx, InsnIdx, MapIdx};
 use super::kind::ProgramKind;
 use crate::elf::SectionIdx;
-use crate::insn::Code;
+use crate::insn::{Code, Insn, Op};
 
 /// A function of the object: an entry program, or a subprogram in `.text`.
 #[derive(Debug)]
@@ -31,9 +32,22 @@ pub struct Function<'d> {
     /// Functions that it calls or whose address it takes, in instruction order; `None` for a target
     /// that is no function of `.text`.
     pub calls: Vec<(InsnIdx, Option<FuncIdx>)>,
+    /// What each slot does.
+    pub(super) ops: OnceLock<Vec<Op>>,
 }
 
 impl Function<'_> {
+    /// What each slot does, the second half of an `ld_imm64` nothing; worked out when it is first asked for.
+    pub fn ops(&self) -> &[Op] {
+        self.ops.get_or_init(|| self.code.ops())
+    }
+
+    /// Instructions in order with their index and what they do, the second slots of `ld_imm64` left out.
+    pub fn steps(&self) -> impl Iterator<Item = (usize, Insn, Op)> {
+        let ops = self.ops();
+        self.code.insns().map(|(at, insn)| (at, insn, ops[at]))
+    }
+
     /// What an instruction refers to; more than one thing in a malformed object alone.
     pub fn refs_at(&self, insn: InsnIdx) -> &[Ref] {
         let start = self.refs.partition_point(|known| known.insn < insn);

@@ -1,18 +1,6 @@
-//! Map types and map flags by number and name.
+//! Map types by number and name.
 
-/// `BPF_F_RDONLY_PROG`.
-pub const F_RDONLY_PROG: u32 = 1 << 7;
-/// `BPF_F_MMAPABLE`.
-pub const F_MMAPABLE: u32 = 1 << 10;
-/// `BPF_F_LINK`.
-pub const F_LINK: u32 = 1 << 13;
-/// `BPF_F_SEGV_ON_FAULT`.
-pub const F_SEGV_ON_FAULT: u32 = 1 << 17;
-/// `BPF_F_NO_USER_CONV`.
-pub const F_NO_USER_CONV: u32 = 1 << 18;
-/// `BPF_F_ARENA_MAP_ALWAYS` where no kernel says otherwise: the first map flag free after
-/// `BPF_F_RB_OVERWRITE`, as in the RFC series "bpf/arena: Direct kernel-side access" (April 2026).
-pub const F_ARENA_MAP_ALWAYS: u32 = 1 << 20;
+use std::fmt;
 
 /// `enum bpf_map_type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,6 +21,16 @@ macro_rules! map_types {
             }
         }
     };
+}
+
+/// The type's name, or its number where no kernel knows it.
+impl fmt::Display for MapType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.write_str(name),
+            None => write!(f, "{}", self.0),
+        }
+    }
 }
 
 map_types! {
@@ -77,44 +75,5 @@ map_types! {
 impl MapType {
     pub(crate) fn is_map_in_map(self) -> bool {
         matches!(self, Self::ARRAY_OF_MAPS | Self::HASH_OF_MAPS)
-    }
-}
-
-/// The kernel's names of the flag bits that are set; bits without a name are left out.
-pub fn flag_names(flags: u32) -> Vec<&'static str> {
-    const NAMES: [(u32, &str); 21] = [
-        (1 << 0, "BPF_F_NO_PREALLOC"),
-        (1 << 1, "BPF_F_NO_COMMON_LRU"),
-        (1 << 2, "BPF_F_NUMA_NODE"),
-        (1 << 3, "BPF_F_RDONLY"),
-        (1 << 4, "BPF_F_WRONLY"),
-        (1 << 5, "BPF_F_STACK_BUILD_ID"),
-        (1 << 6, "BPF_F_ZERO_SEED"),
-        (F_RDONLY_PROG, "BPF_F_RDONLY_PROG"),
-        (1 << 8, "BPF_F_WRONLY_PROG"),
-        (1 << 9, "BPF_F_CLONE"),
-        (F_MMAPABLE, "BPF_F_MMAPABLE"),
-        (1 << 11, "BPF_F_PRESERVE_ELEMS"),
-        (1 << 12, "BPF_F_INNER_MAP"),
-        (1 << 13, "BPF_F_LINK"),
-        (1 << 14, "BPF_F_PATH_FD"),
-        (1 << 15, "BPF_F_VTYPE_BTF_OBJ_FD"),
-        (1 << 16, "BPF_F_TOKEN_FD"),
-        (F_SEGV_ON_FAULT, "BPF_F_SEGV_ON_FAULT"),
-        (F_NO_USER_CONV, "BPF_F_NO_USER_CONV"),
-        (1 << 19, "BPF_F_RB_OVERWRITE"),
-        (F_ARENA_MAP_ALWAYS, "BPF_F_ARENA_MAP_ALWAYS"),
-    ];
-    NAMES.iter().filter(|(bit, _)| flags & bit != 0).map(|(_, name)| *name).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn flag_bits_have_the_kernels_names() {
-        assert_eq!(flag_names(0x10_0400), ["BPF_F_MMAPABLE", "BPF_F_ARENA_MAP_ALWAYS"]);
-        assert!(flag_names(1 << 31).is_empty());
     }
 }

@@ -9,6 +9,7 @@ mod indexes;
 mod kind;
 mod lines;
 mod map;
+mod map_flags;
 mod map_type;
 // What the folder is about is the struct of that name.
 #[expect(clippy::module_inception)]
@@ -23,10 +24,8 @@ pub use indexes::{ExternIdx, FuncIdx, InsnIdx, MapIdx, OpsIdx};
 pub use kind::ProgramKind;
 pub use lines::SourceLine;
 pub use map::{Map, MapOrigin, PAGE_SIZE};
-pub use map_type::{
-    F_ARENA_MAP_ALWAYS, F_LINK, F_MMAPABLE, F_NO_USER_CONV, F_RDONLY_PROG, F_SEGV_ON_FAULT, MapType,
-    flag_names,
-};
+pub use map_flags::*;
+pub use map_type::MapType;
 pub use object::Object;
 pub use ops::{Form, Member, StructOps, Value};
 pub use refusal::{Cause, Item, Refusal};

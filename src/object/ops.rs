@@ -54,6 +54,17 @@ pub enum Form {
     Other,
 }
 
+impl Form {
+    /// The word used in JSON and in texts.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Cid => "cid",
+            Self::Other => "other",
+        }
+    }
+}
+
 impl<'d> StructOps<'d> {
     /// The form of scheduler, if it is one.
     pub fn form(&self) -> Form {

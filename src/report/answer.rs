@@ -1,8 +1,12 @@
 //! One sentence on an object: on which kernels it works, and what stops it on the others.
 
+use super::document::Document;
+use super::findings::FindingDoc;
 use super::matrix::{Fate, Matrix, kernel_names};
-use super::{Answer, Document, LiveOutcome};
+use super::runs::LiveOutcome;
+use crate::kernel::Source;
 use crate::kernel::builtin::RELEASES;
+use crate::rule::{Level, Phase};
 
 /// Kernels by name; a run of three and more releases that follow each other as `first-last`.
 pub(super) fn kernel_list(document: &Document, kernels: &[usize]) -> String {
@@ -13,7 +17,7 @@ pub(super) fn kernel_list(document: &Document, kernels: &[usize]) -> String {
     while let Some(&first) = rest.first() {
         // A range of file names would say nothing, nor one of releases in another order.
         let release = |kernel: usize| {
-            let known = document.kernels.get(kernel).filter(|kernel| kernel.source == "built-in")?;
+            let known = document.kernels.get(kernel).filter(|kernel| kernel.source == Source::BuiltIn)?;
             RELEASES.iter().position(|release| release.name == known.name)
         };
         let start = release(first);
@@ -96,8 +100,8 @@ fn merged(reasons: Vec<(usize, String)>) -> Vec<(Vec<usize>, String)> {
 }
 
 /// The first finding that stops an object on a kernel.
-fn first_reason(document: &Document, object: usize, kernel: usize, phase: &str) -> String {
-    let here = |finding: &&super::FindingDoc| {
+fn first_reason(document: &Document, object: usize, kernel: usize, phase: Phase) -> String {
+    let here = |finding: &&FindingDoc| {
         finding.object == object
             && finding.refuses
             && finding.phase == phase
@@ -105,23 +109,19 @@ fn first_reason(document: &Document, object: usize, kernel: usize, phase: &str) 
     };
     // An error first, else what the user made a warning or note of.
     let mut found = document.findings.iter().filter(here);
-    let first = found.clone().find(|finding| finding.level == "error").or_else(|| found.next());
+    let first = found.clone().find(|finding| finding.level == Level::Error).or_else(|| found.next());
     first.map_or_else(|| "by a rule that is allowed".to_owned(), |finding| finding.message.clone())
 }
 
 /// The first open question about an object on a kernel.
 fn first_question(document: &Document, object: usize, kernel: usize) -> String {
     // Open questions about notes do not keep a verdict open; of the others the one that comes up first.
-    let counts = |rule: &crate::rule::Rule| rule.level >= crate::rule::Level::Warning;
-    let here =
-        document.undecided.iter().filter(|open| open.object == object && open.kernels.contains(&kernel));
-    let found = here
-        .filter_map(|open| Some((crate::checks::find(open.rule).filter(|rule| counts(rule))?, open)))
-        .min_by_key(|(rule, _)| rule.phase)
-        .map(|(_, open)| open);
-    found.map_or_else(
+    let here = document.undecided.iter().filter(|open| {
+        open.object == object && open.kernels.contains(&kernel) && open.rule.level >= Level::Warning
+    });
+    here.min_by_key(|open| open.rule.phase).map_or_else(
         || "no rule says".to_owned(),
-        |open| format!("{} '{}': {}", open.subject.kind, open.subject.name, open.reason),
+        |open| format!("{} '{}': {}", open.subject.kind.as_str(), open.subject.name, open.reason),
     )
 }
 
@@ -130,20 +130,20 @@ fn without_kernel(document: &Document, object: usize) -> String {
     else {
         return "cannot be read".to_owned();
     };
-    let phases = [
-        (verdict.open, "open", "will not open"),
-        (verdict.load, "load", "will not load"),
-        (verdict.attach, "attach", "will not attach"),
-        (verdict.run, "run", "will be ejected"),
-    ];
-    let Some((_, phase, words)) = phases.into_iter().find(|(answer, ..)| *answer == Answer::Fail) else {
+    let Some(phase) = verdict.failure() else {
         return "opens; nothing in the file keeps it from loading and attaching (no kernel named)".to_owned();
     };
+    let words = match phase {
+        Phase::Open => "will not open",
+        Phase::Load => "will not load",
+        Phase::Attach => "will not attach",
+        Phase::Run => "will be ejected",
+    };
     let mut rules: Vec<&str> = Vec::new();
-    let stops = |f: &&super::FindingDoc| f.object == object && f.phase == phase && f.level == "error";
+    let stops = |f: &&FindingDoc| f.object == object && f.phase == phase && f.level == Level::Error;
     for finding in document.findings.iter().filter(stops) {
-        if !rules.contains(&finding.rule) {
-            rules.push(finding.rule);
+        if !rules.contains(&finding.rule.name) {
+            rules.push(finding.rule.name);
         }
     }
     if rules.is_empty() { words.to_owned() } else { format!("{words}: {}", rules.join(", ")) }

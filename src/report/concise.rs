@@ -2,7 +2,8 @@
 
 use std::io::{self, Write};
 
-use super::{Document, counts, unmatched};
+use super::document::Document;
+use super::words::{counts, unmatched};
 
 /// Prints `FILE:LINE:COL: level[rule]: message`, or the object's path where there is no C line.
 ///
@@ -23,13 +24,17 @@ pub fn concise(document: &Document, out: &mut impl Write) -> io::Result<()> {
         });
         let place = place.unwrap_or_else(|| path.clone());
         let on = on(document, &finding.kernels);
-        writeln!(out, "{place}: {}[{}]: {}{on}", finding.level, finding.rule, finding.message)?;
+        writeln!(out, "{place}: {}[{}]: {}{on}", finding.level.as_str(), finding.rule.name, finding.message)?;
     }
     for undecided in document.undecided.iter().filter(|open| !document.is_moot(open)) {
         let path = document.objects[undecided.object].title();
-        let (kind, name) = (undecided.subject.kind, &undecided.subject.name);
+        let (kind, name) = (undecided.subject.kind.as_str(), &undecided.subject.name);
         let on = on(document, &document.still_open(undecided));
-        writeln!(out, "{path}: undecided[{}]: {kind} '{name}': {}{on}", undecided.rule, undecided.reason)?;
+        writeln!(
+            out,
+            "{path}: undecided[{}]: {kind} '{name}': {}{on}",
+            undecided.rule.name, undecided.reason
+        )?;
     }
     if document.failing_only {
         return Ok(());

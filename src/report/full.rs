@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
 
 use miette::{
     Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents,
@@ -12,8 +10,13 @@ use miette::{
 };
 
 use super::answer::{answer, only_on};
+use super::document::Document;
+use super::findings::FindingDoc;
+use super::location::LocationDoc;
 use super::matrix::{Fate, Matrix};
-use super::{Document, FindingDoc, LocationDoc, counts, unmatched};
+use super::sources::Sources;
+use super::words::{counts, unmatched};
+use crate::rule::Level;
 
 /// Lines of real source shown before and after a line of a finding.
 const AROUND: u32 = 2;
@@ -27,46 +30,6 @@ pub struct Style {
     pub unicode: bool,
     /// Columns.
     pub width: usize,
-}
-
-/// Where the C files are.
-#[derive(Debug, Clone, Default)]
-pub struct Sources {
-    /// Folders to look under.
-    pub roots: Vec<PathBuf>,
-    /// Path prefixes to replace.
-    pub remap: Vec<(String, String)>,
-    /// Address of the page with all rules, for a terminal that can follow links.
-    pub rule_pages: Option<String>,
-}
-
-impl Sources {
-    /// The path to show for a recorded one.
-    pub(super) fn remapped(&self, file: &str) -> String {
-        let rule = self
-            .remap
-            .iter()
-            .find_map(|(from, to)| Some(format!("{to}{}", file.strip_prefix(from.as_str())?)));
-        rule.unwrap_or_else(|| file.to_owned())
-    }
-
-    /// A source file, at the first place that has it: as it stands, beside the object, under the roots.
-    pub(super) fn find(&self, file: &str, object: &str) -> Option<PathBuf> {
-        let path = Path::new(file);
-        let beside = Path::new(object).parent().map(|folder| folder.join(path));
-        let name = path.file_name().map(Path::new);
-        let under = self.roots.iter().flat_map(|root| {
-            let relative = path.strip_prefix("/").unwrap_or(path);
-            [Some(root.join(relative)), name.map(|name| root.join(name))].into_iter().flatten()
-        });
-        std::iter::once(path.to_owned()).chain(beside).chain(under).find(|place| place.is_file())
-    }
-
-    /// The lines of a source file.
-    pub(super) fn lines(&self, file: &str, object: &str) -> Option<Vec<String>> {
-        let text = fs::read(self.find(file, object)?).ok()?;
-        Some(String::from_utf8_lossy(&text).lines().map(str::to_owned).collect())
-    }
 }
 
 /// Consecutive lines of one file, with their real numbers.
@@ -172,13 +135,13 @@ pub fn full(document: &Document, style: &Style, sources: &Sources, out: &mut imp
     }
     for undecided in document.undecided.iter().filter(|open| !document.is_moot(open)) {
         let path = document.objects[undecided.object].title();
-        let (kind, name) = (undecided.subject.kind, &undecided.subject.name);
+        let (kind, name) = (undecided.subject.kind.as_str(), &undecided.subject.name);
         let kernels = only_on(document, &document.still_open(undecided))
             .map_or_else(String::new, |on| format!(" for {on}"));
         writeln!(
             out,
             "{path}: cannot tell{kernels} [{}]: {kind} '{name}': {}",
-            undecided.rule, undecided.reason
+            undecided.rule.name, undecided.reason
         )?;
     }
     if document.failing_only {
@@ -210,7 +173,7 @@ fn matrix(document: &Document, style: &Style, out: &mut impl Write) -> io::Resul
     let word = |fate: Fate| match fate {
         Fate::Works => "pass".to_owned(),
         Fate::Attaches => "attaches".to_owned(),
-        Fate::Fails(phase) => format!("fail at {phase}"),
+        Fate::Fails(phase) => format!("fail at {}", phase.as_str()),
         Fate::Unknown => "unknown".to_owned(),
         Fate::Unreadable => "-".to_owned(),
     };
@@ -293,13 +256,14 @@ pub fn render(
 /// One finding with all its excerpts.
 fn message(about: &About<'_>, finding: &FindingDoc, sources: &Sources) -> Message {
     let mut notes = String::new();
-    let errno = finding.errno.as_deref().map_or_else(String::new, |errno| format!(": {errno}"));
+    let phase = finding.phase.as_str();
+    let errno = finding.errno.map_or_else(String::new, |errno| format!(": {errno}"));
     if let Some(kernels) = &about.kernels {
         push_line(&mut notes, &format!("on {kernels}"));
     }
     match &finding.kernel_message {
-        Some(words) => push_line(&mut notes, &format!("at {}{errno}: {words}", finding.phase)),
-        None if finding.errno.is_some() => push_line(&mut notes, &format!("at {}{errno}", finding.phase)),
+        Some(words) => push_line(&mut notes, &format!("at {phase}{errno}: {words}")),
+        None if finding.errno.is_some() => push_line(&mut notes, &format!("at {phase}{errno}")),
         None => {}
     }
     for location in finding.locations.iter().filter(|location| location.line.is_none()) {
@@ -312,13 +276,13 @@ fn message(about: &About<'_>, finding: &FindingDoc, sources: &Sources) -> Messag
     let (source, labels) =
         excerpts.next().map_or((None, Vec::new()), |(source, labels)| (Some(source), labels));
     let severity = match finding.level {
-        "error" => Severity::Error,
-        "warning" => Severity::Warning,
-        _ => Severity::Advice,
+        Level::Error => Severity::Error,
+        Level::Warning => Severity::Warning,
+        Level::Note | Level::Allow => Severity::Advice,
     };
     Message {
-        code: Some(finding.rule.to_owned()),
-        url: sources.rule_pages.as_ref().map(|page| format!("{page}#{}", finding.rule)),
+        code: Some(finding.rule.name.to_owned()),
+        url: sources.rule_pages.as_ref().map(|page| format!("{page}#{}", finding.rule.name)),
         severity,
         text: format!("{}: {}", about.title, finding.message),
         help: (!notes.is_empty()).then_some(notes),
@@ -455,16 +419,5 @@ mod tests {
         assert_eq!(span("  ", Some(99)), (2, 0));
         assert_eq!(span("", Some(1)), (0, 0));
         assert_eq!(span("é = 1;", Some(2)), (0, 2));
-    }
-
-    #[test]
-    fn remapping_replaces_the_start_of_a_path() {
-        let sources = Sources {
-            roots: Vec::new(),
-            remap: vec![("/build/".into(), "src/".into())],
-            ..Sources::default()
-        };
-        assert_eq!(sources.remapped("/build/a.bpf.c"), "src/a.bpf.c");
-        assert_eq!(sources.remapped("b.bpf.c"), "b.bpf.c");
     }
 }

@@ -6,9 +6,13 @@
 use std::fmt;
 use std::io::{self, Write};
 
+use super::document::Document;
+use super::findings::FindingDoc;
 use super::matrix::kernels_of;
 use super::place::Repository;
-use super::{Document, FindingDoc, LiveOutcome, counts, unmatched};
+use super::runs::LiveOutcome;
+use super::words::{counts, unmatched};
+use crate::rule::Level;
 
 /// Annotations of one level that GitHub keeps from a step.
 const KEPT: usize = 10;
@@ -54,9 +58,9 @@ pub fn github(document: &Document, repository: &Repository, out: &mut impl Write
     }
     for finding in document.findings.iter().filter(|finding| !finding.known) {
         let at = match finding.level {
-            "error" => 0,
-            "warning" => 1,
-            _ => 2,
+            Level::Error => 0,
+            Level::Warning => 1,
+            Level::Note | Level::Allow => 2,
         };
         commands[at].1.push(annotation(document, repository, finding));
     }
@@ -79,9 +83,10 @@ pub fn github(document: &Document, repository: &Repository, out: &mut impl Write
     for undecided in &document.undecided {
         let object = document.objects[undecided.object].title();
         let place = repository.object(&document.objects[undecided.object].path);
-        let title = Property(undecided.rule).to_string();
+        let title = Property(undecided.rule.name).to_string();
         let properties = format!("file={},title={title}", Property(&place.path));
-        let (kind, name, reason) = (undecided.subject.kind, &undecided.subject.name, &undecided.reason);
+        let (kind, name, reason) =
+            (undecided.subject.kind.as_str(), &undecided.subject.name, &undecided.reason);
         commands[2].1.push((properties, format!("{object}: {kind} '{name}': cannot tell: {reason}")));
     }
     for line in unmatched(document) {
@@ -124,7 +129,7 @@ fn annotation(document: &Document, repository: &Repository, finding: &FindingDoc
             properties.push_str(&format!(",col={column}"));
         }
     }
-    properties.push_str(&format!(",title={}", Property(finding.rule)));
+    properties.push_str(&format!(",title={}", Property(finding.rule.name)));
     let mut message = format!("{}: {}", object.title(), finding.message);
     let kernels = kernels_of(document, finding);
     if !kernels.is_empty() {
@@ -132,7 +137,7 @@ fn annotation(document: &Document, repository: &Repository, finding: &FindingDoc
     }
     if let Some(words) = &finding.kernel_message {
         let errno = finding.errno.as_ref().map_or_else(String::new, |errno| format!("{errno}: "));
-        message.push_str(&format!("\nat {}: {errno}{words}", finding.phase));
+        message.push_str(&format!("\nat {}: {errno}{words}", finding.phase.as_str()));
     }
     if let Some(help) = &finding.help {
         message.push_str(&format!("\n{help}"));

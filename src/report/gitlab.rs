@@ -4,9 +4,12 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use super::document::Document;
+use super::fingerprint::{fingerprints, fingerprints_of};
 use super::matrix::kernels_of;
-use super::place::{Repository, fingerprints, fingerprints_of};
-use super::{Document, LiveOutcome};
+use super::place::Repository;
+use super::runs::LiveOutcome;
+use crate::rule::Level;
 
 #[derive(Serialize)]
 struct Issue<'a> {
@@ -66,12 +69,12 @@ pub fn gitlab(document: &Document, repository: &Repository, out: &mut impl Write
         }
         issues.push(Issue {
             description,
-            check_name: finding.rule,
+            check_name: finding.rule.name,
             fingerprint,
             severity: match finding.level {
-                "error" => "critical",
-                "warning" => "minor",
-                _ => "info",
+                Level::Error => "critical",
+                Level::Warning => "minor",
+                Level::Note | Level::Allow => "info",
             },
             location: Location { path: place.path, lines: Lines { begin: place.line.unwrap_or(1) } },
         });

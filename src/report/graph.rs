@@ -6,7 +6,11 @@ use std::io::{self, Write};
 
 use quick_xml::escape::escape;
 
-use super::{Document, ObjectDoc};
+use super::document::Document;
+use super::objects::ObjectDoc;
+use crate::finding::SubjectKind;
+use crate::object::{F_ARENA_MAP_ALWAYS, MapType};
+use crate::rule::Level;
 
 /// What a box of the picture is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +54,7 @@ impl Graph {
             for member in &ops.members {
                 let Some(program) = member.program.as_deref() else { continue };
                 let full = format!("{}.{}", ops.map, member.name);
-                let marked = problem(document, index, &["member"], &full);
+                let marked = problem(document, index, SubjectKind::Member, &full);
                 let from = graph.node(Kind::Member, format!(".{}", member.name), String::new(), marked);
                 let to = graph.program(document, index, program, &mut known);
                 graph.edges.push((from, to));
@@ -93,7 +97,7 @@ impl Graph {
             let sleepable = if program.sleepable { ", sleepable" } else { "" };
             format!("{} instructions{sleepable}", program.insns_linked)
         });
-        let marked = problem(document, index, &["program"], name);
+        let marked = problem(document, index, SubjectKind::Program, name);
         let from = self.node(Kind::Program, name.to_owned(), note, marked);
         known.insert((false, name.to_owned()), from);
         for map in program.map(|program| program.maps.as_slice()).unwrap_or_default() {
@@ -101,7 +105,8 @@ impl Graph {
                 Some(&node) => node,
                 None => {
                     let (kind, note) = map_note(object, map);
-                    let node = self.node(kind, map.clone(), note, problem(document, index, &["map"], map));
+                    let node =
+                        self.node(kind, map.clone(), note, problem(document, index, SubjectKind::Map, map));
                     known.insert((true, map.clone()), node);
                     node
                 }
@@ -201,25 +206,24 @@ fn cut(text: &str, most: usize) -> String {
 }
 
 /// The first error or warning about a thing.
-fn problem(document: &Document, object: usize, kinds: &[&str], name: &str) -> Option<String> {
+fn problem(document: &Document, object: usize, kind: SubjectKind, name: &str) -> Option<String> {
     let about = document.findings.iter().find(|finding| {
         finding.object == object
-            && finding.level != "note"
-            && kinds.contains(&finding.subject.kind)
+            && finding.level > Level::Note
+            && finding.subject.kind == kind
             && finding.subject.name == name
     })?;
-    Some(format!("{}[{}]: {}", about.level, about.rule, about.message))
+    Some(format!("{}[{}]: {}", about.level.as_str(), about.rule.name, about.message))
 }
 
 fn map_note(object: &ObjectDoc, name: &str) -> (Kind, String) {
     let Some(map) = object.maps.iter().find(|map| map.name == name) else {
         return (Kind::Map, String::new());
     };
-    if map.map_type != "arena" {
-        return (Kind::Map, map.map_type.clone());
+    if map.map_type != MapType::ARENA {
+        return (Kind::Map, map.map_type.to_string());
     }
-    let always = map.flag_names.contains(&"BPF_F_ARENA_MAP_ALWAYS");
-    let always = if always { ", always mapped" } else { "" };
+    let always = if map.flags & F_ARENA_MAP_ALWAYS != 0 { ", always mapped" } else { "" };
     (Kind::Arena, format!("arena, {} pages{always}", map.max_entries))
 }
 

@@ -5,10 +5,14 @@ use std::io::{self, Write};
 
 use quick_xml::escape::escape;
 
+use super::document::Document;
+use super::findings::FindingDoc;
 use super::graph::Graph;
 use super::matrix::{Fate, Matrix, kernels_of};
 use super::place::Repository;
-use super::{Document, FindingDoc, LiveOutcome, counts, live_rule};
+use super::runs::LiveOutcome;
+use super::words::counts;
+use crate::rule::Phase;
 
 const STYLE: &str = include_str!("html.css");
 
@@ -70,8 +74,8 @@ pub fn html(document: &Document, repository: &Repository, out: &mut impl Write) 
                 writeln!(
                     out,
                     "<li><code>{}</code> {} <code>{}</code>: {}</li>",
-                    undecided.rule,
-                    undecided.subject.kind,
+                    undecided.rule.name,
+                    undecided.subject.kind.as_str(),
                     escape(undecided.subject.name.as_str()),
                     escape(undecided.reason.as_str())
                 )?;
@@ -106,7 +110,7 @@ fn live(document: &Document, out: &mut impl Write) -> io::Result<()> {
         let title = document.objects[run.object].title();
         let (class, sign) = match run.outcome {
             LiveOutcome::Passed => ("works", Fate::Works.sign()),
-            LiveOutcome::Failed => ("fails", Fate::Fails("run").sign()),
+            LiveOutcome::Failed => ("fails", Fate::Fails(Phase::Run).sign()),
             LiveOutcome::Unasked => ("unreadable", Fate::Unreadable.sign()),
         };
         write!(
@@ -144,7 +148,7 @@ fn matrix(document: &Document, out: &mut impl Write) -> io::Result<()> {
                 Fate::Unreadable => "unreadable",
             };
             if matrix.is_wide() {
-                let title = [cell.fate.words()].into_iter().chain(cell.rules.iter().copied());
+                let title = [cell.fate.words()].into_iter().chain(cell.rules.iter().map(|rule| rule.name));
                 let title = title.collect::<Vec<_>>().join(", ");
                 write!(
                     out,
@@ -155,7 +159,7 @@ fn matrix(document: &Document, out: &mut impl Write) -> io::Result<()> {
             } else {
                 write!(out, "<td class=\"{class}\">{} {}", cell.fate.sign(), cell.fate.words())?;
                 for rule in &cell.rules {
-                    write!(out, "<br><code>{rule}</code>")?;
+                    write!(out, "<br><code>{}</code>", rule.name)?;
                 }
             }
             write!(out, "</td>")?;
@@ -175,13 +179,14 @@ fn finding(
     write!(
         out,
         "<article class=\"finding {}{known}\">\n<h3><span class=\"level\">{}</span> ",
-        found.level, found.level
+        found.level.as_str(),
+        found.level.as_str()
     )?;
-    match repository.rule_page(found.rule).filter(|_| live_rule(found.rule).is_none()) {
-        Some(address) => write!(out, "<a href=\"{}\"><code>{}</code></a>", escape(address), found.rule)?,
-        None => write!(out, "<code>{}</code>", found.rule)?,
+    match repository.rule_page(found.rule) {
+        Some(address) => write!(out, "<a href=\"{}\"><code>{}</code></a>", escape(address), found.rule.name)?,
+        None => write!(out, "<code>{}</code>", found.rule.name)?,
     }
-    write!(out, " <span class=\"when\">at {}", found.phase)?;
+    write!(out, " <span class=\"when\">at {}", found.phase.as_str())?;
     let kernels = kernels_of(document, found);
     if !kernels.is_empty() {
         write!(out, " on {}", escape(kernels.join(", ")))?;

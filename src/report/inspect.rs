@@ -2,7 +2,11 @@
 
 use std::io::{self, Write};
 
-use super::{Document, MemberValue, ObjectDoc, ProgramDoc};
+use super::document::Document;
+use super::objects::{MemberValue, ObjectDoc, ProgramDoc};
+use crate::elf::ByteOrder;
+use crate::object::Form;
+use crate::rule::{Level, Phase};
 
 /// Prints maps, programs and, for each ops variable, member -> program -> maps. Long cells wrap at
 /// `width` columns.
@@ -16,10 +20,12 @@ pub fn inspect(document: &Document, out: &mut impl Write, width: usize) -> io::R
             None => one(object, out, width)?,
         }
     }
-    let refused =
-        document.findings.iter().filter(|finding| finding.phase == "open" && finding.level == "error");
+    let refused = document
+        .findings
+        .iter()
+        .filter(|finding| finding.phase == Phase::Open && finding.level == Level::Error);
     for finding in refused {
-        writeln!(out, "\nlibbpf would not open it: {} [{}]", finding.message, finding.rule)?;
+        writeln!(out, "\nlibbpf would not open it: {} [{}]", finding.message, finding.rule.name)?;
     }
     Ok(())
 }
@@ -31,12 +37,12 @@ fn one(object: &ObjectDoc, out: &mut impl Write, width: usize) -> io::Result<()>
         object.title(),
         object.name,
         object.license.escape_debug(),
-        object.byte_order.unwrap_or("?")
+        object.byte_order.map_or("?", ByteOrder::as_str)
     )?;
     let maps = object.maps.iter().map(|map| {
         vec![
             map.name.clone(),
-            map.map_type.clone(),
+            map.map_type.to_string(),
             map.key_size.to_string(),
             map.value_size.to_string(),
             map.max_entries.to_string(),
@@ -76,7 +82,7 @@ fn one(object: &ObjectDoc, out: &mut impl Write, width: usize) -> io::Result<()>
         let link = if ops.link { "attached by link" } else { "attached without link" };
         let title = format!("struct_ops '{}': {}, {link}{created}", ops.map, ops.type_name);
         table(out, width, &title, &["member", "program or value", "maps (bound after load)"], rows)?;
-        if ops.form == "cid" {
+        if ops.form == Form::Cid {
             writeln!(
                 out,
                 "  arenas of its member programs: {}",

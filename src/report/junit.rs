@@ -4,9 +4,12 @@ use std::io::{self, Write};
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
+use super::document::Document;
+use super::findings::FindingDoc;
 use super::matrix::{Matrix, concerns};
 use super::place::Repository;
-use super::{Document, FindingDoc, LiveOutcome, LiveRun};
+use super::runs::{LiveOutcome, LiveRun};
+use crate::rule::Level;
 
 /// Prints the verdicts as test results. A case fails where an error finding keeps the scheduler from running;
 /// an input that cannot be read is an error, and what is not decided stands in the output of the case. A run on a real kernel
@@ -30,7 +33,7 @@ pub fn junit(document: &Document, repository: &Repository, out: &mut impl Write)
                         && concerns(document, finding, row.ops.as_deref())
                 };
                 let fails =
-                    |finding: &&FindingDoc| here(finding) && finding.level == "error" && !finding.known;
+                    |finding: &&FindingDoc| here(finding) && finding.level == Level::Error && !finding.known;
                 let failing: Vec<&FindingDoc> = document.findings.iter().filter(fails).collect();
                 let status = if let Some(error) = &object.error {
                     let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
@@ -39,10 +42,10 @@ pub fn junit(document: &Document, repository: &Repository, out: &mut impl Write)
                     status
                 } else if let Some(first) = failing.first() {
                     let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
-                    let rules =
-                        if cell.rules.is_empty() { first.rule.to_owned() } else { cell.rules.join(", ") };
+                    let rules = if cell.rules.is_empty() { &[first.rule][..] } else { &cell.rules };
+                    let rules = rules.iter().map(|rule| rule.name).collect::<Vec<_>>().join(", ");
                     status.set_message(format!("{}: {rules}", cell.fate.words()));
-                    status.set_type(first.rule);
+                    status.set_type(first.rule.name);
                     let texts = failing.iter().map(|finding| describe(document, repository, finding));
                     status.set_description(texts.collect::<Vec<_>>().join("\n"));
                     status
@@ -62,8 +65,8 @@ pub fn junit(document: &Document, repository: &Repository, out: &mut impl Write)
                         && (undecided.kernels.is_empty() || undecided.kernels.contains(&column))
                 });
                 let unknown = unknown.map(|undecided| {
-                    let (kind, name) = (undecided.subject.kind, &undecided.subject.name);
-                    format!("cannot tell [{}]: {kind} '{name}': {}\n", undecided.rule, undecided.reason)
+                    let (kind, name) = (undecided.subject.kind.as_str(), &undecided.subject.name);
+                    format!("cannot tell [{}]: {kind} '{name}': {}\n", undecided.rule.name, undecided.reason)
                 });
                 let text: String = others.chain(unknown).collect();
                 if !text.is_empty() {
@@ -92,7 +95,7 @@ fn live(document: &Document, repository: &Repository, run: &LiveRun, path: &str)
     if run.outcome == LiveOutcome::Unasked || !run.findings.is_empty() {
         let first = run.findings.first();
         status.set_message(first.map_or(run.words.as_str(), |finding| finding.message.as_str()));
-        status.set_type(first.map_or("live-unasked", |finding| finding.rule));
+        status.set_type(first.map_or("live-unasked", |finding| finding.rule.name));
         status.set_description(texts);
     }
     let mut case = TestCase::new(format!("live on {}", run.kernel), status);
@@ -108,10 +111,10 @@ fn describe(document: &Document, repository: &Repository, finding: &FindingDoc) 
     if let Some(line) = place.line {
         text.push_str(&format!("{}:{line}: ", place.path));
     }
-    text.push_str(&format!("{}[{}]: {}\n", finding.level, finding.rule, finding.message));
+    text.push_str(&format!("{}[{}]: {}\n", finding.level.as_str(), finding.rule.name, finding.message));
     if let Some(words) = &finding.kernel_message {
         let errno = finding.errno.as_ref().map_or_else(String::new, |errno| format!("{errno}: "));
-        text.push_str(&format!("at {}: {errno}{words}\n", finding.phase));
+        text.push_str(&format!("at {}: {errno}{words}\n", finding.phase.as_str()));
     }
     if let Some(help) = &finding.help {
         text.push_str(&format!("{help}\n"));

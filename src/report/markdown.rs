@@ -3,9 +3,12 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
+use super::document::Document;
+use super::findings::FindingDoc;
 use super::matrix::{Fate, Matrix, kernels_of};
 use super::place::Repository;
-use super::{Document, FindingDoc, counts, live_rule, unmatched};
+use super::words::{counts, unmatched};
+use crate::rule::Rule;
 
 /// GitHub drops a step summary above 1 MiB; what is over is counted.
 const LIMIT: usize = 900 << 10;
@@ -38,10 +41,10 @@ fn code(text: &str) -> String {
 }
 
 /// A link to a rule's page, or its name.
-fn rule(repository: &Repository, name: &str) -> String {
-    match repository.rule_page(name).filter(|_| live_rule(name).is_none()) {
-        Some(address) => format!("[{}]({address})", code(name)),
-        None => code(name),
+fn rule(repository: &Repository, rule: &Rule) -> String {
+    match repository.rule_page(rule) {
+        Some(address) => format!("[{}]({address})", code(rule.name)),
+        None => code(rule.name),
     }
 }
 
@@ -72,7 +75,7 @@ pub fn markdown(document: &Document, repository: &Repository, out: &mut impl Wri
                 write!(out, " {sign} {}", cell.fate.words())?;
             }
             if !matrix.is_wide() && !cell.rules.is_empty() {
-                let rules: Vec<String> = cell.rules.iter().map(|name| rule(repository, name)).collect();
+                let rules: Vec<String> = cell.rules.iter().map(|found| rule(repository, found)).collect();
                 write!(out, ": {}", rules.join(", "))?;
             }
             write!(out, " |")?;
@@ -111,7 +114,7 @@ pub fn markdown(document: &Document, repository: &Repository, out: &mut impl Wri
                 "- {} {}: {} {}: {}",
                 rule(repository, undecided.rule),
                 code(&object),
-                undecided.subject.kind.replace('_', "\\_"),
+                undecided.subject.kind.as_str().replace('_', "\\_"),
                 code(&undecided.subject.name),
                 escape(&undecided.reason)
             )?;
@@ -145,7 +148,7 @@ fn describe(document: &Document, repository: &Repository, finding: &FindingDoc) 
     let _ = write!(
         out,
         "- **{}** {}: {}",
-        finding.level,
+        finding.level.as_str(),
         rule(repository, finding.rule),
         escape(&finding.message)
     );

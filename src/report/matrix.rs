@@ -1,6 +1,9 @@
 //! The verdicts as a table: a row for each object and ops variable, a column for each kernel.
 
-use super::{Answer, Document, FindingDoc};
+use super::document::Document;
+use super::findings::FindingDoc;
+use super::verdict::Answer;
+use crate::rule::{Level, Phase, Rule};
 
 /// The table.
 #[derive(Debug, Clone)]
@@ -30,7 +33,7 @@ pub struct Cell {
     /// How far it comes.
     pub fate: Fate,
     /// The rules that say so, each once.
-    pub rules: Vec<&'static str>,
+    pub rules: Vec<&'static Rule>,
 }
 
 /// How far an object comes on a kernel.
@@ -40,8 +43,8 @@ pub enum Fate {
     Works,
     /// Opens, loads and attaches; whether it then stays enabled is open.
     Attaches,
-    /// Fails at the named phase.
-    Fails(&'static str),
+    /// Fails at that phase.
+    Fails(Phase),
     /// Nothing says that it fails, nor that it works.
     #[default]
     Unknown,
@@ -55,10 +58,10 @@ impl Fate {
         match self {
             Self::Works => "works",
             Self::Attaches => "attaches",
-            Self::Fails("open") => "does not open",
-            Self::Fails("load") => "does not load",
-            Self::Fails("attach") => "does not attach",
-            Self::Fails(_) => "is ejected",
+            Self::Fails(Phase::Open) => "does not open",
+            Self::Fails(Phase::Load) => "does not load",
+            Self::Fails(Phase::Attach) => "does not attach",
+            Self::Fails(Phase::Run) => "is ejected",
             Self::Unknown => "nothing found",
             Self::Unreadable => "unreadable",
         }
@@ -69,7 +72,7 @@ impl Fate {
         match self {
             Self::Works => "works",
             Self::Attaches => "attaches",
-            Self::Fails(phase) => phase,
+            Self::Fails(phase) => phase.as_str(),
             Self::Unknown => "",
             Self::Unreadable => "unreadable",
         }
@@ -104,7 +107,7 @@ pub(super) fn kernels_of(document: &Document, finding: &FindingDoc) -> Vec<Strin
 pub(super) fn concerns(document: &Document, finding: &FindingDoc, ops: Option<&str>) -> bool {
     let Some(name) = ops else { return true };
     let ops = document.objects[finding.object].struct_ops.iter().find(|ops| ops.map == name);
-    matches!(finding.phase, "open" | "load") || ops.is_none_or(|ops| ops.is_meant_by(&finding.subject))
+    finding.phase <= Phase::Load || ops.is_none_or(|ops| ops.is_meant_by(&finding.subject))
 }
 
 impl Matrix {
@@ -149,12 +152,10 @@ fn cell(document: &Document, object: usize, ops: Option<&str>, kernel: Option<us
         .iter()
         .find(|v| v.object == object && v.kernel == kernel && v.struct_ops.as_deref() == ops);
     let Some(verdict) = found else { return Cell::default() };
-    let phases =
-        [(verdict.open, "open"), (verdict.load, "load"), (verdict.attach, "attach"), (verdict.run, "run")];
-    let Some((_, phase)) = phases.into_iter().find(|(answer, _)| *answer == Answer::Fail) else {
-        let fate = match phases.iter().position(|(answer, _)| *answer != Answer::Pass) {
+    let Some(phase) = verdict.failure() else {
+        let fate = match Phase::ALL.into_iter().find(|&phase| verdict.at(phase) != Answer::Pass) {
             None => Fate::Works,
-            Some(first) if phases[first].1 == "run" => Fate::Attaches,
+            Some(Phase::Run) => Fate::Attaches,
             Some(_) => Fate::Unknown,
         };
         return Cell { fate, rules: Vec::new() };
@@ -162,7 +163,7 @@ fn cell(document: &Document, object: usize, ops: Option<&str>, kernel: Option<us
     let mut rules = Vec::new();
     let here = document.findings.iter().filter(|finding| {
         finding.object == object
-            && finding.level == "error"
+            && finding.level == Level::Error
             && finding.phase == phase
             && kernel.is_none_or(|kernel| finding.kernels.is_empty() || finding.kernels.contains(&kernel))
             && concerns(document, finding, ops)

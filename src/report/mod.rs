@@ -1,30 +1,19 @@
 //! Reports: one owned document, printed in several formats.
 //!
-//! [`Document`] is JSON version 1; the formats for people print the same document.
+//! [`Document`] is JSON version 1; the formats for people print the same document. What the document says is kept as types
+//! ([`Rule`](crate::rule::Rule), [`Phase`](crate::rule::Phase) and so on); the formats make words of them.
 
 #[cfg(feature = "cli")]
 mod answer;
+mod build;
 mod concise;
+mod describe;
 mod document;
+mod findings;
+#[cfg(feature = "cli")]
+mod fingerprint;
 #[cfg(feature = "cli")]
 mod full;
-mod inspect;
-mod printable;
-mod runs;
-
-/// The formats of services and editors, which give places inside a repository.
-#[cfg(feature = "cli")]
-mod services {
-    pub use super::github::github;
-    pub use super::gitlab::gitlab;
-    pub use super::graph::{dot, mermaid};
-    pub use super::html::html;
-    pub use super::junit::junit;
-    pub use super::markdown::markdown;
-    pub use super::matrix::{Cell, Fate, Matrix, Row};
-    pub use super::place::{Place, Repository, fingerprints, recorded_fingerprints};
-    pub use super::sarif::sarif;
-}
 #[cfg(feature = "cli")]
 mod github;
 #[cfg(feature = "cli")]
@@ -33,123 +22,61 @@ mod gitlab;
 mod graph;
 #[cfg(feature = "cli")]
 mod html;
+mod inspect;
+mod json;
 #[cfg(feature = "cli")]
 mod junit;
+mod location;
 #[cfg(feature = "cli")]
 mod markdown;
 #[cfg(feature = "cli")]
 mod matrix;
+mod objects;
 #[cfg(feature = "cli")]
 mod place;
+mod printable;
+mod runs;
 #[cfg(feature = "cli")]
 mod sarif;
+mod serialize;
+#[cfg(feature = "cli")]
+mod sources;
+mod verdict;
+mod words;
 
 pub use concise::concise;
-
-pub use document::*;
-#[cfg(feature = "cli")]
-pub use full::{About, Sources, Style, full, render};
+pub use document::{Assumptions, Document, KernelDoc, Summary};
+pub use findings::{AllowedBy, FindingDoc, SuppressedDoc, UndecidedDoc, UnmatchedDoc};
 pub use inspect::inspect;
+pub use json::{SCHEMA, json};
+pub use location::LocationDoc;
+pub use objects::{
+    Embedded, InputError, KfuncDoc, MapDoc, MemberDoc, MemberValue, ObjectDoc, ProgramDoc, StructOpsDoc,
+};
 #[cfg(feature = "live")]
 pub(crate) use printable::escape;
-pub use runs::*;
+pub use runs::{LIVE_FAILURE, LIVE_GROWTH, LIVE_RULES, LiveOutcome, LiveRun, live_rule};
+pub use verdict::{Answer, Verdict};
+
+/// What needs the feature `cli`: the report for people, and the formats of services and editors, which give places inside a
+/// repository.
 #[cfg(feature = "cli")]
-pub use services::*;
-
-use std::io::{self, Write};
-
-/// Prints JSON version 1 and a line feed.
-///
-/// # Errors
-/// The writer's.
-pub fn json(document: &Document, out: &mut impl Write) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, document)?;
-    writeln!(out)
+mod with_cli {
+    pub use super::fingerprint::{fingerprints, recorded_fingerprints};
+    pub use super::full::{About, Style, full, render};
+    pub use super::github::github;
+    pub use super::gitlab::gitlab;
+    pub use super::graph::{dot, mermaid};
+    pub use super::html::html;
+    pub use super::junit::junit;
+    pub use super::markdown::markdown;
+    pub use super::matrix::{Cell, Fate, Matrix, Row};
+    pub use super::place::{Place, Repository};
+    pub use super::sarif::sarif;
+    pub use super::sources::Sources;
 }
-
-/// The JSON Schema (2020-12) of the document.
-pub const SCHEMA: &str = include_str!("../../schema/scx-lint-1.json");
-
-/// A message as a sentence: a capital first, unless it is a name, and a full stop.
 #[cfg(feature = "cli")]
-fn sentence(message: &str) -> String {
-    let stop = if message.ends_with(['.', '!', '?']) { "" } else { "." };
-    let word = message.split([' ', ':']).next().unwrap_or_default();
-    let mut letters = message.chars();
-    match letters.next() {
-        Some(first) if word.chars().all(|c| c.is_ascii_lowercase()) => {
-            format!("{}{}{stop}", first.to_ascii_uppercase(), letters.as_str())
-        }
-        _ => format!("{message}{stop}"),
-    }
-}
-
-/// One line for each allow that allows nothing.
-fn unmatched(document: &Document) -> impl Iterator<Item = String> + '_ {
-    document.unmatched_allows.iter().map(|allow| {
-        let object =
-            allow.object.map_or_else(String::new, |object| format!("{}: ", document.objects[object].title()));
-        format!("{object}allow of '{}' ({}) {}", allow.rule, allow.place, allow.problem)
-    })
-}
-
-/// `1 error, 2 warnings in 3 objects`.
-fn counts(document: &Document) -> String {
-    let summary = &document.summary;
-    let plural = |count: usize, word: &str| match count {
-        1 => format!("1 {word}"),
-        _ => format!("{count} {word}s"),
-    };
-    let mut parts = vec![plural(summary.errors, "error"), plural(summary.warnings, "warning")];
-    if summary.notes > 0 {
-        parts.push(plural(summary.notes, "note"));
-    }
-    let undecided = document.undecided.iter().filter(|open| !document.is_moot(open)).count();
-    if undecided > 0 {
-        parts.push(format!("{undecided} undecided"));
-    }
-    if summary.allowed > 0 {
-        parts.push(format!("{} allowed", summary.allowed));
-    }
-    let known = match summary.known {
-        0 => String::new(),
-        known => format!(" ({known} in the baseline)"),
-    };
-    let unusable = match document.objects.iter().filter(|object| object.error.is_some()).count() {
-        0 => String::new(),
-        count => format!(", {count} unusable"),
-    };
-    let how = |wanted: LiveOutcome| document.runs.iter().filter(|run| run.outcome == wanted).count();
-    let (failed, unasked) = (how(LiveOutcome::Failed), how(LiveOutcome::Unasked));
-    // A run that could not be made is none: nothing is known of it.
-    let mut live = match document.runs.len() - unasked {
-        0 if unasked == 0 => String::new(),
-        0 => "; no run on real kernels".to_owned(),
-        asked if failed == 0 => format!("; {} on real kernels, all passed", plural(asked, "run")),
-        asked => format!("; {} on real kernels, {failed} did not pass", plural(asked, "run")),
-    };
-    if unasked > 0 {
-        live.push_str(&format!(", {unasked} could not be made"));
-    }
-    format!("{}{known} in {}{unusable}{live}", parts.join(", "), plural(summary.objects, "input"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_run_that_could_not_be_made_is_none() {
-        let counted = |outcomes: &[LiveOutcome]| {
-            let run = |&outcome| LiveRun::new(0, "7.3.4".to_owned(), outcome, String::new());
-            let document = Document { runs: outcomes.iter().map(run).collect(), ..Document::default() };
-            counts(&document).split_once(" in 0 inputs").unwrap().1.to_owned()
-        };
-        use LiveOutcome::{Failed, Passed, Unasked};
-        assert_eq!(counted(&[]), "");
-        assert_eq!(counted(&[Passed]), "; 1 run on real kernels, all passed");
-        assert_eq!(counted(&[Passed, Failed, Passed]), "; 3 runs on real kernels, 1 did not pass");
-        assert_eq!(counted(&[Unasked, Unasked]), "; no run on real kernels, 2 could not be made");
-        assert_eq!(counted(&[Passed, Unasked]), "; 1 run on real kernels, all passed, 1 could not be made");
-    }
-}
+pub use with_cli::{
+    About, Cell, Fate, Matrix, Place, Repository, Row, Sources, Style, dot, fingerprints, full, github,
+    gitlab, html, junit, markdown, mermaid, recorded_fingerprints, render, sarif,
+};

@@ -1,6 +1,8 @@
 //! Text that a terminal shows as it is: names in an object and names of files may hold anything.
 
-use super::{Document, FindingDoc, LiveRun};
+use super::document::Document;
+use super::findings::FindingDoc;
+use super::runs::LiveRun;
 
 /// Writes control characters out as `\u{1b}`, so that no name moves the cursor, colours the text or breaks the line.
 pub(crate) fn escape(text: &mut String, keep: &[char]) {

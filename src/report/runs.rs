@@ -2,9 +2,8 @@
 //!
 //! JSON has all of it in `live`; `full` and `concise` print it in their own words.
 
-use super::FindingDoc;
-use crate::rule::{Family, Rule};
-use crate::rule::{Level, Phase};
+use super::findings::FindingDoc;
+use crate::rule::{Family, Level, Phase, Rule};
 
 /// One object on one real kernel.
 #[derive(Debug, Clone)]
@@ -63,37 +62,34 @@ impl LiveOutcome {
 }
 
 /// What the findings of a run go by. Neither is a rule that can be allowed: no file shows it, a kernel did it.
-pub static LIVE_RULES: [Rule; 2] = [
-    Rule {
-        name: LIVE_FAILURE,
-        family: Family::Kernel,
-        level: Level::Error,
-        phase: Phase::Run,
-        since: "0.1.0",
-        doc: " The scheduler failed on a real kernel.\n\n \
-            `--attach` or `--vm` loaded and attached it, and the kernel refused it, ejected it, or did not come through.\n \
-            The message has the kernel's own reason. The phase is the one that failed. It cannot be allowed: leave out the\n \
-            kernel instead.\n",
-    },
-    Rule {
-        name: LIVE_GROWTH,
-        family: Family::Kernel,
-        level: Level::Error,
-        phase: Phase::Load,
-        since: "0.1.0",
-        doc: " A program has grown more than `--threshold` permits.\n\n \
-            `--compare` holds the instructions that the verifier walked, the sizes of the translated program and of its\n \
-            machine code, and the verifier's time against a file that `--save` wrote.\n",
-    },
-];
+pub static LIVE_RULES: [&Rule; 2] = [&LIVE_FAILURE, &LIVE_GROWTH];
 
-/// Name of the finding for a scheduler that failed.
-pub const LIVE_FAILURE: &str = "live-failure";
+/// A scheduler failed.
+pub static LIVE_FAILURE: Rule = Rule {
+    name: "live-failure",
+    family: Family::Kernel,
+    level: Level::Error,
+    phase: Phase::Run,
+    since: "0.1.0",
+    doc: " The scheduler failed on a real kernel.\n\n \
+        `--attach` or `--vm` loaded and attached it, and the kernel refused it, ejected it, or did not come through.\n \
+        The message has the kernel's own reason. The phase is the one that failed. It cannot be allowed: leave out the\n \
+        kernel instead.\n",
+};
 
-/// Name of the finding for a statistic that grew.
-pub const LIVE_GROWTH: &str = "live-growth";
+/// A statistic grew.
+pub static LIVE_GROWTH: Rule = Rule {
+    name: "live-growth",
+    family: Family::Kernel,
+    level: Level::Error,
+    phase: Phase::Load,
+    since: "0.1.0",
+    doc: " A program has grown more than `--threshold` permits.\n\n \
+        `--compare` holds the instructions that the verifier walked, the sizes of the translated program and of its\n \
+        machine code, and the verifier's time against a file that `--save` wrote.\n",
+};
 
 /// The description of a finding of a run.
 pub fn live_rule(name: &str) -> Option<&'static Rule> {
-    LIVE_RULES.iter().find(|rule| rule.name == name)
+    LIVE_RULES.into_iter().find(|rule| rule.name == name)
 }

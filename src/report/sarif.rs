@@ -9,11 +9,14 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::document::Document;
+use super::findings::FindingDoc;
+use super::fingerprint::{fingerprints, fingerprints_of};
 use super::matrix::{kernel_names, kernels_of};
-use super::place::{Place, Repository, encode, fingerprints, fingerprints_of};
-use super::{Document, FindingDoc, LiveOutcome, live_rule};
-use crate::checks;
-use crate::rule::Rule;
+use super::place::{Place, Repository, encode};
+use super::runs::LiveOutcome;
+use super::words::{sentence, unmatched};
+use crate::rule::{Level, Rule};
 
 const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
 
@@ -72,10 +75,8 @@ pub fn sarif(document: &Document, repository: &Repository, out: &mut impl Write)
     let fired = document.findings.iter().map(|finding| finding.rule);
     let seen = || document.runs.iter().flat_map(|run| &run.findings);
     let fired = fired.chain(seen().map(|finding| finding.rule));
-    for name in fired.chain(document.undecided.iter().map(|undecided| undecided.rule)) {
-        if let Some(rule) = checks::find(name).or_else(|| live_rule(name))
-            && !rules.iter().any(|known| known.name == name)
-        {
+    for rule in fired.chain(document.undecided.iter().map(|undecided| undecided.rule)) {
+        if !rules.contains(&rule) {
             rules.push(rule);
         }
     }
@@ -88,7 +89,7 @@ pub fn sarif(document: &Document, repository: &Repository, out: &mut impl Write)
         .zip(prints)
         .chain(seen().zip(fingerprints_of(document, seen())))
         .filter_map(|(finding, print)| {
-            let index = rules.iter().position(|rule| rule.name == finding.rule)?;
+            let index = rules.iter().position(|rule| *rule == finding.rule)?;
             Some(result(document, repository, finding, index, &print))
         })
         .collect();
@@ -150,14 +151,14 @@ fn descriptor(rule: &Rule, repository: &Repository) -> Value {
         "properties": {
             "tags": tags,
             "precision": "very-high",
-            "problem.severity": match rule.level.as_str() {
-                "error" => "error",
-                "warning" => "warning",
-                _ => "recommendation",
+            "problem.severity": match rule.level {
+                Level::Error => "error",
+                Level::Warning => "warning",
+                Level::Note | Level::Allow => "recommendation",
             },
         },
     });
-    if let Some(address) = repository.rule_page(rule.name).filter(|_| checks::find(rule.name).is_some()) {
+    if let Some(address) = repository.rule_page(rule) {
         descriptor["helpUri"] = json!(address);
     }
     descriptor
@@ -191,13 +192,13 @@ fn result(
     first["logicalLocations"] = json!([{
         "name": finding.subject.name,
         "fullyQualifiedName": format!("{}::{}", object.name, finding.subject.name),
-        "kind": finding.subject.kind,
+        "kind": finding.subject.kind.as_str(),
     }]);
     let related = places.iter().enumerate().skip(1).map(|(id, place)| location(place, Some(id)));
     Finding {
-        rule_id: finding.rule,
+        rule_id: finding.rule.name,
         rule_index,
-        level: finding.level,
+        level: finding.level.as_str(),
         message: message(document, finding),
         locations: [first],
         related_locations: related.collect(),
@@ -215,14 +216,14 @@ fn result(
 
 /// Everything that the finding says, for services that show no more than the message.
 fn message(document: &Document, finding: &FindingDoc) -> Value {
-    let mut text = super::sentence(&finding.message);
+    let mut text = sentence(&finding.message);
     let kernels = kernels_of(document, finding);
     if !kernels.is_empty() {
         text.push_str(&format!(" Kernels: {}.", kernels.join(", ")));
     }
     if let Some(words) = &finding.kernel_message {
         let errno = finding.errno.as_ref().map_or_else(String::new, |errno| format!("{errno}: "));
-        text.push_str(&format!(" At {}: {errno}{words}", finding.phase));
+        text.push_str(&format!(" At {}: {errno}{words}", finding.phase.as_str()));
     }
     // Brackets would begin a link (section 3.11.6 of the standard).
     let text = text.replace('\\', "\\\\").replace('[', "\\[").replace(']', "\\]");
@@ -296,18 +297,18 @@ fn notifications(document: &Document, repository: &Repository, rules: &[&'static
             notify("warning", format!("the kernel and this report differ: {difference}."));
         }
     }
-    for line in super::unmatched(document) {
+    for line in unmatched(document) {
         notifications.push(json!({ "level": "note", "message": { "text": format!("{line}.") } }));
     }
     for undecided in &document.undecided {
         let object = &document.objects[undecided.object];
-        let index = rules.iter().position(|rule| rule.name == undecided.rule);
+        let index = rules.iter().position(|rule| *rule == undecided.rule);
         notifications.push(json!({
             "level": "note",
             "message": { "text": format!(
-                "{}: {} '{}': cannot tell: {}.", object.title(), undecided.subject.kind, undecided.subject.name, undecided.reason
+                "{}: {} '{}': cannot tell: {}.", object.title(), undecided.subject.kind.as_str(), undecided.subject.name, undecided.reason
             ) },
-            "associatedRule": { "id": undecided.rule, "index": index },
+            "associatedRule": { "id": undecided.rule.name, "index": index },
             "locations": [{ "physicalLocation": { "artifactLocation": artifact(&repository.object(&object.path)) } }],
         }));
     }

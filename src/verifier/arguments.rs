@@ -201,9 +201,10 @@ pub fn of(function: &Function<'_>) -> Vec<Access> {
 /// The same of code that gives functions to helpers, or does not.
 fn accesses(code: Code<'_>, callbacks: bool) -> Vec<Access> {
     // Whatever else the register is used for.
-    let shares = code.insns().any(|(_, insn)| {
-        matches!(insn.op(), Op::Mov { .. } | Op::Alu { .. } | Op::AddrSpaceCast { .. })
-            && insn.op().reads().has(FRAME_POINTER)
+    let ops = code.ops();
+    let shares = ops.iter().any(|op| {
+        matches!(op, Op::Mov { .. } | Op::Alu { .. } | Op::AddrSpaceCast { .. })
+            && op.reads().has(FRAME_POINTER)
     });
     let mut states: HashMap<usize, State> = HashMap::from([(0, State::entry())]);
     let mut work = vec![0];
@@ -215,7 +216,7 @@ fn accesses(code: Code<'_>, callbacks: bool) -> Vec<Access> {
         if budget == 0 {
             return Vec::new();
         }
-        let op = insn.op();
+        let op = ops[at];
         state.step(insn, op, callbacks, shares);
         for (next, jumps) in op.successors(at).edges() {
             let Some(state) = state.beyond(op, jumps) else { continue };
@@ -237,8 +238,8 @@ fn accesses(code: Code<'_>, callbacks: bool) -> Vec<Access> {
         .filter_map(|(&at, state)| {
             let insn = code.get(at)?;
             // What a load-acquire may read is not looked at.
-            let memory =
-                insn.op().memory().filter(|_| !matches!(insn.op(), Op::Load { mode: LoadMode::Acquire, .. }));
+            let op = ops[at];
+            let memory = op.memory().filter(|_| !matches!(op, Op::Load { mode: LoadMode::Acquire, .. }));
             let base = memory.map_or(Holds::Other, |memory| state.get(memory.base));
             (base != Holds::Other).then_some(Access { at, insn, base, tested: state.tested(base) })
         })

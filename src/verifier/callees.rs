@@ -7,11 +7,8 @@
 use std::collections::HashSet;
 
 use crate::insn::{Callee, Code, Insn, Op, Registers, Source, Successors};
+use crate::kernel::helpers::{self, Helper};
 use crate::object::{FuncIdx, InsnIdx, Object};
-
-/// Helpers that call a function before they return, and the register that its address is in: `bpf_for_each_map_elem`,
-/// `bpf_find_vma`, `bpf_loop`, `bpf_user_ringbuf_drain`.
-const CALLING_BACK: [(i32, u8); 4] = [(164, 2), (180, 3), (181, 2), (209, 2)];
 
 /// Per function, the instructions that lead into another one, and which.
 #[derive(Debug)]
@@ -67,7 +64,8 @@ fn is_called_back(code: Code<'_>, load: usize) -> bool {
         };
         match op {
             Op::Call(Callee::Helper(helper)) => {
-                return CALLING_BACK.iter().any(|&(id, register)| helper == id && holding.has(register));
+                let callback = helpers::get(helper).and_then(Helper::callback);
+                return callback.is_some_and(|taken| !taken.later && holding.has(taken.register));
             }
             Op::Call(_) => return false,
             // Where it lies on the stack is not followed.

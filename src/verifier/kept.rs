@@ -37,12 +37,12 @@ impl Kept {
 
     /// The first thing that the verifier's look at the flow of a function refuses.
     pub(super) fn fault(&self, object: &Object<'_>, function: FuncIdx) -> Option<Fault> {
-        *self.faults[function.0].get_or_init(|| Flow::new(object[function].code).fault())
+        *self.faults[function.0].get_or_init(|| Flow::new(object[function].ops()).fault())
     }
 
     /// Where the loops of a function start that nothing ends.
     pub(super) fn endless_loops(&self, object: &Object<'_>, function: FuncIdx) -> &[usize] {
-        self.endless_loops[function.0].get_or_init(|| Flow::new(object[function].code).endless_loops())
+        self.endless_loops[function.0].get_or_init(|| Flow::new(object[function].ops()).endless_loops())
     }
 
     /// The functions below each function, as the verifier counts frames and stack.

@@ -119,7 +119,7 @@ impl<'a, 'd> Walk<'a, 'd> {
     fn unavoidable_within(self, (function, insn): At, depth: usize) -> bool {
         let object = self.verifier.object;
         let dead = |slot| self.reached((function, InsnIdx(slot))) == Reached::Never;
-        let flow = Flow::new(object[function].code);
+        let flow = Flow::new(object[function].ops());
         if flow.can_avoid(insn.0, dead, |slot| self.is_taken(function, slot)) {
             return false;
         }
@@ -140,8 +140,8 @@ impl<'a, 'd> Walk<'a, 'd> {
     /// of some kernels does not know that such an address is never 0, but it never is.
     fn is_taken(self, function: FuncIdx, slot: usize) -> Option<bool> {
         let function = &self.verifier.object[function];
-        let (jumps_on_null, tested) = function.code.get(slot).and_then(|branch| {
-            let (tested, jumps_on_null) = branch.op().null_test()?;
+        let (jumps_on_null, tested) = function.ops().get(slot).and_then(|branch| {
+            let (tested, jumps_on_null) = branch.null_test()?;
             Some((jumps_on_null, tested))
         })?;
         let at = slot.checked_sub(2)?;
@@ -150,7 +150,7 @@ impl<'a, 'd> Walk<'a, 'd> {
             _ => false,
         };
         let loads = function.refs_at(InsnIdx(at)).iter().any(|reference| resolved(reference.target));
-        match function.code.get(at)?.op() {
+        match *function.ops().get(at)? {
             Op::LoadImm64 { dst, .. } if loads && dst == tested => Some(!jumps_on_null),
             _ => None,
         }
@@ -180,6 +180,6 @@ impl Regs<'_, '_> {
             !object[function].refs_at(InsnIdx(slot)).is_empty()
                 || load.core.iter().any(|used| used.function == function && used.insn.0 == slot)
         };
-        constants::before(object[function].code, changed, insn.0, register)
+        constants::before(&object[function], changed, insn.0, register)
     }
 }

@@ -221,7 +221,7 @@ fn a_new_rule_compiles_fires_and_spares_its_near_miss() {
         "//! Says.
         fn main() { for path in std::env::args().skip(1) {
             let report = scx_lint::lint(&std::fs::read(path).unwrap(), &scx_lint::Options::default());
-            println!(\"{}\", report.findings.iter().filter(|f| f.rule == \"oopsed-ops\" && f.phase == \"attach\").count());
+            println!(\"{}\", report.findings.iter().filter(|f| f.rule.name == \"oopsed-ops\" && f.phase == scx_lint::rule::Phase::Attach).count());
         } }",
     )
     .unwrap();

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::OnceLock;
 
-use scx_lint::checks::{self, ArenaRule, Loader, Options, RULES};
+use scx_lint::checks::{self, ArenaRule, Options, RULES};
+use scx_lint::errno::Errno;
 use scx_lint::finding::Outcome;
 use scx_lint::kernel::builtin::RELEASES;
 use scx_lint::kernel::{Kernel, target};
+use scx_lint::load::Loader;
 use scx_lint::object::Object;
 use scx_lint::rule::Level;
 
@@ -270,15 +272,13 @@ fn constants_of_scx_are_missed_by_a_naked_loader() {
     let path = root().join("fixtures/obj/clang-19/unfilled-scx-constants__near_auto.bpf.o");
     let data = std::fs::read(&path).unwrap();
     let object = Object::open(&data, "constants.bpf.o").unwrap();
-    let fires = |loader| {
-        let mut options = Options::default();
-        options.loader = loader;
-        let outcome = checks::check(&object, &options);
+    let fires = |loader: Option<Loader>| {
+        let outcome = checks::check(&object, &Options::default().loader(loader));
         outcome.findings.iter().any(|finding| finding.rule.name == "unfilled-scx-constants")
     };
-    assert!(fires(Loader::Plain));
-    assert!(!fires(Loader::Auto));
-    assert!(!fires(Loader::Scx));
+    assert!(fires(Some(Loader::Plain)));
+    assert!(!fires(None));
+    assert!(!fires(Some(Loader::Scx)));
 }
 
 /// Rules whose firing case is built in memory: an object of a million instructions is no file to keep, and no compiler
@@ -368,11 +368,8 @@ fn a_million_instructions_are_the_most() {
 fn a_finding_of_the_arena_rule_names_members_and_the_line() {
     let path = root().join("fixtures/obj/clang-19/multiple-arenas__two_members.bpf.o");
     let data = std::fs::read(&path).unwrap();
-    let object = Object::open(&data, "multiple.bpf.o").unwrap();
-    let outcome = checks::check(&object, &Options::default());
-    let mut document = scx_lint::report::Document::default();
-    document.add("multiple.bpf.o", &object, "plain", &[(None, outcome)]);
-    let finding = document.findings.iter().find(|finding| finding.rule == "multiple-arenas").unwrap();
+    let document = scx_lint::lint(&data, &Options::default());
+    let finding = document.findings.iter().find(|finding| finding.rule.name == "multiple-arenas").unwrap();
     let lines: Vec<_> = finding.locations.iter().filter_map(|l| l.text.as_deref()).map(str::trim).collect();
     assert_eq!(lines, ["TOUCH(arena);", "TOUCH(other);"]);
     assert!(finding.locations[0].label.contains("member 'running' (demo_running)"));
@@ -380,7 +377,7 @@ fn a_finding_of_the_arena_rule_names_members_and_the_line() {
         finding.kernel_message.as_deref(),
         Some("sched_ext: cid-form scheduler uses multiple arena maps")
     );
-    assert_eq!(finding.errno.as_deref(), Some("EINVAL"));
+    assert_eq!(finding.errno, Some(Errno::EINVAL));
 }
 
 /// Did every phase pass, and every ops variable of the object attach.
@@ -430,15 +427,15 @@ fn what_the_loader_may_set_is_open() {
         };
         let data = std::fs::read(&path).unwrap();
         let object = Object::open(&data, &rule).unwrap();
-        let says = |loader| {
+        let says = |loader: Option<Loader>| {
             let outcome = checks::check(&object, &Options::default().loader(loader));
             let found =
                 outcome.findings.iter().any(|found| found.rule.name == rule && found.level == Level::Error);
             (found, outcome.undecided.iter().any(|open| open.rule.name == rule))
         };
-        assert_eq!(says(Loader::Plain), (true, false), "{rule}, plain");
-        assert_eq!(says(Loader::Scx), (false, true), "{rule}, scx");
-        assert_eq!(says(Loader::Auto), (false, true), "{rule}, auto");
+        assert_eq!(says(Some(Loader::Plain)), (true, false), "{rule}, plain");
+        assert_eq!(says(Some(Loader::Scx)), (false, true), "{rule}, scx");
+        assert_eq!(says(None), (false, true), "{rule}, auto");
         count += 1;
     }
     assert!(count >= 5, "{count} fixtures");

@@ -119,6 +119,28 @@ fn info_shows_what_a_kernel_enforces() {
 }
 
 #[test]
+fn info_shows_the_flags_of_the_kfuncs() {
+    let output = text(&scx_lint(&["kernel", "info", "7.3"]).stdout);
+    assert!(output.contains("kfunc flags       of 312 kfuncs in 42 id sets\n    KF_ACQUIRE "), "{output}");
+    assert!(!output.contains("scx_bpf_create_dsq"), "{output}");
+    let output = text(&scx_lint(&["kernel", "info", "-v", "7.3"]).stdout);
+    let line = output.lines().find(|line| line.contains(" scx_bpf_create_dsq ")).unwrap();
+    assert!(line.ends_with("  KF_SLEEPABLE|KF_IMPLICIT_ARGS (unlocked)"), "{line}");
+    let json = text(&scx_lint(&["kernel", "info", "--format", "json", "6.12"]).stdout);
+    let info: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let set = &info["kfunc_sets"][0];
+    assert_eq!(set["scx_name"], "select_cpu");
+    assert_eq!(set["kfuncs"][0]["name"], "scx_bpf_select_cpu_dfl");
+    assert_eq!(set["kfuncs"][0]["flags"][0], "KF_RCU");
+    // A BTF alone does not have them.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mine.btf");
+    std::fs::write(&file, &scx_lint::kernel::target::load("6.12").unwrap()[0].btf).unwrap();
+    let output = text(&scx_lint(&["kernel", "info", file.to_str().unwrap()]).stdout);
+    assert!(output.contains("kfunc flags       not known: only an image"), "{output}");
+}
+
+#[test]
 fn a_snapshot_lints_as_the_kernel_does() {
     // This machine's own kernel, if it shows its types, else any.
     let shows = Path::new("/sys/kernel/btf/vmlinux").exists();

@@ -196,7 +196,7 @@ fn what_a_snapshot_leaves_out_with_the_modules_is_unknown() {
     let stem = "missing-ksym__int";
     let snapshot = |modules: &Modules| {
         let meta = Meta { partial: modules.left_out(), ..Meta::default() };
-        let bytes = snapshot::write(&vmlinux(true), None, &meta).unwrap();
+        let bytes = snapshot::write(&vmlinux(true), None, None, &meta).unwrap();
         judge(stem, &target::from_file("taken.snapshot", bytes).unwrap())
     };
     assert_eq!(snapshot(&Modules::loaded(Vec::new())), (vec!["missing-ksym"], vec![]));

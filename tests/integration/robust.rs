@@ -14,7 +14,7 @@ fn swallow(data: &[u8]) {
         let options = Options::default();
         let outcome = checks::check(&object, &options);
         let mut document = Document::default();
-        document.add("mutant.bpf.o", &object, "plain", &[(None, outcome)]);
+        document.add("mutant.bpf.o", &object, &[(None, outcome)]);
         serde_json::to_vec(&document).unwrap();
     }
 }

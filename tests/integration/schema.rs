@@ -1,6 +1,7 @@
 //! Every document that is emitted fits the schema that is shipped.
 
-use scx_lint::checks::{self, Options};
+use scx_lint::Options;
+use scx_lint::lint;
 use scx_lint::object::Object;
 use scx_lint::report::{Document, SCHEMA};
 
@@ -15,14 +16,7 @@ fn documents_fit_the_schema() {
         let mut document = Document::default();
         match Object::open(&data, &name(&path)) {
             Ok(object) => {
-                let options = Options::default();
-                let outcome = checks::check(&object, &options);
-                document.add(
-                    &name(&path),
-                    &object,
-                    checks::loader_name(&object, &options),
-                    &[(None, outcome)],
-                );
+                document.append(lint::lint(&name(&path), &object, &[], &[], &Options::default()));
             }
             Err(error) => document.add_error(&name(&path), error.code(), error.to_string()),
         }

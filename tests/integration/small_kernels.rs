@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use scx_lint::btf::build::{Builder, Field};
 use scx_lint::btf::{Btf, Kind, TypeId};
-use scx_lint::checks::{self, Checker, Loader, Options};
+use scx_lint::checks::{self, Checker, Options};
 use scx_lint::finding::Outcome;
 use scx_lint::kernel::builtin::{RELEASES, Release};
 use scx_lint::kernel::{Kernel, KernelArenaRule, Modules, Source, Target, image, snapshot, target};
+use scx_lint::load::Loader;
 use scx_lint::object::Object;
 use scx_lint::rule::Level;
 
@@ -23,6 +24,7 @@ fn target_of(name: &str, btf: Vec<u8>) -> Target {
         release: None,
         btf,
         kconfig: None,
+        btf_ids: None,
         partial: None,
         modules: Modules::unknown(),
         cut: None,
@@ -141,8 +143,7 @@ fn constants_that_a_naked_loader_leaves_zero() {
     let data = fixture("unknown-ops-member__near_cleared");
     let object = Object::open(&data, "edited").unwrap();
     let fires = |loader| {
-        let mut options = Options::default();
-        options.loader = loader;
+        let options = Options::default().loader(loader);
         let outcome = checks::check_on(&object, Some(&kernel), &options);
         outcome.findings.iter().any(|finding| finding.rule.name == "unfilled-scx-constants")
     };
@@ -325,7 +326,7 @@ fn release_of(full: &Target) -> Option<&'static Release> {
 fn reduced(target: &Target) -> Target {
     let meta = snapshot::Meta { name: target.name.clone(), ..snapshot::Meta::default() };
     let meta = meta.describing(&target.btf).unwrap();
-    let bytes = snapshot::write(&target.btf, None, &meta).unwrap();
+    let bytes = snapshot::write(&target.btf, None, None, &meta).unwrap();
     target::from_file(&target.name, &bytes).unwrap()
 }
 

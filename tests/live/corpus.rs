@@ -5,13 +5,14 @@
 use std::path::PathBuf;
 
 use libtest_mimic::{Failed, Trial};
-use scx_lint::live::agree::UNFORESEEN;
+use scx_lint::live::difference::UNFORESEEN;
 use scx_lint::live::observation::Observation;
 use scx_lint::object::Object;
+use scx_lint::rule::Phase;
 use serde_json::Value;
 
 use super::kernels::Kernel;
-use super::{check, root, scx_lint};
+use super::{check, differences, root, scx_lint};
 
 fn objects() -> Vec<PathBuf> {
     let entries = std::fs::read_dir(root().join("../shared/corpus/objects")).into_iter().flatten();
@@ -39,6 +40,12 @@ pub fn trials(kernel: &Kernel) -> Vec<Trial> {
 }
 
 fn ask(kernel: &Kernel, more: &[&str], objects: &[PathBuf]) -> Result<(i32, Vec<Observation>), Failed> {
+    let (code, live) = report(kernel, more, objects)?;
+    Ok((code, serde_json::from_value(live)?))
+}
+
+/// The `live` array of a report.
+fn report(kernel: &Kernel, more: &[&str], objects: &[PathBuf]) -> Result<(i32, Value), Failed> {
     let mut arguments =
         vec!["--vm", kernel.path.to_str().ok_or("the path is not UTF-8")?, "--timeout", "180s"];
     arguments.extend(["--format", "json"]);
@@ -46,19 +53,20 @@ fn ask(kernel: &Kernel, more: &[&str], objects: &[PathBuf]) -> Result<(i32, Vec<
     arguments.extend(objects.iter().filter_map(|path| path.to_str()));
     let (code, out, err) = scx_lint(&arguments);
     let report: Value = serde_json::from_str(&out).map_err(|error| format!("exit {code}: {error}\n{err}"))?;
-    Ok((code, serde_json::from_value(report["live"].clone())?))
+    Ok((code, report["live"].clone()))
 }
 
 /// Of every object that loads, each program's maps are what the static report says, and no verdict is refuted.
 fn corpus(kernel: &Kernel) -> Result<(), Failed> {
     let objects = objects();
-    let (_, all) = ask(kernel, &["--hold", "100ms", "--workload", "off"], &objects)?;
+    let (_, live) = report(kernel, &["--hold", "100ms", "--workload", "off"], &objects)?;
+    let all: Vec<Observation> = serde_json::from_value(live.clone())?;
     check(all.len() == objects.len(), || format!("{} of {} observed", all.len(), objects.len()))?;
     let mut wrong = Vec::new();
     let (mut loaded, mut programs) = (0, 0);
-    for seen in &all {
+    for (seen, differs) in all.iter().zip(differences(&live)) {
         let name = objects[seen.object].file_name().unwrap_or_default().to_string_lossy();
-        if seen.phase("load").is_some_and(|load| load.ok) {
+        if seen.phase(Phase::Load).is_some_and(|load| load.ok) {
             loaded += 1;
             programs += seen.programs.len();
             // Else nothing was compared.
@@ -68,7 +76,7 @@ fn corpus(kernel: &Kernel) -> Result<(), Failed> {
                 wrong.push(format!("{name}: loaded, and no program was read back"));
             }
         }
-        for difference in &seen.differs {
+        for difference in differs {
             match difference.contains(UNFORESEEN) {
                 true => println!("{name} on {}: {difference}", kernel.name),
                 false => wrong.push(format!("{name}: {difference}")),
@@ -103,7 +111,7 @@ fn examples(kernel: &Kernel) -> Result<(), Failed> {
     check(exit.reason == "runtime error" && !exit.message.is_empty(), || dump(&seen))?;
 
     let (code, seen) = ask(kernel, &[], &[qmap])?;
-    let load = seen[0].phase("load").ok_or("no load")?;
+    let load = seen[0].phase(Phase::Load).ok_or("no load")?;
     let found = load.diagnostic.as_ref().ok_or("no diagnostic")?;
     check(code == 1 && !load.ok && load.program.as_deref() == Some("qmap_dequeue"), || dump(&seen))?;
     check(found.line.is_some() && found.text.as_ref().is_some_and(|text| !text.is_empty()), || dump(&seen))?;

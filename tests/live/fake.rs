@@ -13,6 +13,7 @@ use scx_lint::live::observation::{
     AttachSeen, Diagnostic, ExitSeen, Failure, Observation, PhaseSeen, ProgramSeen, code,
 };
 use scx_lint::live::wire::{self, Frame};
+use scx_lint::rule::Phase;
 use serde_json::Value;
 
 use super::outcomes::tempfile_folder;
@@ -46,14 +47,14 @@ fn socket(descriptor: &str) -> std::io::Result<File> {
     Ok(File::from(std::os::fd::OwnedFd::from(input)))
 }
 
-fn phase(name: &str, ok: bool) -> PhaseSeen {
-    PhaseSeen { phase: name.to_owned(), ok, ..PhaseSeen::default() }
+fn phase(phase: Phase, ok: bool) -> PhaseSeen {
+    PhaseSeen { phase, ok, ..PhaseSeen::default() }
 }
 
 fn loaded() -> Observation {
     let program = ProgramSeen { name: "demo_running".to_owned(), ..ProgramSeen::default() };
     Observation {
-        phases: vec![phase("open", true), phase("load", true)],
+        phases: vec![phase(Phase::Open, true), phase(Phase::Load, true)],
         programs: vec![program],
         ..Observation::default()
     }
@@ -92,7 +93,7 @@ fn play(what: &str, line: &mut File) {
                     text: Some("\treturn task->pid;".to_owned()),
                     ..Diagnostic::default()
                 }),
-                ..phase("load", false)
+                ..phase(Phase::Load, false)
             };
             say(&done(seen));
         }

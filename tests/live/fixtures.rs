@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use libtest_mimic::{Failed, Trial};
 use scx_lint::checks;
-use scx_lint::live::agree::UNFORESEEN;
+use scx_lint::live::difference::UNFORESEEN;
 use scx_lint::live::observation::{AttachSeen, Came, Observation, code};
 use scx_lint::object::{Form, Object};
 use scx_lint::rule::{Level, Phase};
 use serde_json::Value;
 
 use super::kernels::Kernel;
-use super::{check, root, scx_lint};
+use super::{check, differences, root, scx_lint};
 
 /// One boot serves all fixtures that leave the kernel as it was.
 pub fn trials(kernel: &Kernel) -> Vec<Trial> {
@@ -90,9 +90,11 @@ fn run(kernel: &Kernel) -> Result<(), Failed> {
     let mut enabled = 0;
     for (number, (fixture, _)) in fixtures.iter().enumerate() {
         let seen =
-            report["live"].as_array().and_then(|live| live.iter().find(|seen| seen["object"] == number));
-        let Some(seen) = seen.and_then(|seen| serde_json::from_value::<Observation>(seen.clone()).ok())
-        else {
+            report["live"].as_array().and_then(|live| live.iter().position(|seen| seen["object"] == number));
+        let differs = seen.map(|at| differences(&report["live"]).swap_remove(at));
+        let seen = seen.map(|at| report["live"][at].clone());
+        let seen = seen.and_then(|seen| serde_json::from_value::<Observation>(seen).ok());
+        let (Some(seen), Some(differs)) = (seen, differs) else {
             wrong.push(format!("{}: no observation", fixture.name));
             continue;
         };
@@ -105,7 +107,7 @@ fn run(kernel: &Kernel) -> Result<(), Failed> {
             ));
         };
         let excused = REFUSED_ANYWAY.iter().any(|(name, _)| *name == fixture.name);
-        for difference in seen.differs.iter().filter(|_| !excused) {
+        for difference in differs.iter().filter(|_| !excused) {
             // What no file shows is told and does not fail the test: a fixture may be about something else.
             if difference.contains(UNFORESEEN) {
                 println!("{} on {}: {difference}", fixture.name, kernel.name);
@@ -255,7 +257,7 @@ fn judge(
     let words = REFUSED_ANYWAY.iter().find(|(name, _)| *name == fixture.name).map(|(_, words)| *words);
     match words {
         Some(words) if kernel.is_map_always() => {
-            let load = seen.phase("load");
+            let load = seen.phase(Phase::Load);
             let message = load.and_then(|load| load.diagnostic.as_ref()).map(|found| &found.message);
             let errno = seen.attach.first().and_then(|attach| attach.errno.as_ref());
             let mut said = load.into_iter().flat_map(|load| &load.messages).chain(message).chain(errno);
@@ -290,7 +292,7 @@ fn arena_rule(kernel: &Kernel, seen: &dyn Fn(&str) -> Option<Observation>) -> Re
     };
     if !kernel.knows_cid() {
         for seen in [&plain, &flagged, &missing] {
-            let load = seen.phase("load").ok_or_else(|| dump(seen))?;
+            let load = seen.phase(Phase::Load).ok_or_else(|| dump(seen))?;
             check(!load.ok && load.errno.as_deref() == Some("ESRCH"), || dump(seen))?;
         }
         return Ok(());
@@ -301,7 +303,7 @@ fn arena_rule(kernel: &Kernel, seen: &dyn Fn(&str) -> Option<Observation>) -> Re
         return check(flagged.is_ok() && flagged.attach.len() == 1, || dump(&flagged));
     }
     check(plain.is_ok() && plain.attach.len() == 1, || dump(&plain))?;
-    let load = flagged.phase("load").ok_or_else(|| dump(&flagged))?;
+    let load = flagged.phase(Phase::Load).ok_or_else(|| dump(&flagged))?;
     let told = load.messages.iter().any(|line| line.contains("map 'arena': failed to create: -EINVAL"));
     check(!load.ok && told, || dump(&flagged))?;
     // No arena at all is refused by every kernel that knows the form.

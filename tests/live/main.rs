@@ -22,6 +22,7 @@ use std::process::{Command, ExitCode};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use scx_lint::live;
+use serde_json::Value;
 
 use kernels::Kernel;
 
@@ -45,6 +46,13 @@ fn scx_lint(arguments: &[&str]) -> (i32, String, String) {
     let output = Command::new(program()).args(arguments).output().expect("scx-lint starts");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+}
+
+/// Where the kernel and the report differ, for each element of a report's `live` array.
+fn differences(live: &Value) -> Vec<Vec<String>> {
+    let all = live.as_array().expect("live is an array").iter();
+    let of = |seen: &Value| serde_json::from_value(seen["differs"].clone()).expect("differs are sentences");
+    all.map(of).collect()
 }
 
 /// Fails with a message, as an assertion does in a test of the standard harness.

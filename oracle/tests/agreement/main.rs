@@ -103,12 +103,6 @@ fn report(files: &[PathBuf]) -> Value {
 
 /// What scx-lint makes of these bytes, were they in a file of this name: a report about one object.
 fn ours(bytes: &[u8], name: &str) -> Value {
-    use scx_lint::checks::{Loader, Options, check};
-    let options = Options::default().loader(Loader::Plain);
-    let mut document = scx_lint::report::Document::default();
-    match scx_lint::object::Object::open(bytes, name) {
-        Ok(object) => document.add(name, &object, "plain", &[(None, check(&object, &options))]),
-        Err(error) => document.add_error(name, error.code(), error.to_string()),
-    }
-    serde_json::to_value(&document).unwrap()
+    let options = scx_lint::Options::default().loader(scx_lint::load::Loader::Plain);
+    serde_json::to_value(scx_lint::lint_for(name, bytes, &[], &options)).unwrap()
 }

@@ -3,6 +3,7 @@
 use super::super::context::Context;
 use super::surely::{self, Surely};
 use crate::finding::Site;
+use crate::kernel::kfuncs;
 use crate::load::ExternFate;
 use crate::object::{Extern, ExternIdx, ExternKind, FuncIdx, InsnIdx, Object, Target};
 use crate::verifier::At;
@@ -63,9 +64,7 @@ pub(in crate::checks) fn is_in_callback(object: &Object<'_>, call: &KfuncCall<'_
 /// May a function of a program sleep though the program may not: it runs as a callback only, and the object has callbacks of work
 /// queues or task work, which sleep (kernel `in_sleepable`).
 pub(in crate::checks) fn may_sleep_as_work(object: &Object<'_>, program: FuncIdx, function: FuncIdx) -> bool {
-    let work = ["bpf_wq_set_callback", "bpf_task_work_schedule"];
-    let has_work =
-        || object.externs.iter().any(|known| work.iter().any(|start| known.name.starts_with(start)));
+    let has_work = || object.externs.iter().any(|known| kfuncs::schedules_work(known.name));
     function != program && has_work() && is_callback_code(object, program, function)
 }
 

@@ -15,7 +15,7 @@ use crate::verifier::At;
 /// Every load and store of a program and the functions appended to it, in the order of the final code.
 pub(super) fn accesses(object: &Object<'_>, program: FuncIdx) -> impl Iterator<Item = (At, Memory)> {
     object.code_of(program).flat_map(|(function, code)| {
-        let accesses = code.code.insns().filter_map(|(at, insn)| Some((at, insn.op().memory()?)));
+        let accesses = code.ops().iter().enumerate().filter_map(|(at, op)| Some((at, op.memory()?)));
         accesses.map(move |(at, memory)| ((function, InsnIdx(at)), memory))
     })
 }

@@ -22,7 +22,7 @@
 //! choice too; [`crate::load`] models what the macros do about it.
 
 use super::super::context::Context;
-use crate::load::MemberFate;
+use crate::load::{MemberFate, scx_loader};
 use crate::object::{OpsIdx, Value};
 
 /// A number in an ops variable, as the kernel will see it.
@@ -44,9 +44,6 @@ pub(in crate::checks) struct Flags {
     /// User space may set others.
     pub(in crate::checks) open: bool,
 }
-
-/// Members that the loaders of scx write every time.
-const REPLACED: [&str; 2] = ["hotplug_seq", "exit_dump_len"];
 
 impl OpsValue {
     /// The value, if the file tells it.
@@ -92,7 +89,7 @@ impl Context<'_, '_> {
         }
         match value {
             _ if !self.load.edited => OpsValue::Stands(value),
-            _ if REPLACED.contains(&member) => OpsValue::Replaced,
+            _ if scx_loader::replaces(member) => OpsValue::Replaced,
             0 => OpsValue::Open,
             value => OpsValue::Stands(value),
         }

@@ -2,7 +2,7 @@
 
 use super::super::context::Context;
 use crate::finding::{Outcome, Subject};
-use crate::insn::Insn;
+use crate::insn::Op;
 use crate::object::{FuncIdx, InsnIdx};
 use crate::rule::{Phase, Rule};
 use crate::verifier::{At, Reached};
@@ -108,14 +108,14 @@ impl Context<'_, '_> {
     pub(in crate::checks) fn walks_any(
         &self,
         program: FuncIdx,
-        wanted: impl Fn(FuncIdx, Insn) -> bool,
-    ) -> Surely<(At, Insn)> {
+        wanted: impl Fn(FuncIdx, Op) -> bool,
+    ) -> Surely<(At, Op)> {
         let of = |(function, code): (FuncIdx, &crate::object::Function<'_>)| {
-            let found = code.code.insns().filter(|(_, insn)| wanted(function, *insn));
-            found.map(|(at, insn)| ((function, InsnIdx(at)), insn)).collect::<Vec<_>>()
+            let found = code.ops().iter().enumerate().filter(|(_, op)| wanted(function, **op));
+            found.map(|(at, op)| ((function, InsnIdx(at)), *op)).collect::<Vec<_>>()
         };
         let places = self.object.code_of(program).flat_map(of);
-        self.walks(program, places.map(|(at, insn)| (at, (at, insn))))
+        self.walks(program, places.map(|(at, op)| (at, (at, op))))
     }
 
     /// Does a program come to an instruction whenever it runs.

@@ -10,7 +10,7 @@ pub static RELEASES: &[Release] = &[
         source: "built from Debian linux-source-6.12 6.12.107-1 with a small config, because its own images have sched_ext off",
         date: "2026-11-22",
         btf_sha256: "f45a5024c8bebf4c7a18bfebc22e0618142e201aea34f350ef12643f7e68053f",
-        sha256: "c8af0b6bc4381378a743584e16b8e33217b3b629f9de7d18ebaa02b910fda29e",
+        sha256: "c45183f2a76d9d086389e9eee9e85ff6c5b4d320f238b968dfeb18bffce2a9f2",
         bytes: include_bytes!("6.12.snapshot"),
     },
     Release {
@@ -19,7 +19,7 @@ pub static RELEASES: &[Release] = &[
         source: "Debian linux 6.16.12-1~bpo13+1, linux-image-6.16.12+deb13-cloud-amd64",
         date: "2025-11-17",
         btf_sha256: "26fc1245bd2b733a8a41ac12fb1dda517d08b8edc4692611bc6a6a53781a1ef9",
-        sha256: "6edd49ed5a777d56a200b99faaa9a860933e91e11082235f2e58b73177594166",
+        sha256: "1bef36a86f1e4f8535becf08c291f95fa74062e5ef60a31b1a968dfb8d5265b8",
         bytes: include_bytes!("6.16.snapshot"),
     },
     Release {
@@ -28,7 +28,7 @@ pub static RELEASES: &[Release] = &[
         source: "Debian linux 6.17.13-1~bpo13+1, linux-image-6.17.13+deb13-cloud-amd64",
         date: "2025-12-28",
         btf_sha256: "8377878bd532939f23e57920bd4d1d05aa79576c165dbf8b8302be6d78bcbefd",
-        sha256: "875197a0c5268d7d720d75e64826b1cb4d2afea5acb21d351d31126c0077afba",
+        sha256: "425fbe4d10e45bee72aa55a951a8226b7c53850edb8310a7bd7a5550e0d768d1",
         bytes: include_bytes!("6.17.snapshot"),
     },
     Release {
@@ -37,7 +37,7 @@ pub static RELEASES: &[Release] = &[
         source: "Debian linux 6.18.15-1~bpo13+1, linux-image-6.18.15+deb13-cloud-amd64",
         date: "2026-03-12",
         btf_sha256: "03083c407ddb2bbdfec7964ceb6d2037f8b15186a6365075fd8facd522b65d4c",
-        sha256: "0844eddef243c6f93f28be265ed1b55b6c50efaac35a6c2f39c4be55d9aae23c",
+        sha256: "cd083ff785c0677ac63082145757fd2550545500ddbfc32e602dc1eee0364cbb",
         bytes: include_bytes!("6.18.snapshot"),
     },
     Release {
@@ -46,7 +46,7 @@ pub static RELEASES: &[Release] = &[
         source: "Debian linux 6.19.14-1~bpo13+1, linux-image-6.19.14+deb13-cloud-amd64",
         date: "2026-05-01",
         btf_sha256: "24b1d029a747a12f49bbb24d731dd46341106c1aad4a389ce403b0169a3348ae",
-        sha256: "116c492d261e81de58894c5b7054c5b059e886537ca5235d52d452febb9f6537",
+        sha256: "0569e8cfc9747f60dea4b5a9ca443e330da7e8512505c6bbfffdc38a46618336",
         bytes: include_bytes!("6.19.snapshot"),
     },
     Release {
@@ -55,7 +55,7 @@ pub static RELEASES: &[Release] = &[
         source: "Debian linux 7.0.13-1~bpo13+1, linux-image-7.0.13+deb13-cloud-amd64",
         date: "2026-07-05",
         btf_sha256: "d4799343ab2fcf1f1602b44e2378de248f74ce51d00cd8654038846c7b1431d9",
-        sha256: "6377872ee62caf89b896d1eac0510ab269a5015ceaf779a7fdf790fa35450721",
+        sha256: "387e6df9b76fc09f97e050c1dc0deed719c233d52389cc620f013bdc74077fc3",
         bytes: include_bytes!("7.0.snapshot"),
     },
     Release {
@@ -64,7 +64,7 @@ pub static RELEASES: &[Release] = &[
         source: "Debian linux 7.1.13-1~bpo13+1, linux-image-7.1.13+deb13-cloud-amd64",
         date: "2026-09-15",
         btf_sha256: "df0e1c392f5f2ab49e48ab4a8c327783a431bc6fdce5b5d33f393a8c8d77436c",
-        sha256: "3eeecd699d9b06b4166356bfd1189d73e25a32f2a5d9eba697c4402ff9867ef9",
+        sha256: "83530bcac65f48564be8e19e61595993560e54e3ce8b57a7b1fb8c8889a06ba3",
         bytes: include_bytes!("7.1.snapshot"),
     },
     Release {
@@ -73,7 +73,7 @@ pub static RELEASES: &[Release] = &[
         source: "Debian linux 7.2.13-1, linux-binary-7.2.13+deb14-cloud-amd64",
         date: "2026-10-28",
         btf_sha256: "66d40f12f4a29865ce1bceef5489d33209d7ba25f6022ecc7b564004e840b355",
-        sha256: "7969b05190147f441f3aa77acb07b47368ae0320cfb0afc732d98cd35f7e2c31",
+        sha256: "4555fe22bd467ca1611ae6164671d50efa715d79d8e5c07939fd2f7263849d8b",
         bytes: include_bytes!("7.2.snapshot"),
     },
     Release {
@@ -82,7 +82,7 @@ pub static RELEASES: &[Release] = &[
         source: "Debian linux 7.3.4-1~bpo13+1, linux-binary-7.3.4+deb13-cloud-amd64",
         date: "2026-11-15",
         btf_sha256: "1fdd53d57b317ea6b003cb448373655d6f4e5340d8bcd71a135e90eaee9d8a2e",
-        sha256: "74bbc8dd1928c639ffe77cc98a4c6d8837bfb4179e0e4c5a553ceba7246a8f8a",
+        sha256: "0d18b6ba94dde48a7bfcb2d51f8687cc47480dbd8fb90f4458582a7257b58ac8",
         bytes: include_bytes!("7.3.snapshot"),
     },
 ];

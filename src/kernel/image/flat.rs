@@ -26,6 +26,12 @@ pub(super) fn find_btf(data: &[u8]) -> Option<Range<usize>> {
     candidates.into_iter().take(MAX_CANDIDATES).find(|range| Btf::parse(&data[range.clone()]).is_ok())
 }
 
+/// The words behind a BTF section. Linkers put `.BTF_ids` there, at the next multiple of 4 or of a page.
+pub(super) fn behind(data: &[u8], btf: &Range<usize>) -> Vec<u32> {
+    let big = data[btf.clone()].starts_with(&[0xeb, 0x9f]);
+    data.get(btf.end.next_multiple_of(4)..).map_or_else(Vec::new, |rest| super::words(rest, big))
+}
+
 /// From the header to the end of the strings, where the header makes sense.
 fn extent(data: &[u8], at: usize, word: fn([u8; 4]) -> u32) -> Option<Range<usize>> {
     let field = |offset: usize| data.get(at + offset..)?.first_chunk().map(|raw| word(*raw) as usize);

@@ -5,6 +5,8 @@ use object::write::{Object, StandardSegment};
 use object::{Architecture, BinaryFormat, Endianness, SectionKind};
 
 use super::*;
+use crate::kernel::builtin::flags;
+use crate::kernel::kfunc_flags::KfuncSets;
 use crate::kernel::{at_hand, builtin};
 
 const ALL: [Compression; 6] = [
@@ -81,6 +83,14 @@ fn rodata() -> Vec<u8> {
     .concat()
 }
 
+/// Words of a `.BTF_ids`: an id, and a set of one kfunc.
+const IDS: [u32; 5] = [7, 1, 1, 42, 5];
+
+fn ids(order: Endianness) -> Vec<u8> {
+    let bytes = if order == Endianness::Big { u32::to_be_bytes } else { u32::to_le_bytes };
+    IDS.into_iter().flat_map(bytes).collect()
+}
+
 /// An executable ELF file with these sections.
 fn elf(architecture: Architecture, order: Endianness, sections: &[(&str, &[u8])]) -> Vec<u8> {
     let mut file = Object::new(BinaryFormat::Elf, architecture, order);
@@ -96,7 +106,11 @@ fn elf(architecture: Architecture, order: Endianness, sections: &[(&str, &[u8])]
 }
 
 fn vmlinux() -> Vec<u8> {
-    elf(Architecture::X86_64, Endianness::Little, &[(".rodata", &rodata()), (".BTF", &btf())])
+    elf(
+        Architecture::X86_64,
+        Endianness::Little,
+        &[(".rodata", &rodata()), (".BTF", &btf()), (".BTF_ids", &ids(Endianness::Little))],
+    )
 }
 
 /// A bzImage of protocol 2.15 around a payload.
@@ -142,7 +156,10 @@ fn arm64() -> Vec<u8> {
     let broken =
         [&[0x9f, 0xeb, 1, 0, 24, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 4, 0, 0, 0, 0, 16, 0, 0], [1].as_slice()]
             .concat();
-    [&image, &small[..], &broken, &rodata(), &[7; 100], &btf(), &[9; 5000]].concat()
+    let head = [&image, &small[..], &broken, &rodata(), &[7; 100]].concat();
+    let types = [&head[..], &btf()].concat();
+    let gap = types.len().next_multiple_of(4) - types.len();
+    [&types[..], &vec![0; gap], &ids(Endianness::Little), &[9; 5000]].concat()
 }
 
 fn assert_kernel(bytes: &[u8], kind: Kind, compression: Option<Compression>) {
@@ -154,6 +171,10 @@ fn assert_kernel(bytes: &[u8], kind: Kind, compression: Option<Compression>) {
         assert_eq!(found.release.as_deref(), Some("7.3.4-test"), "{what}");
         assert_eq!(found.kconfig.as_deref(), Some(CONFIG), "{what}");
     }
+    match kind {
+        Kind::RawBtf => assert_eq!(found.btf_ids, None),
+        _ => assert_eq!(found.btf_ids.unwrap()[..IDS.len()], IDS, "{what}"),
+    }
 }
 
 #[test]
@@ -161,7 +182,11 @@ fn every_image_gives_its_btf() {
     assert_kernel(&btf(), Kind::RawBtf, None);
     assert_kernel(&vmlinux(), Kind::Vmlinux, None);
     assert_kernel(&arm64(), Kind::FlatImage, None);
-    let big = elf(Architecture::S390x, Endianness::Big, &[(".rodata", &rodata()), (".BTF", &btf())]);
+    let big = elf(
+        Architecture::S390x,
+        Endianness::Big,
+        &[(".rodata", &rodata()), (".BTF", &btf()), (".BTF_ids", &ids(Endianness::Big))],
+    );
     assert_kernel(&big, Kind::Vmlinux, None);
     for compression in ALL {
         let some = Some(compression);
@@ -193,7 +218,7 @@ fn the_setup_header_names_the_release_where_the_kernel_does_not() {
 #[test]
 fn a_snapshot_is_a_kernel_too() {
     let meta = snapshot::Meta { release: Some("7.3.4".into()), ..Default::default() };
-    let bytes = snapshot::write(&btf(), Some(CONFIG), &meta).unwrap();
+    let bytes = snapshot::write(&btf(), None, Some(CONFIG), &meta).unwrap();
     for bytes in [bytes.clone(), gzip(&bytes)] {
         let found = extract(&bytes).unwrap();
         assert_eq!((found.kind, found.release.as_deref()), (Kind::Snapshot, Some("7.3.4")));
@@ -329,6 +354,18 @@ fn real_images_give_the_btf_that_the_kernel_shows() {
         }
         let image = std::fs::read(&path).unwrap();
         let found = extract(&image).unwrap();
+        // Its kfuncs are those of the release that is built in; a small configuration has fewer.
+        let types = btf::Btf::parse(&found.btf).unwrap();
+        let sets = KfuncSets::read(&found.btf_ids.unwrap(), &types);
+        let series = version.split('.').take(2).collect::<Vec<_>>().join(".");
+        assert!(sets.kfuncs().len() > 150, "{version}: {}", sets.kfuncs().len());
+        let is_built_in = builtin::RELEASES.iter().any(|known| version.starts_with(known.release));
+        for (id, flags) in sets.kfuncs().iter().filter(|_| is_built_in) {
+            let kfunc = types.name(&types.get(*id).unwrap());
+            let mut rows = flags::rows_of(kfunc).iter();
+            let row = rows.find(|row| row.releases.split(' ').any(|release| release == series));
+            assert_eq!(row.map(|row| row.flags), Some(*flags), "{version}: {kfunc}");
+        }
         assert_eq!(found.kind, Kind::BzImage);
         let release = found.release.unwrap_or_default();
         assert!(release.starts_with(version.split(['-', '+']).next().unwrap()), "{version}: {release}");

@@ -6,7 +6,9 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use super::super::kfunc_flags::KfuncSets;
 use super::raw::{Raw, RawType, kind, references, tagged_kfuncs};
+use crate::btf::TypeId;
 
 /// Functions that are kept with their prototype: kfuncs by their prefix, for a BTF without `bpf_kfunc` tags
 /// (pahole before 1.26 writes none), and LSM and iterator attach points, which start with `bpf_` too.
@@ -22,8 +24,8 @@ pub(super) struct Reduced<'d> {
     pub functions: BTreeSet<&'d [u8]>,
 }
 
-/// Decides for a whole section.
-pub(super) fn reduce<'d>(raw: &Raw<'d>) -> Reduced<'d> {
+/// Decides for a whole section; what is in one of the sets is kept.
+pub(super) fn reduce<'d>(raw: &Raw<'d>, kfuncs: &KfuncSets) -> Reduced<'d> {
     let tagged = tagged_kfuncs(raw);
     // BPF objects list their kfuncs in a section; sections are kept whole.
     let mut in_sections = HashSet::new();
@@ -36,7 +38,12 @@ pub(super) fn reduce<'d>(raw: &Raw<'d>) -> Reduced<'d> {
     let kept_names: HashSet<&[u8]> = raw
         .types()
         .filter(|(_, ty)| ty.kind == kind::FUNC)
-        .filter(|(id, ty)| tagged.contains(id) || in_sections.contains(id) || is_wanted(raw.bytes(ty.name)))
+        .filter(|(id, ty)| {
+            tagged.contains(id)
+                || in_sections.contains(id)
+                || kfuncs.flags(TypeId(*id)).is_some()
+                || is_wanted(raw.bytes(ty.name))
+        })
         .map(|(_, ty)| raw.bytes(ty.name))
         .collect();
 

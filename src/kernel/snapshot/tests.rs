@@ -135,7 +135,7 @@ fn meta() -> Meta {
 fn a_snapshot_answers_as_its_btf_does() {
     for (path, btf) in fixtures() {
         let meta = meta().describing(&btf).unwrap();
-        let bytes = write(&btf, Some("CONFIG_BPF=y\n"), &meta).unwrap();
+        let bytes = write(&btf, None, Some("CONFIG_BPF=y\n"), &meta).unwrap();
         let snapshot = read(&bytes).unwrap();
         assert_same_answers(&btf, &snapshot, &path.display().to_string());
         assert_eq!(snapshot.cut.meta, meta);
@@ -152,7 +152,7 @@ fn a_pool_changes_nothing_but_the_size() {
     let some: Vec<&[u8]> = fixtures.iter().step_by(3).map(|(_, btf)| btf.as_slice()).collect();
     let pool: &'static Pool = Box::leak(Box::new(Pool::read(&write_pool(&some).unwrap()).unwrap()));
     for (path, btf) in &fixtures {
-        let bytes = write_pooled(btf, &meta(), pool).unwrap();
+        let bytes = write_pooled(btf, None, &meta(), pool).unwrap();
         assert_eq!(read(&bytes).unwrap_err().code(), "foreign-snapshot");
         let meta = meta().describing(btf).unwrap();
         let mut snapshot = read_with(&bytes, Some(pool)).unwrap();
@@ -165,7 +165,7 @@ fn a_pool_changes_nothing_but_the_size() {
 fn the_built_in_releases_are_cut_as_far_as_can_be() {
     let release = builtin::find(builtin::LATEST).unwrap().load().unwrap();
     let meta = meta().describing(&release.btf).unwrap();
-    let again = read(&write(&release.btf, None, &meta).unwrap()).unwrap();
+    let again = read(&write(&release.btf, None, None, &meta).unwrap()).unwrap();
     assert_same_answers(&release.btf, &again, "the newest again");
     assert_eq!(again.cut.functions().unwrap(), Vec::<String>::new());
     assert_eq!(Btf::parse(&again.btf).unwrap().len(), Btf::parse(&release.btf).unwrap().len());
@@ -175,7 +175,7 @@ fn the_built_in_releases_are_cut_as_far_as_can_be() {
 fn real_kernels_answer_as_before() {
     for (version, btf) in kernels() {
         let meta = Meta { name: version.clone(), ..Meta::default() }.describing(&btf).unwrap();
-        let bytes = write(&btf, None, &meta).unwrap();
+        let bytes = write(&btf, None, None, &meta).unwrap();
         let snapshot = read(&bytes).unwrap();
         assert_same_answers(&btf, &snapshot, &version);
         assert!(bytes.len() < 1_400_000, "{version}: {} bytes", bytes.len());
@@ -256,16 +256,62 @@ fn functions_are_cut_and_kfuncs_are_not() {
     let btf =
         kfuncs(&[("schedule", false), ("scx_bpf_now", false), ("bpf_scx_reg", false), ("do_exit", true)]);
     let meta = Meta::default().describing(&btf).unwrap();
-    let snapshot = read(&write(&btf, None, &meta).unwrap()).unwrap();
+    let snapshot = read(&write(&btf, None, None, &meta).unwrap()).unwrap();
     assert_same_answers(&btf, &snapshot, "kfuncs");
     assert_eq!(snapshot.cut.functions().unwrap(), ["do_exit", "schedule"]);
     assert!(!snapshot.cut.has_function("scx_bpf_now").unwrap(), "it was kept");
     assert!(shown(&snapshot.btf, "scx_bpf_now").is_some() && shown(&snapshot.btf, "bpf_scx_reg").is_some());
 }
 
+/// A section with three functions, and the words of a `.BTF_ids` that calls two of them kfuncs.
+fn with_sets() -> (Vec<u8>, Vec<u32>) {
+    let btf = kfuncs(&[("schedule", false), ("do_exit", false), ("bpf_task_release", false)]);
+    let id = |name| Btf::parse(&btf).unwrap().find(name, Kind::Func).unwrap().0;
+    let words = vec![7, 2, 1, id("do_exit"), 0x20, id("bpf_task_release"), 2, 9];
+    (btf, words)
+}
+
+#[test]
+fn the_flags_of_kfuncs_come_along() {
+    let (btf, words) = with_sets();
+    let bytes = write(&btf, Some(&words), None, &Meta::default().describing(&btf).unwrap()).unwrap();
+    let snapshot = read(&bytes).unwrap();
+    let cut = Btf::parse(&snapshot.btf).unwrap();
+    let sets = KfuncSets::read(&snapshot.cut.btf_ids().unwrap(), &cut);
+    let of = |name| sets.flags(cut.find(name, Kind::Func)?).map(|flags| flags.bits());
+    // A function that is in a set is kept, whatever it is called.
+    assert_eq!((of("do_exit"), of("bpf_task_release"), of("schedule")), (Some(0x20), Some(2), None));
+    assert_eq!(snapshot.cut.functions().unwrap(), ["schedule"]);
+    assert_eq!(sets.sets().len(), 1);
+}
+
+#[test]
+fn a_snapshot_from_before_the_flags_is_read() {
+    let (btf, words) = with_sets();
+    let meta = Meta::default().describing(&btf).unwrap();
+    let without = write(&btf, None, None, &meta).unwrap();
+    // What an older program wrote ends before the length of the part, 0.
+    let mut old = without[..without.len() - 1].to_vec();
+    assert_eq!(without.last(), Some(&0));
+    old = with_checksum(old);
+    for bytes in [&old, &without] {
+        let snapshot = read(bytes).unwrap();
+        assert_eq!(snapshot.cut.btf_ids(), None);
+        assert_same_answers(&btf, &snapshot, "without flags");
+    }
+    // Damage to the part is met when it is asked for, and costs nothing else.
+    let mut damaged = write(&btf, Some(&words), None, &meta).unwrap();
+    let last = damaged.len() - 1;
+    damaged.truncate(last);
+    assert_eq!(read(&with_checksum(damaged)).unwrap_err().code(), "truncated-snapshot");
+    let mut damaged = write(&btf, Some(&words), None, &meta).unwrap();
+    damaged[last - 3..].fill(0xff);
+    assert_eq!(read(&with_checksum(damaged)).unwrap().cut.btf_ids(), None);
+}
+
 #[test]
 fn what_is_no_snapshot_is_refused_with_its_reason() {
-    let bytes = write(&kfuncs(&[("schedule", false)]), None, &meta()).unwrap();
+    let bytes = write(&kfuncs(&[("schedule", false)]), None, None, &meta()).unwrap();
     let code = |bytes: &[u8]| read(bytes).unwrap_err().code();
     assert_eq!(code(b""), "not-a-snapshot");
     assert_eq!(code(b"something else altogether"), "not-a-snapshot");
@@ -279,7 +325,7 @@ fn what_is_no_snapshot_is_refused_with_its_reason() {
     for len in 0..bytes.len() {
         assert!(read(&bytes[..len]).is_err(), "{len} of {} bytes", bytes.len());
     }
-    assert_eq!(write(b"no btf", None, &meta()).unwrap_err().code(), "malformed-snapshot");
+    assert_eq!(write(b"no btf", None, None, &meta()).unwrap_err().code(), "malformed-snapshot");
 }
 
 /// Puts the checksum right, so that damage behind it is met by the code that unpacks.
@@ -296,6 +342,9 @@ fn exercise(bytes: &[u8], pool: Option<&'static Pool>) -> bool {
     let _ = snapshot.cut.functions();
     let _ = snapshot.cut.has_function("schedule");
     let _ = snapshot.cut.original_id(TypeId(7));
+    if let (Some(words), Ok(btf)) = (snapshot.cut.btf_ids(), Btf::parse(&snapshot.btf)) {
+        let _ = KfuncSets::read(&words, &btf);
+    }
     true
 }
 
@@ -305,7 +354,7 @@ fn damage_behind_the_checksum_neither_panics_nor_grows() {
     let fixtures = fixtures();
     let mut read_all_the_same = 0;
     for (_, btf) in fixtures.iter().step_by(8) {
-        let bytes = write(btf, Some("CONFIG_BPF=y\n"), &meta()).unwrap();
+        let bytes = write(btf, None, Some("CONFIG_BPF=y\n"), &meta()).unwrap();
         for round in 0..300 {
             let mut damaged = bytes.clone();
             if round % 4 == 0 {

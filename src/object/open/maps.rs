@@ -7,7 +7,8 @@ use crate::errno::Errno;
 use crate::object::external::ExternKind;
 use crate::object::indexes::MapIdx;
 use crate::object::map::{Map, MapOrigin, PAGE_SIZE};
-use crate::object::map_type::{F_MMAPABLE, F_RDONLY_PROG, MapType};
+use crate::object::map_flags::{F_MMAPABLE, F_RDONLY_PROG};
+use crate::object::map_type::MapType;
 use crate::object::refusal::{Cause, Item};
 
 /// What a definition says, before fix-ups (`struct btf_map_def`).

@@ -1,6 +1,8 @@
 //! Function symbols to programs (libbpf `bpf_object__add_programs`), and which subprograms each entry
 //! program gets appended (`bpf_object__reloc_code`).
 
+use std::sync::OnceLock;
+
 use std::collections::HashSet;
 
 use super::{Opening, Role, sec};
@@ -73,6 +75,7 @@ impl<'d> Opening<'d> {
             code: Code::new(&bytes[offset as usize..end as usize], self.object.elf.byte_order),
             global: symbol.binding != Binding::Local,
             hidden: symbol.hidden,
+            ops: OnceLock::new(),
             entry: (!is_text).then(|| Entry {
                 kind,
                 sleepable,

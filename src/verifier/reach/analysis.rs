@@ -9,13 +9,15 @@ use super::reached::{Base, Leak, Reached};
 use super::scope::Scope;
 use super::{may, must};
 use crate::load::{CoreFact, ExternFact, Knowledge};
-use crate::object::{ExternIdx, FuncIdx, InsnIdx, MapIdx, Object};
+use crate::object::{ExternIdx, FuncIdx, InsnIdx, MapIdx, Object, OpsIdx, Value};
 
 /// Something of [`Knowledge`] that a walk came upon, and what it was.
 #[derive(Debug, PartialEq, Eq)]
 enum Premise {
     Core(FuncIdx, InsnIdx, CoreFact),
     Extern(ExternIdx, ExternFact),
+    /// The argument of a callback that may be NULL: by ops variable and member.
+    Nullable(OpsIdx, usize, Option<usize>),
     /// So many bytes of a `.rodata` map from an offset.
     Rodata(MapIdx, u64, u8, Option<u64>),
 }
@@ -147,11 +149,16 @@ impl<'a, 'd> Analysis<'a, 'd> {
         self.knowledge.externs.get(index.0).unwrap_or(&ExternFact::Unknown)
     }
 
+    fn nullable(&self, ops: OpsIdx, at: usize) -> Option<usize> {
+        self.knowledge.nullable_argument(ops, at, self.object[ops].members[at].name)
+    }
+
     /// Is this known here too.
     fn holds(&self, premise: &Premise) -> bool {
         match premise {
             Premise::Core(function, at, fact) => self.core_fact(*function, *at) == *fact,
             Premise::Extern(index, fact) => self.extern_fact(*index) == fact,
+            Premise::Nullable(ops, at, nullable) => self.nullable(*ops, *at) == *nullable,
             Premise::Rodata(map, at, bytes, value) => {
                 self.knowledge.rodata_value(self.object, *map, *at, *bytes) == *value
             }
@@ -159,9 +166,22 @@ impl<'a, 'd> Analysis<'a, 'd> {
     }
 
     /// What a walk that came to these instructions asked.
-    fn premises(&self, machine: &Machine<'_, '_>, codes: &[&Code], walked: &[Vec<bool>]) -> Vec<Premise> {
+    fn premises(
+        &self,
+        program: FuncIdx,
+        machine: &Machine<'_, '_>,
+        codes: &[&Code],
+        walked: &[Vec<bool>],
+    ) -> Vec<Premise> {
         let mut premises: Vec<Premise> =
             machine.reads().map(|((map, at, bytes), value)| Premise::Rodata(map, at, bytes, value)).collect();
+        for (ops, variable) in self.object.ops() {
+            for (at, member) in variable.members.iter().enumerate() {
+                if matches!(member.value, Value::Program(used) if used == program) {
+                    premises.push(Premise::Nullable(ops, at, self.nullable(ops, at)));
+                }
+            }
+        }
         let mut externs = HashSet::new();
         for (code, walked) in codes.iter().zip(walked) {
             let notes = code.notes().iter().zip(walked).enumerate().filter(|(_, (_, walked))| **walked);
@@ -195,7 +215,7 @@ impl<'a, 'd> Analysis<'a, 'd> {
             let both =
                 |(may, must): (&Vec<bool>, &Vec<bool>)| may.iter().zip(must).map(|(a, b)| *a || *b).collect();
             let walked: Vec<Vec<bool>> = may.iter().zip(&must).map(both).collect();
-            self.premises(&machine, &scope.codes, &walked)
+            self.premises(program, &machine, &scope.codes, &walked)
         });
         let merge = |(index, code): (usize, &&Code)| {
             let reached = |at: usize| match (&may, must[index][at]) {

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::insn::{Insn, Op, Registers, Successors};
 use crate::load::{CoreFact, Knowledge};
-use crate::object::{ExternIdx, FuncIdx, InsnIdx, Object, Target};
+use crate::object::{ExternIdx, FuncIdx, Function, InsnIdx, Object, Target};
 
 /// What an instruction carries besides its own fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,11 +89,9 @@ pub(super) struct Region {
 
 impl Graph {
     pub(super) fn new(object: &Object<'_>, function: FuncIdx) -> Self {
-        let code = object[function].code;
-        let mut insns: Vec<_> = code.slots().map(|(_, insn)| (insn, Op::Unknown)).collect();
-        for (at, insn) in code.insns() {
-            insns[at].1 = insn.op();
-        }
+        let Function { code, .. } = &object[function];
+        let ops = object[function].ops().iter().copied();
+        let insns: Vec<_> = code.slots().map(|(_, insn)| insn).zip(ops).collect();
         let before = object.functions[..function.0].iter();
         let mut result = Self {
             leaders: vec![u32::MAX; insns.len()],

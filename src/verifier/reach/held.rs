@@ -1,9 +1,10 @@
 //! What a path has taken and must give back before the program ends: references and locks (kernel `acquire_reference`,
 //! `check_resource_leak`). What may have been given back counts as given back.
 
-use super::model::{self, Lock};
+use super::model;
 use super::state::State;
 use super::value::{Place, Value};
+use crate::kernel::kfuncs::{self, Lock};
 
 /// Whom an instruction calls.
 #[derive(Debug, Clone, Copy)]
@@ -44,13 +45,13 @@ impl Held {
     /// A call is made, with the arguments in these registers: what it may give back is gone.
     pub(super) fn pass(&mut self, callee: Callee<'_>, state: &State) {
         if let Callee::Kfunc(name) = callee
-            && let Some(lock) = model::unlocks(name)
+            && let Some(lock) = kfuncs::unlocks(name)
             && let Some(last) = self.locks.iter().rposition(|(known, _)| *known == lock)
         {
             self.locks.remove(last);
         }
         let keeps = match callee {
-            Callee::Kfunc(name) => model::kfunc_releases_nothing(name),
+            Callee::Kfunc(name) => kfuncs::releases_nothing(name),
             Callee::Helper(id) => model::helper_releases_nothing(id),
             Callee::Other => false,
         };
@@ -62,7 +63,9 @@ impl Held {
     /// The call at a mark has returned.
     pub(super) fn take(&mut self, callee: Callee<'_>, mark: u32) {
         let (acquires, locks) = match callee {
-            Callee::Kfunc(name) => (model::kfunc_acquires(name), model::locks(name)),
+            Callee::Kfunc(name) => {
+                (kfuncs::acquires(name), kfuncs::locks(name).filter(|lock| model::is_followed(*lock)))
+            }
             Callee::Helper(id) => (model::helper_acquires(id), None),
             Callee::Other => (false, None),
         };

@@ -12,6 +12,8 @@ use super::value::{
 };
 use crate::btf::{Kind, TypeId};
 use crate::insn::{AtomicOp, Insn, LoadMode, Memory, Op, Source, Successors};
+use crate::kernel::callback::{Callback as Takes, CallbackKind};
+use crate::kernel::{helpers, kfuncs};
 use crate::load::{CoreFact, ExternFact, Knowledge};
 use crate::object::{ExternIdx, ExternKind, FuncIdx, MapIdx, MapOrigin, MapType, Object, ProgramKind};
 
@@ -60,7 +62,13 @@ pub(super) struct Machine<'a, 'd> {
 impl<'a, 'd> Machine<'a, 'd> {
     pub(super) fn new(object: &'a Object<'d>, knowledge: &'a Knowledge, program: FuncIdx) -> Self {
         let kind = object[program].entry.as_ref().map_or(ProgramKind::UNSPEC, |entry| entry.kind);
-        Self { object, knowledge, kind, arguments: arguments(object, program), reads: RefCell::default() }
+        Self {
+            object,
+            knowledge,
+            kind,
+            arguments: arguments(object, knowledge, program),
+            reads: RefCell::default(),
+        }
     }
 
     /// What was read from `.rodata` maps so far: map, offset, number of bytes, value.
@@ -437,13 +445,13 @@ impl<'a, 'd> Machine<'a, 'd> {
                     return Flow::Refused(next);
                 }
                 let name = crate::btf::essential_name(self.object[index].name);
-                if name == "bpf_throw" {
+                if name == kfuncs::THROW {
                     return Flow::Exit;
                 }
-                self.call_back(model::kfunc_callback(name), state, callbacks);
+                self.call_back(kfuncs::callback(name), state, callbacks);
                 let outputs = self.outputs(index, state);
-                let arena = name == "bpf_arena_alloc_pages";
-                state.forget_passed_stack(model::kfunc_callback(name).is_some());
+                let arena = name == kfuncs::ARENA_ALLOC_PAGES;
+                state.forget_passed_stack(kfuncs::callback(name).is_some());
                 for (offset, len) in outputs {
                     state.scribble(offset, len);
                 }
@@ -469,27 +477,27 @@ impl<'a, 'd> Machine<'a, 'd> {
             state.put(0, Value::Top);
             return Flow::Next(next);
         };
-        let helper = model::helper(id);
-        self.call_back(helper.callback, state, callbacks);
+        let helper = helpers::get(id);
+        let callback = helper.and_then(helpers::Helper::callback);
+        self.call_back(callback, state, callbacks);
         let map = match state.get(1) {
             Value::Pointer { place: Place::Map(map), .. } => map,
             _ => None,
         };
-        let written = match helper.memory {
-            model::Memory::Fills => match (state.get(1), state.get(2).constant()) {
-                (Value::Pointer { place: Place::Stack, offset: Some(offset), .. }, Some(len)) => {
-                    i32::try_from(len).ok().map(|len| (offset, len))
-                }
-                _ => None,
-            },
-            model::Memory::Other => None,
+        let written = match (state.get(1), state.get(2).constant()) {
+            (Value::Pointer { place: Place::Stack, offset: Some(offset), .. }, Some(len))
+                if helper.is_some_and(model::fills) =>
+            {
+                i32::try_from(len).ok().map(|len| (offset, len))
+            }
+            _ => None,
         };
-        state.forget_passed_stack(helper.callback.is_some());
+        state.forget_passed_stack(callback.is_some());
         if let Some((offset, len)) = written {
             state.scribble(offset, len);
         }
         state.clobber();
-        finish(state, self.returned(helper.returns, mark, map))
+        finish(state, self.returned(helper.map_or(Returns::Anything, model::returns), mark, map))
     }
 
     fn returned(&self, returns: Returns, mark: u32, map: Option<MapIdx>) -> Value {
@@ -554,7 +562,7 @@ impl<'a, 'd> Machine<'a, 'd> {
     }
 
     /// The function that a call is given to call back.
-    fn call_back(&self, callback: Option<model::Callback>, state: &State, callbacks: &mut Vec<Callback>) {
+    fn call_back(&self, callback: Option<Takes>, state: &State, callbacks: &mut Vec<Callback>) {
         for register in 1..6 {
             let Value::Pointer { place: Place::Function(function), .. } = state.get(register) else {
                 continue;
@@ -563,7 +571,7 @@ impl<'a, 'd> Machine<'a, 'd> {
             let mut reached = Reached::Possible;
             if let Some(callback) = callback.filter(|callback| callback.register == register) {
                 reached = match callback.kind {
-                    model::CallbackKind::Loop => match state.get(1) {
+                    CallbackKind::Loop => match state.get(1) {
                         Value::Scalar(s) if s.constant() == Some(0) => Reached::Never,
                         Value::Scalar(s) if s.exact || s.value != 0 => Reached::Certain,
                         Value::Word { exact: true, .. } => Reached::Certain,
@@ -571,7 +579,7 @@ impl<'a, 'd> Machine<'a, 'd> {
                     },
                     _ => Reached::Certain,
                 };
-                if callback.kind == model::CallbackKind::Element {
+                if callback.kind == CallbackKind::Element {
                     let memory = Value::pointer(Place::Value(None), Null::No, Origin::NONE);
                     entry.put(2, memory);
                     entry.put(3, memory);
@@ -592,11 +600,15 @@ pub(super) fn unknown_entry() -> State {
 }
 
 /// The arguments of a callback, from the type of the ops member that the program is put into.
-fn arguments(object: &Object<'_>, program: FuncIdx) -> Vec<Argument> {
+fn arguments(object: &Object<'_>, knowledge: &Knowledge, program: FuncIdx) -> Vec<Argument> {
     let mut found: Option<Vec<Argument>> = None;
-    for (_, ops) in object.ops() {
-        for (name, _) in ops.callbacks().filter(|(_, used)| *used == program) {
-            let these = member_arguments(object, object[ops.map].type_id, name);
+    for (index, ops) in object.ops() {
+        for (at, member) in ops.members.iter().enumerate() {
+            if !matches!(member.value, crate::object::Value::Program(used) if used == program) {
+                continue;
+            }
+            let nullable = knowledge.nullable_argument(index, at, member.name);
+            let these = member_arguments(object, object[ops.map].type_id, member.name, nullable);
             if found.as_ref().is_some_and(|known| *known != these) {
                 return Vec::new();
             }
@@ -606,7 +618,7 @@ fn arguments(object: &Object<'_>, program: FuncIdx) -> Vec<Argument> {
     found.unwrap_or_default()
 }
 
-fn member_arguments(object: &Object<'_>, ops: TypeId, name: &str) -> Vec<Argument> {
+fn member_arguments(object: &Object<'_>, ops: TypeId, name: &str, nullable: Option<usize>) -> Vec<Argument> {
     let Some(btf) = &object.btf else { return Vec::new() };
     let member = btf
         .resolve(ops)
@@ -616,14 +628,13 @@ fn member_arguments(object: &Object<'_>, ops: TypeId, name: &str) -> Vec<Argumen
         let (_, pointer) = btf.resolve(member.ty)?;
         btf.resolve(pointer.target())?.1.func_proto()
     });
-    let nullable = |index: usize| index == 1 && matches!(name, "dispatch" | "yield");
     let params = proto.into_iter().flat_map(|proto| proto.params());
     let kind = |(index, ty): (usize, TypeId)| {
         let Some((_, ty)) = btf.resolve(ty) else { return Argument::Other };
         match ty.kind() {
             Kind::Int | Kind::Enum | Kind::Enum64 => Argument::Number,
             Kind::Ptr => match btf.resolve(ty.target()).map(|(_, ty)| (ty.kind(), btf.name(&ty))) {
-                Some((Kind::Struct | Kind::Fwd, "task_struct")) if nullable(index) => {
+                Some((Kind::Struct | Kind::Fwd, "task_struct")) if nullable == Some(index) => {
                     Argument::Object(Null::Maybe)
                 }
                 Some((Kind::Struct | Kind::Fwd, "task_struct")) => Argument::Object(Null::No),

@@ -14,6 +14,7 @@ use super::state::State;
 use super::value::{Null, Origin, Place, Scalar, Value};
 use crate::btf::essential_name;
 use crate::insn::Op;
+use crate::kernel::{helpers, kfuncs};
 use crate::object::{FuncIdx, InsnIdx};
 
 /// Paths that wait at once; the verifier itself refuses more (`BPF_COMPLEXITY_LIMIT_JMP_SEQ`).
@@ -31,8 +32,6 @@ const MAX_ROUNDS: u32 = 64;
 
 /// Leaks that are told of at most; a report shows the first.
 const MAX_LEAKS: usize = 64;
-/// `bpf_spin_lock` and `bpf_spin_unlock`.
-const LOCK: [Option<i32>; 2] = [Some(93), Some(94)];
 
 /// What is found out on the way, of paths that the verifier is sure to walk.
 #[derive(Debug, Clone, Default)]
@@ -148,7 +147,7 @@ pub(super) fn walk(machine: &Machine<'_, '_>, scope: &Scope<'_>) -> (Vec<Vec<boo
         visits: HashMap::new(),
         entered: vec![false; scope.codes.len()],
         regions: HashMap::new(),
-        throws: machine.object.externs.iter().any(|external| external.name == "bpf_throw"),
+        throws: machine.object.externs.iter().any(|external| external.name == kfuncs::THROW),
         open: 0,
         steps: (8 * scope.len() + 20_000).min(MAX_STEPS),
         findings: Findings::default(),
@@ -373,7 +372,7 @@ impl Pass<'_, '_> {
     fn note_spin_lock(&mut self, code: &Code, path: &mut Path) {
         let insn = code.insns[path.at].0;
         let leaves = insn.is_exit() && path.place == 0 && path.parent.is_none();
-        if insn.helper() == LOCK[1] {
+        if insn.helper() == Some(helpers::SPIN_UNLOCK) {
             path.held.spin = false;
         } else if path.held.spin && (insn.is_call() || leaves) {
             let here = (code.function, InsnIdx(path.at));
@@ -381,7 +380,7 @@ impl Pass<'_, '_> {
                 self.findings.under_lock.push(here);
             }
         }
-        path.held.spin |= insn.helper() == LOCK[0];
+        path.held.spin |= insn.helper() == Some(helpers::SPIN_LOCK);
     }
 
     /// Keeps that a call is made while a lock is held.

@@ -1,0 +1,166 @@
+//! What the document says of an input: its ops variables, programs and maps.
+
+use serde::Serialize;
+
+use super::serialize::number;
+use crate::elf::ByteOrder;
+use crate::finding::{Subject, SubjectKind};
+use crate::load::Loader;
+use crate::object::{Form, MapType, ProgramKind};
+
+/// One input.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct ObjectDoc {
+    /// Path as given.
+    pub path: String,
+    /// Where in an executable it was found.
+    pub embedded: Option<Embedded>,
+    /// libbpf's name for it.
+    pub name: String,
+    /// Its license string.
+    pub license: String,
+    /// `little` or `big`; null for an input that cannot be read.
+    pub byte_order: Option<ByteOrder>,
+    /// What user space is taken to edit.
+    pub loader: Loader,
+    /// Why it cannot be read.
+    pub error: Option<InputError>,
+    /// Ops variables.
+    pub struct_ops: Vec<StructOpsDoc>,
+    /// Entry programs.
+    pub programs: Vec<ProgramDoc>,
+    /// Maps in libbpf's order.
+    pub maps: Vec<MapDoc>,
+}
+
+/// Where an executable or shared library holds an object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Embedded {
+    /// Name of the symbol that covers it; empty in a stripped executable.
+    pub name: String,
+    /// Byte offset in the file.
+    pub offset: u64,
+}
+
+impl ObjectDoc {
+    /// The path, and which of an executable's objects it is: `scx_sched(bpf_bpf)`, or its offset where no symbol
+    /// names it.
+    pub fn title(&self) -> String {
+        match &self.embedded {
+            None => self.path.clone(),
+            Some(embedded) if embedded.name.is_empty() => format!("{}(+{:#x})", self.path, embedded.offset),
+            Some(embedded) => format!("{}({})", self.path, embedded.name),
+        }
+    }
+}
+
+/// An input that cannot be read as a BPF object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct InputError {
+    /// Stable code.
+    pub code: String,
+    /// One line.
+    pub message: String,
+}
+
+/// An ops variable.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+#[allow(missing_docs)]
+pub struct StructOpsDoc {
+    pub map: String,
+    #[serde(rename = "type")]
+    pub type_name: String,
+    pub form: Form,
+    pub link: bool,
+    pub autocreate: bool,
+    pub members: Vec<MemberDoc>,
+    pub arenas: Vec<String>,
+}
+
+/// A member of an ops variable: a callback or a value that is set.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+#[allow(missing_docs)]
+pub struct MemberDoc {
+    pub name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub program: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<MemberValue>,
+}
+
+/// The value of a member.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+#[allow(missing_docs)]
+pub enum MemberValue {
+    Number(#[serde(serialize_with = "number")] u64),
+    Text(String),
+}
+
+/// An entry program.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+#[allow(missing_docs)]
+pub struct ProgramDoc {
+    pub name: String,
+    pub section: String,
+    pub kind: ProgramKind,
+    pub sleepable: bool,
+    pub autoload: bool,
+    pub insns: usize,
+    pub insns_linked: usize,
+    pub subprograms: Vec<String>,
+    pub maps: Vec<String>,
+    pub bound_maps: Vec<String>,
+    pub kfuncs: Vec<KfuncDoc>,
+}
+
+/// A kfunc that a program refers to.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+#[allow(missing_docs)]
+pub struct KfuncDoc {
+    pub name: String,
+    pub weak: bool,
+}
+
+/// A map.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+#[allow(missing_docs)]
+pub struct MapDoc {
+    pub name: String,
+    pub kernel_name: String,
+    #[serde(rename = "type")]
+    pub map_type: MapType,
+    pub flags: u32,
+    pub flag_names: Vec<&'static str>,
+    pub key_size: u32,
+    pub value_size: u32,
+    pub max_entries: u32,
+    #[serde(serialize_with = "number")]
+    pub map_extra: u64,
+    pub used_by: Vec<String>,
+}
+
+impl StructOpsDoc {
+    /// Does a finding of attach or run about this subject say something about this ops variable: about itself, a member,
+    /// or a program that is its callback. A subject of any other kind concerns all.
+    pub(super) fn is_meant_by(&self, subject: &Subject) -> bool {
+        match subject.kind {
+            SubjectKind::StructOps => subject.name == self.map,
+            SubjectKind::Member => {
+                subject.name.strip_prefix(self.map.as_str()).is_some_and(|rest| rest.starts_with('.'))
+            }
+            SubjectKind::Program => {
+                self.members.iter().any(|member| member.program.as_deref() == Some(&subject.name))
+            }
+            _ => true,
+        }
+    }
+}

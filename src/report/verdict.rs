@@ -1,0 +1,112 @@
+//! What would happen to an object, phase by phase.
+
+use serde::Serialize;
+
+use super::objects::ObjectDoc;
+use crate::finding::{Outcome, Subject};
+use crate::rule::{Level, Phase};
+
+/// `pass`, `fail` or `unknown`.
+///
+/// `pass` means that nothing which the file and the kernel's types can show stands against it; the
+/// verifier's full walk and what the scheduler does when it runs are not foreseen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Answer {
+    Pass,
+    Fail,
+    Unknown,
+}
+
+impl Answer {
+    /// The word used in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// What would happen to an object or to one of its ops variables.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+#[allow(missing_docs)]
+pub struct Verdict {
+    pub object: usize,
+    pub kernel: Option<usize>,
+    pub struct_ops: Option<String>,
+    pub open: Answer,
+    pub load: Answer,
+    pub attach: Answer,
+    pub run: Answer,
+}
+
+impl Verdict {
+    /// What would happen at a phase.
+    pub fn at(&self, phase: Phase) -> Answer {
+        match phase {
+            Phase::Open => self.open,
+            Phase::Load => self.load,
+            Phase::Attach => self.attach,
+            Phase::Run => self.run,
+        }
+    }
+
+    /// The phase that fails, if one does.
+    pub fn failure(&self) -> Option<Phase> {
+        Phase::ALL.into_iter().find(|&phase| self.at(phase) == Answer::Fail)
+    }
+}
+
+/// The verdict of an object, or of one ops variable: the earliest phase at which something refuses.
+///
+/// A refusal at open or load concerns everything in the object; one at attach or run only the ops
+/// variable that it names. From the phase of an open question on nothing is certain. Without a kernel the
+/// file alone proves no more than that it opens.
+pub(super) fn verdict(
+    object: &ObjectDoc,
+    number: usize,
+    kernel: Option<usize>,
+    ops: Option<&str>,
+    outcome: &Outcome,
+) -> Verdict {
+    let about = object.struct_ops.iter().find(|known| Some(known.map.as_str()) == ops);
+    let concerns = |found: &Subject| about.is_none_or(|ops| ops.is_meant_by(found));
+    let failed = outcome
+        .findings
+        .iter()
+        .filter(|finding| finding.refuses)
+        .filter(|finding| finding.phase <= Phase::Load || concerns(&finding.subject))
+        .map(|finding| finding.phase)
+        .min();
+    let open = outcome
+        .undecided
+        .iter()
+        .filter(|open| open.rule.level >= Level::Warning)
+        .filter(|open| open.phase <= Phase::Load || concerns(&open.subject))
+        .map(|open| open.phase)
+        .min();
+    let answer = |phase: Phase| match failed {
+        Some(at) if at == phase => Answer::Fail,
+        Some(at) if at < phase => Answer::Unknown,
+        _ if phase == Phase::Open => Answer::Pass,
+        _ if kernel.is_none() || open.is_some_and(|at| at <= phase) => Answer::Unknown,
+        _ => Answer::Pass,
+    };
+    // What is not created is not attached either.
+    let answer = |phase: Phase| match about {
+        Some(ops) if !ops.autocreate && phase > Phase::Load => Answer::Unknown,
+        _ => answer(phase),
+    };
+    Verdict {
+        object: number,
+        kernel,
+        struct_ops: ops.map(str::to_owned),
+        open: answer(Phase::Open),
+        load: answer(Phase::Load),
+        attach: answer(Phase::Attach),
+        run: answer(Phase::Run),
+    }
+}
