@@ -50,7 +50,9 @@ fn invented_kernel() -> (Vec<u8>, Vec<u8>) {
         let section = writer.add_section(Vec::new(), name.into(), SectionKind::ReadOnlyData);
         writer.append_section_data(section, data, 4);
     }
-    let image = writer.write().unwrap();
+    let mut image = writer.write().unwrap();
+    // ET_EXEC, which a vmlinux is.
+    image[16] = 2;
     (btf, image)
 }
 
