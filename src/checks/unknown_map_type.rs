@@ -49,3 +49,16 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             .at(Site::Map(declared.index), format!("type {}", ty.0));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::{Kernel, target};
+
+    #[test]
+    fn the_last_type_for_no_kernel_is_the_last_of_the_releases() {
+        let targets = target::load("all").unwrap();
+        let of = |target| Kernel::new(target).unwrap().map_types().found().unwrap();
+        assert_eq!(targets.iter().map(of).max(), Some(MAP_TYPES.len() as u64));
+    }
+}

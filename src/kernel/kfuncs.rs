@@ -71,9 +71,9 @@ pub fn is_known(kfunc: &str) -> bool {
     entry(kfunc).is_some()
 }
 
-/// The kfuncs that the table knows, in name order.
+/// The kfuncs of sched_ext that this table knows, in name order.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    table::KFUNCS.iter().map(|row| row.name)
+    table::KFUNCS.iter().filter(|row| entry(row.name).is_some()).map(|row| row.name)
 }
 
 /// May only sleepable programs call it (KF_SLEEPABLE), on a kernel or else on all; `None` for a kfunc of which that is not
