@@ -1,8 +1,8 @@
 //! Writes the data files of the built-in releases, for `scripts/builtin-kernels`.
 //!
-//! Takes folders with kernel images or BTF files, and looks there for the kernels of
-//! `src/kernel/builtin/releases.tsv`, by version and checksum; where that is `?`, tells what it is. With all of them at hand everything is written
-//! anew; with some, those, with the strings as they are. Writes too what follows from the list of releases: NOTICE, the range
+//! Takes folders with kernel images or BTF files, and looks there for the kernels of `src/kernel/builtin/releases.tsv`, by
+//! version and checksum; where that is `?`, tells what it is. With all of them at hand everything is written anew; with
+//! some, those, with the strings as they are. Writes too what follows from the list of releases: NOTICE, the range
 //! that README.md names, and the facts that the tests hold the releases against.
 
 mod kernel_facts;
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use scx_lint::btf::{Btf, TypeId};
 use scx_lint::kernel::kfunc_flags::{KfuncFlags, KfuncSets};
 use scx_lint::kernel::snapshot::{self, Meta, Pool, repair_implicit_arguments, sha256};
-use scx_lint::kernel::{Kernel, Lookup, Target, builtin, image, target};
+use scx_lint::kernel::{Kernel, Lookup, Modules, Source, Target, builtin, image, target};
 
 /// From the project's folder, where this is run.
 const FOLDER: &str = "src/kernel/builtin";
@@ -76,26 +76,32 @@ fn main() -> Result<(), Box<dyn Error>> {
                 std::fs::write(format!("tests/data/facts/{}.tsv", row.name), facts_file(row, &found.facts))?;
                 let sets =
                     if found.kept_sets { ", its BTF alone: the sets of its kfuncs are kept" } else { "" };
-                println!(
-                    "{}: written from {}{sets}",
-                    row.name,
-                    found.meta.release.as_deref().unwrap_or_default()
-                );
+                println!("{}: written from {}{sets}", row.name, row.release);
             }
             None => println!("{}: {} is not at hand, left as it is", row.name, row.release),
         }
         files.push(std::fs::read(&path)?);
-        let mut target = target::load(row.name)?.remove(0);
-        if let Some(found) = found {
-            target =
-                Target { btf: found.btf.clone(), btf_ids: Some(found.btf_ids.clone()), cut: None, ..target };
-        }
+        let target = match found {
+            // This program may not know the release yet.
+            Some(found) => Target {
+                name: row.name.to_owned(),
+                source: Source::File,
+                release: Some(row.release.to_owned()),
+                btf: found.btf.clone(),
+                kconfig: None,
+                btf_ids: Some(found.btf_ids.clone()),
+                partial: row.partial.map(|reason| reason.to_owned().into()),
+                modules: Modules::unknown(),
+                cut: None,
+            },
+            None => target::load(row.name)?.remove(0),
+        };
         counts.push(add_flags(&mut flags, row.name, &target)?);
     }
     std::fs::write(folder.join("table.rs"), rust_table(&rows, &files)?)?;
     std::fs::write("NOTICE", notice(&rows, &files, &counts, &pool_bytes)?)?;
-    std::fs::write(folder.join("kfunc-flags.tsv"), flags_table(&flags)?)?;
     std::fs::write("README.md", with_range(&std::fs::read_to_string("README.md")?, &rows))?;
+    std::fs::write(folder.join("kfunc-flags.tsv"), flags_table(&flags, &rows)?)?;
     let total = pool_bytes.len() + files.iter().map(Vec::len).sum::<usize>();
     println!("{total} bytes in all, {} of them shared strings", pool_bytes.len());
     Ok(())
@@ -195,7 +201,7 @@ fn add_flags(table: &mut Flags, name: &str, target: &Target) -> Result<(usize, u
     Ok((sets.kfuncs().len(), sets.sets().len()))
 }
 
-fn flags_table(flags: &Flags) -> Result<String, std::fmt::Error> {
+fn flags_table(flags: &Flags, releases: &[Row<'_>]) -> Result<String, std::fmt::Error> {
     let mut out = String::from(
         "# Written by scripts/builtin-kernels from the images of the built-in releases (NOTICE names them): the flags that each\n\
          # gives its kfuncs in the id sets of .BTF_ids, the releases where they are so, and the prototype there. Linux is\n\
@@ -210,7 +216,7 @@ fn flags_table(flags: &Flags) -> Result<String, std::fmt::Error> {
             (kfunc, releases, flags, prototype)
         })
         .collect();
-    let age = |name: &str| builtin::RELEASES.iter().position(|release| release.name == name);
+    let age = |name: &str| releases.iter().rev().position(|release| release.name == name);
     rows.sort_by_key(|(kfunc, releases, flags, prototype)| (*kfunc, age(releases[0]), **flags, *prototype));
     for (kfunc, releases, flags, prototype) in rows {
         writeln!(out, "{kfunc}\t{flags}\t{}\t{prototype}", releases.join(" "))?;

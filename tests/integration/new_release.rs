@@ -4,9 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use scx_lint::btf::TypeId;
+use object::write::Object as Writer;
+use object::{Architecture, BinaryFormat, Endianness, SectionKind};
+use scx_lint::btf::{Kind, TypeId};
 use scx_lint::kernel::builtin::{FIRST, LATEST, RELEASES};
-use scx_lint::kernel::{snapshot, target};
+use scx_lint::kernel::{Kernel, snapshot, target};
 
 use super::root;
 use super::small_kernels::extended;
@@ -23,8 +25,9 @@ fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// The BTF of the newest built-in release without a kfunc. Functions that were cut are there again, by their names.
-fn invented_btf() -> Vec<u8> {
+/// The BTF of the newest built-in release without a kfunc, and a kernel with it and the id sets of the others. Functions that
+/// were cut are there again, by their names.
+fn invented_kernel() -> (Vec<u8>, Vec<u8>) {
     let target = target::load(LATEST).unwrap().remove(0);
     let cut = target.cut.as_ref().unwrap().functions().unwrap();
     let mut btf = extended(&target.btf, |btf| {
@@ -37,7 +40,20 @@ fn invented_btf() -> Vec<u8> {
     let name = format!("\0{GONE}\0");
     let at = btf.windows(name.len()).position(|bytes| bytes == name.as_bytes()).unwrap();
     btf[at + 1] = b'x';
-    btf
+
+    let kernel = Kernel::new(&target).unwrap();
+    let gone = kernel.find(GONE, Kind::Func);
+    let sets = kernel.kfunc_sets().unwrap().words(|id| (Some(id) != gone).then_some(id));
+    let ids: Vec<u8> = sets.into_iter().flat_map(u32::to_le_bytes).collect();
+    let mut writer = Writer::new(BinaryFormat::Elf, Architecture::X86_64, Endianness::Little);
+    for (name, data) in [(".BTF", &btf), (".BTF_ids", &ids)] {
+        let section = writer.add_section(Vec::new(), name.into(), SectionKind::ReadOnlyData);
+        writer.append_section_data(section, data, 4);
+    }
+    let mut image = writer.write().unwrap();
+    // ET_EXEC, which a vmlinux is.
+    image[16] = 2;
+    (btf, image)
 }
 
 /// A copy of the project as far as the page touches it.
@@ -48,6 +64,7 @@ fn copy_of_the_project() -> PathBuf {
         "Cargo.lock",
         "README.md",
         "CHANGELOG.md",
+        "CONTRIBUTING.md",
         "NOTICE",
         "src",
         "schema",
@@ -96,8 +113,8 @@ fn a_new_release_is_added_as_the_page_says() {
     // 1. A kernel.
     let kernels = folder.join("kernels");
     fs::create_dir(&kernels).unwrap();
-    let btf = invented_btf();
-    fs::write(kernels.join(format!("{POINT}.btf")), &btf).unwrap();
+    let (btf, image) = invented_kernel();
+    fs::write(kernels.join(format!("vmlinuz-{POINT}")), image).unwrap();
 
     // 2. Its row, at first without the checksum.
     assert!(page.contains("scripts/builtin-kernels FOLDER\n"));
@@ -138,8 +155,15 @@ fn a_new_release_is_added_as_the_page_says() {
 
     // 3. The tests of fixtures, facts, kernels, pages and sentences.
     let mut command = cargo(&folder, &["test", "--locked", "--test", "integration", "--"]);
-    command.args(["fixtures::", "facts::", "kernels::", "manners::the_", "docs::no_sentence"]);
-    let output = command.args(["--skip", "small_kernels::"]).output().unwrap();
+    command.args(["fixtures::fixtures_get", "fixtures::the_matrix", "facts::", "kernels::"]);
+    command.args([
+        "manners::the_rules",
+        "manners::the_version",
+        "docs::no_sentence",
+        "--skip",
+        "small_kernels::",
+    ]);
+    let output = command.output().unwrap();
     assert!(output.status.success(), "{}", text(&output));
 
     // What users see.
@@ -158,7 +182,8 @@ fn a_new_release_is_added_as_the_page_says() {
     let on = |kernel| lint(&[&concise[..], &[kernel]].concat());
     assert!(on(NAME).contains("[missing-kfunc]") && on(NAME).contains(GONE), "{}", on(NAME));
     assert!(!on(LATEST).contains("missing-kfunc"), "{}", on(LATEST));
-    assert!(lint(&["kernel", "list"]).contains("an invented kernel"));
+    assert!(lint(&["kernel", "info", NAME]).contains("an invented kernel"));
+    assert!(lint(&["--kernel", "9.9", "gone.bpf.o"]).contains(&format!("{LATEST}, {NAME};")));
     assert!(lint(&["--version"]).contains(&format!("(kernels {range}, as of 2027-01-20)")));
     assert!(lint(&["-v", "gone.bpf.o"]).contains(&range));
     assert!(lint(&["explain", "unknown-helper"]).contains(&format!("every kernel from {range};")));
