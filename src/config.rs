@@ -11,7 +11,7 @@ use crate::kernel::builtin;
 use crate::load::Loader;
 use crate::rule::Level;
 use crate::suggest::nearest;
-use crate::suppress::{Allow, Pattern, Place};
+use crate::suppress::{Allow, AppliesTo, Pattern};
 
 /// What a configuration file says. Every key may be absent.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
@@ -303,7 +303,7 @@ impl Config {
     /// A glob is none.
     pub fn allows(&self) -> Result<Vec<Allow>, String> {
         let make = |key: &AllowKey| {
-            let place = Place::Config {
+            let place = AppliesTo::Config {
                 object: pattern(key.object.as_deref())?,
                 program: pattern(key.program.as_deref())?,
                 map: pattern(key.map.as_deref())?,

@@ -88,7 +88,7 @@ fn for_each<T>(count: usize, job: impl Fn(usize) -> T) -> Vec<T> {
 mod tests {
     use super::*;
     use crate::report::Answer;
-    use crate::suppress::Place;
+    use crate::suppress::AppliesTo;
 
     fn fixture(name: &str) -> Vec<u8> {
         let path = format!("{}/fixtures/obj/clang-19/{name}.bpf.o", env!("CARGO_MANIFEST_DIR"));
@@ -102,7 +102,7 @@ mod tests {
         let targets = crate::kernel::target::load("6.18,7.3").unwrap();
         let kernels: Vec<Kernel<'_>> = targets.iter().map(|target| Kernel::new(target).unwrap()).collect();
         let kernels: Vec<&Kernel<'_>> = kernels.iter().collect();
-        let everywhere = Place::Config { object: None, program: None, map: None };
+        let everywhere = AppliesTo::Config { object: None, program: None, map: None };
         let allow = Allow::new("missing-arena".to_owned(), "a test".to_owned(), everywhere);
         let judged = Judged::new("sched.bpf.o", &object, &kernels, &Options::default());
         let foreseen = judged.foreseen();

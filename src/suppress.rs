@@ -39,7 +39,7 @@ impl fmt::Debug for Pattern {
 
 /// Where an allow applies.
 #[derive(Debug)]
-pub enum Place {
+pub enum AppliesTo {
     /// A declaration with a tag.
     Tag(String),
     /// An `[[allow]]` of the configuration.
@@ -61,7 +61,7 @@ pub struct Allow {
     /// Why.
     pub reason: String,
     /// Where.
-    pub place: Place,
+    pub place: AppliesTo,
     /// It kept a finding back.
     pub used: AtomicBool,
     /// An object was there that it could have applied to.
@@ -70,23 +70,23 @@ pub struct Allow {
 
 impl Allow {
     /// An allow that has kept nothing back yet.
-    pub fn new(rule: String, reason: String, place: Place) -> Self {
+    pub fn new(rule: String, reason: String, place: AppliesTo) -> Self {
         Self { rule, reason, place, used: AtomicBool::new(false), met: AtomicBool::new(false) }
     }
 
     fn by(&self) -> AllowedBy {
         match self.place {
-            Place::Tag(_) => AllowedBy::Source,
-            Place::Config { .. } => AllowedBy::Config,
+            AppliesTo::Tag(_) => AllowedBy::Source,
+            AppliesTo::Config { .. } => AllowedBy::Config,
         }
     }
 
     /// Could it apply to something in this object?
     fn meets(&self, object: &Object<'_>, path: &str) -> bool {
         match &self.place {
-            Place::Tag(_) => true,
-            Place::Config { object: None, .. } => true,
-            Place::Config { object: Some(glob), .. } => {
+            AppliesTo::Tag(_) => true,
+            AppliesTo::Config { object: None, .. } => true,
+            AppliesTo::Config { object: Some(glob), .. } => {
                 let file = path.rsplit('/').next().unwrap_or(path);
                 let path = path.trim_start_matches("./");
                 [path, file, &object.name].iter().any(|name| glob.is_match(name))
@@ -97,14 +97,14 @@ impl Allow {
     fn covers(&self, object: &Object<'_>, subject: &Subject, programs: &[&str]) -> bool {
         let ops = subject.name.split('.').next().unwrap_or_default();
         match &self.place {
-            Place::Tag(name) => match subject.kind {
+            AppliesTo::Tag(name) => match subject.kind {
                 SubjectKind::StructOps | SubjectKind::Member => ops == name,
                 SubjectKind::Object | SubjectKind::Section => {
                     object.ops().any(|(_, ops)| object[ops.map].name == *name)
                 }
                 _ => subject.name == *name || programs.contains(&name.as_str()),
             },
-            Place::Config { program, map, .. } => {
+            AppliesTo::Config { program, map, .. } => {
                 let program_fits = |glob: &Pattern| {
                     (subject.kind == SubjectKind::Program && glob.is_match(&subject.name))
                         || programs.iter().any(|name| glob.is_match(name))
@@ -139,7 +139,7 @@ fn tags(object: &Object<'_>) -> (Vec<Allow>, Vec<UnmatchedDoc>) {
         };
         match problem {
             None => {
-                allows.push(Allow::new(rule.to_owned(), reason.trim().to_owned(), Place::Tag(name)));
+                allows.push(Allow::new(rule.to_owned(), reason.trim().to_owned(), AppliesTo::Tag(name)));
             }
             Some(problem) => wrong.push(UnmatchedDoc {
                 object: None,
@@ -204,8 +204,8 @@ pub fn apply(object: &Object<'_>, path: &str, config: &[Allow], outcomes: &mut [
         by: AllowedBy::Source,
         rule: allow.rule.clone(),
         place: match &allow.place {
-            Place::Tag(name) => format!("tag on '{name}'"),
-            Place::Config { .. } => String::new(),
+            AppliesTo::Tag(name) => format!("tag on '{name}'"),
+            AppliesTo::Config { .. } => String::new(),
         },
         problem: "allows nothing; remove it".to_owned(),
     }));

@@ -109,7 +109,7 @@ pub enum Poison {
 
 /// What becomes of the instruction.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum Patched {
     /// It is made to hold the new value.
     Value,
     /// It is made invalid.
@@ -123,8 +123,8 @@ pub struct Resolution<'t> {
     pub orig: u64,
     /// The value by the target's types; for the four existence kinds 1 or 0.
     pub new: u64,
-    /// Value or poison.
-    pub outcome: Outcome,
+    /// RelocationValue or poison.
+    pub outcome: Patched,
     /// The instruction after that.
     pub insn: Insn,
     /// And what follows it.
@@ -136,7 +136,7 @@ pub struct Resolution<'t> {
 impl Resolution<'_> {
     /// Reaching the instruction is an error.
     pub fn is_poison(&self) -> bool {
-        matches!(self.outcome, Outcome::Poison(_))
+        matches!(self.outcome, Patched::Poison(_))
     }
 }
 
@@ -287,14 +287,17 @@ impl<'l> Relocation<'l> {
         &self,
         local: &Btf<'l>,
         candidates: &mut Candidates<'_, 't>,
-    ) -> Result<(Value, Option<Spec<'t>>), CoreError> {
+    ) -> Result<(RelocationValue, Option<Spec<'t>>), CoreError> {
         if self.kind == RelocationKind::TypeIdLocal {
             let id = u64::from(self.root().0);
-            return Ok((Value { orig: id, new: id, validate: false, ..Value::default() }, None));
+            return Ok((
+                RelocationValue { orig: id, new: id, validate: false, ..RelocationValue::default() },
+                None,
+            ));
         }
         let mut budget = Budget::new();
         let mut matching = Vec::new();
-        let mut first: Option<(Value, Spec<'t>)> = None;
+        let mut first: Option<(RelocationValue, Spec<'t>)> = None;
         for (number, (target, id)) in candidates.iter().enumerate() {
             let pair = Pair { local, target };
             let mut spec = Spec::empty(self.kind, id, target);
@@ -337,8 +340,12 @@ impl<'l> Relocation<'l> {
     }
 
     /// The value by each side's types (libbpf `bpf_core_calc_relo`).
-    fn values(&self, local: &Btf<'l>, target: Option<(&Btf<'_>, &Spec<'_>)>) -> Result<Value, CoreError> {
-        let mut value = Value { validate: true, ..Value::default() };
+    fn values(
+        &self,
+        local: &Btf<'l>,
+        target: Option<(&Btf<'_>, &Spec<'_>)>,
+    ) -> Result<RelocationValue, CoreError> {
+        let mut value = RelocationValue { validate: true, ..RelocationValue::default() };
         if self.kind.is_field() {
             let orig = self.field(local, &self.spec)?;
             (value.orig, value.validate) = (orig.value, orig.validate);
@@ -503,12 +510,17 @@ impl<'l> Relocation<'l> {
     }
 
     /// libbpf `bpf_core_patch_insn`.
-    fn patch<'t>(&self, value: &Value, slot: Slot, no_candidate: bool) -> Result<Resolution<'t>, CoreError> {
+    fn patch<'t>(
+        &self,
+        value: &RelocationValue,
+        slot: Slot,
+        no_candidate: bool,
+    ) -> Result<Resolution<'t>, CoreError> {
         let Slot { index, insn, next } = slot;
         let fail =
             |errno, text: String| Err(CoreError { patching: Some(index), ..CoreError::new(errno, text) });
-        let Value { orig, new, .. } = *value;
-        let mut done = Resolution { orig, new, outcome: Outcome::Value, insn, next, target: None };
+        let RelocationValue { orig, new, .. } = *value;
+        let mut done = Resolution { orig, new, outcome: Patched::Value, insn, next, target: None };
         if value.poison {
             done.poison(if no_candidate { Poison::NoCandidate } else { Poison::NoMatch });
             return Ok(done);
@@ -604,13 +616,13 @@ impl Resolution<'_> {
             self.next = self.next.map(|_| invalid);
         }
         self.insn = invalid;
-        self.outcome = Outcome::Poison(why);
+        self.outcome = Patched::Poison(why);
     }
 }
 
 /// What a record comes to (`bpf_core_relo_res`).
 #[derive(Debug, Clone, Copy, Default)]
-struct Value {
+struct RelocationValue {
     orig: u64,
     new: u64,
     poison: bool,

@@ -4,7 +4,7 @@ use super::context::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::kernel::{Lookup, helpers, kfuncs};
-use crate::object::{FuncIdx, InsnIdx, Object, Target};
+use crate::object::{FuncIdx, InsnIdx, Object, Referent};
 
 rule! {
     /// A program makes a call that is not allowed while it holds a `bpf_spin_lock`, or returns with the lock.
@@ -55,7 +55,8 @@ fn fault(cx: &Context<'_, '_>, function: FuncIdx, at: InsnIdx) -> Result<Option<
         // That one some kernels allow.
         return Ok((helper != helpers::KPTR_XCHG).then(|| call(&name)));
     }
-    let Some(Target::Extern(index)) = object[function].refs_at(at).first().map(|reference| reference.target)
+    let Some(Referent::Extern(index)) =
+        object[function].refs_at(at).first().map(|reference| reference.target)
     else {
         let callee = object[function].call_at(at).flatten().map(|callee| &object[callee]);
         let global = callee.filter(|callee| callee.global && !callee.hidden);

@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use crate::finding::{Outcome, Site, Subject};
-use crate::insn::{Op, Source};
+use crate::insn::{Op, Operand};
 use crate::kernel::exceptions::Fact;
 use crate::load::CoreFate;
 use crate::object::FuncIdx;
@@ -41,7 +41,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         let (false, Some(store)) = (knows, stores.next()) else { continue };
         let at = store.at(program);
         let value = match store.insn.op() {
-            Op::Store { value: Source::Imm(imm), .. } => Some(imm as u64),
+            Op::Store { value: Operand::Imm(imm), .. } => Some(imm as u64),
             _ => cx.walk(program).regs_at(at).constant(store.insn.src),
         };
         // The kernel looks at the field once the callback is through: a second store may take the first back.

@@ -4,7 +4,7 @@ use super::context::Context;
 use super::shared::refusal;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
-use crate::object::{Cause, Value};
+use crate::object::{Cause, MemberInit};
 use crate::rule::Phase;
 
 rule! {
@@ -30,7 +30,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (index, ops) in cx.object.ops().filter(|(_, ops)| cx.object[ops.map].autocreate) {
         let name = &cx.object[ops.map].name;
         for member in &ops.members {
-            let Value::Bytes(bytes) = member.value else { continue };
+            let MemberInit::Bytes(bytes) = member.value else { continue };
             // `priv` is the business of the rule on values; with a kernel the match against its type says so.
             if !member.pointer
                 || bytes.iter().all(|&b| b == 0)

@@ -6,7 +6,7 @@ use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::kernel::exceptions::Fact;
 use crate::load::{CoreFate, MemberFate};
-use crate::object::{FuncIdx, InsnIdx, Value};
+use crate::object::{FuncIdx, InsnIdx, MemberInit};
 use crate::verifier::{Access, Holds};
 
 rule! {
@@ -66,7 +66,7 @@ fn object_of<'a>(cx: &Context<'a, '_>, program: FuncIdx, argument: usize) -> Opt
     let object = cx.object;
     let (index, ops, member) = cx.callbacks_of(program).into_iter().next()?;
     let at = ops.members.iter().position(|known| known.name == member)?;
-    if !matches!(ops.members[at].value, Value::Program(_)) {
+    if !matches!(ops.members[at].value, MemberInit::Program(_)) {
         return None;
     }
     let name = match cx.kernel {

@@ -8,7 +8,7 @@ use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::insn::Insn;
 use crate::kernel::helpers::{self, Helper};
-use crate::object::{FuncIdx, Target};
+use crate::object::{FuncIdx, Referent};
 use crate::verifier::{self, At, Base};
 
 rule! {
@@ -34,7 +34,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (program, function, _) in cx.loaded() {
         // To follow programs that call nothing of the kind takes time.
         let kfunc = |(_, reference): (_, crate::object::Ref)| match reference.target {
-            Target::Extern(index) => verifier::may_return_null(object[index].name) && cx.has_kfunc(index),
+            Referent::Extern(index) => verifier::may_return_null(object[index].name) && cx.has_kfunc(index),
             _ => false,
         };
         let helper = |(_, insn): (_, Insn)| insn.helper().is_some_and(|id| nullable(id).is_some());
@@ -69,7 +69,7 @@ fn untested<'a>(cx: &Context<'a, '_>, program: FuncIdx) -> Option<(At, u8, Cow<'
     let kfunc = |(function, insn): At| {
         object[function].code.get(insn.0).filter(|call: &Insn| call.is_call())?;
         object[function].refs_at(insn).iter().find_map(|reference| match reference.target {
-            Target::Extern(index) if cx.has_kfunc(index) => Some(object[index].name),
+            Referent::Extern(index) if cx.has_kfunc(index) => Some(object[index].name),
             _ => None,
         })
     };

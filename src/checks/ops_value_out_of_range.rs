@@ -4,7 +4,7 @@ use super::context::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::kernel::{Kernel, Lookup};
-use crate::object::{Form, Value};
+use crate::object::{Form, MemberInit};
 use crate::rule::Phase;
 
 rule! {
@@ -51,7 +51,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             }
             // A pointer that is no callback. Without such a member, as in 6.12, the text is another, the error the same.
             // With a kernel in view that is the business of the rule on mismatched members.
-            if let Value::Bytes(bytes) = member.value
+            if let MemberInit::Bytes(bytes) = member.value
                 && cx.kernel.is_none()
                 && member.name == "priv"
                 && bytes.iter().any(|&b| b != 0)

@@ -74,7 +74,7 @@ fn lock_of(kfunc: &str) -> Option<&'static str> {
 /// The kernel's name for the code under the lock that a call takes.
 fn region(cx: &Context<'_, '_>, (function, at): (FuncIdx, InsnIdx)) -> Option<&'static str> {
     let name = cx.object[function].refs_at(at).iter().find_map(|reference| match reference.target {
-        crate::object::Target::Extern(index) => Some(cx.object[index].name),
+        crate::object::Referent::Extern(index) => Some(cx.object[index].name),
         _ => None,
     })?;
     lock_of(crate::object::Object::essential_name(name))

@@ -3,7 +3,7 @@
 use super::context::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
-use crate::object::Target;
+use crate::object::Referent;
 
 rule! {
     /// A program that uses more than 64 maps.
@@ -26,7 +26,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         let uses = object.maps_of(program);
         // libbpf makes one map for each start of a table.
         let tables = object.refs_of(program).filter_map(|(_, reference)| match reference.target {
-            Target::JumpTable { offset, .. } => Some(offset),
+            Referent::JumpTable { offset, .. } => Some(offset),
             _ => None,
         });
         let tables = tables.collect::<std::collections::HashSet<_>>().len();

@@ -4,7 +4,7 @@ use super::context::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::load::MemberFate;
-use crate::object::Value;
+use crate::object::MemberInit;
 
 rule! {
     /// The ops variable sets a member that the kernel's type lacks.
@@ -28,7 +28,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                 continue;
             }
             let subject = Subject::member(object, index, member.name);
-            if cx.load.edited && matches!(member.value, Value::Program(_)) {
+            if cx.load.edited && matches!(member.value, MemberInit::Program(_)) {
                 out.undecided(
                     &UNKNOWN_OPS_MEMBER,
                     subject,
@@ -47,7 +47,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                 .quote(format!("struct_ops init_kern {name}: Cannot find member {} in kernel BTF", member.name))
                 .help("clear the member in the loader where the kernel lacks it, or require a kernel that has it");
             match member.value {
-                Value::Program(program) => finding.at(Site::Function(program), "this callback"),
+                MemberInit::Program(program) => finding.at(Site::Function(program), "this callback"),
                 _ => finding.at(Site::StructOps(index), "set here"),
             };
         }

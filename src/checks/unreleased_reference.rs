@@ -9,7 +9,7 @@ use crate::finding::{Outcome, Site, Subject};
 use crate::insn::Insn;
 use crate::kernel::helpers;
 use crate::kernel::kfuncs::{Caller, row_of};
-use crate::object::{FuncIdx, InsnIdx, Object, Ref, Target};
+use crate::object::{FuncIdx, InsnIdx, Object, Ref, Referent};
 use crate::verifier;
 
 rule! {
@@ -36,7 +36,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (program, function, _) in cx.loaded() {
         // To follow programs that take nothing takes time.
         let kfunc = |(_, reference): (_, Ref)| match reference.target {
-            Target::Extern(index) => verifier::takes(object[index].name),
+            Referent::Extern(index) => verifier::takes(object[index].name),
             _ => false,
         };
         let helper = |(_, insn): (_, Insn)| insn.helper().is_some_and(verifier::helper_takes);
@@ -87,7 +87,7 @@ fn taken<'a>(
         return Some((helper.full_name().into(), helper.counterpart(), REFERENCE.into()));
     }
     let name = object[function].refs_at(at).iter().find_map(|reference| match reference.target {
-        Target::Extern(index) if cx.has_kfunc(index) => Some(Object::essential_name(object[index].name)),
+        Referent::Extern(index) if cx.has_kfunc(index) => Some(Object::essential_name(object[index].name)),
         _ => None,
     })?;
     let row = row_of(name)?;

@@ -5,7 +5,7 @@ use crate::elf::ByteOrder;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::kernel::Lookup;
-use crate::object::{FuncIdx, InsnIdx, MapType, Object, Target};
+use crate::object::{FuncIdx, InsnIdx, MapType, Object, Referent};
 
 rule! {
     /// A jump table that the kernel cannot have, or that libbpf cannot make sense of.
@@ -34,7 +34,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         let mut found = None;
         for (index, code) in object.code_of(program) {
             for reference in &code.refs {
-                let Target::JumpTable { offset, size } = reference.target else { continue };
+                let Referent::JumpTable { offset, size } = reference.target else { continue };
                 let lacking = || {
                     lacks_maps
                         .then(|| "the kernel has no maps of type insn_array, which came with 6.19".to_owned())

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::ask::Sample;
 use super::progress::Progress;
 use crate::checks::Options;
-use crate::input::{self, Compiler, Target};
+use crate::input::{self, Compiler, InputFile};
 use crate::kernel::Kernel;
 use crate::lint::Judged;
 use crate::object::Object;
@@ -57,13 +57,13 @@ pub(super) fn examine<F: Fn(&str) -> Options + Sync>(
 
 impl<F: Fn(&str) -> Options + Sync> Plan<'_, F> {
     /// The document of one input.
-    fn one(&self, target: &Target, keep: bool, progress: &Progress) -> (Document, Vec<Sample>) {
+    fn one(&self, target: &InputFile, keep: bool, progress: &Progress) -> (Document, Vec<Sample>) {
         let done = self.examined(target, keep, progress);
         progress.step();
         done
     }
 
-    fn examined(&self, target: &Target, keep: bool, progress: &Progress) -> (Document, Vec<Sample>) {
+    fn examined(&self, target: &InputFile, keep: bool, progress: &Progress) -> (Document, Vec<Sample>) {
         let mut document = Document::default();
         let mut samples = Vec::new();
         let path = &target.shown();

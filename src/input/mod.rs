@@ -11,4 +11,4 @@ pub(crate) use binary::is_binary;
 pub use compile::Compiler;
 pub(crate) use compile::relative_to;
 pub use load::{Loaded, Part, file_name, load, read};
-pub use walk::{Target, expand};
+pub use walk::{InputFile, expand};

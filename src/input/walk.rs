@@ -16,7 +16,7 @@ use crate::report::InputError;
 
 /// A file to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
+pub struct InputFile {
     /// Where it is, in whatever bytes; `-` is standard input.
     pub path: PathBuf,
     /// The user named it. What a search or a pattern found and holds no BPF object is passed over in silence.
@@ -25,7 +25,7 @@ pub struct Target {
     pub error: Option<InputError>,
 }
 
-impl Target {
+impl InputFile {
     fn named(path: &OsStr) -> Self {
         Self { path: path.into(), named: true, error: None }
     }
@@ -56,7 +56,7 @@ impl Target {
 }
 
 /// The files that the arguments mean, in order; what a folder or pattern gives is sorted, and nothing comes twice.
-pub fn expand(arguments: &[OsString]) -> Vec<Target> {
+pub fn expand(arguments: &[OsString]) -> Vec<InputFile> {
     let mut targets = Vec::new();
     let mut seen = HashSet::new();
     for argument in arguments {
@@ -67,28 +67,28 @@ pub fn expand(arguments: &[OsString]) -> Vec<Target> {
         } else if let Some(text) = argument.to_str().filter(is_pattern) {
             pattern(text)
         } else {
-            vec![Target::named(argument)]
+            vec![InputFile::named(argument)]
         };
         targets.extend(found.into_iter().filter(|target| seen.insert(target.path.clone()) || target.named));
     }
     targets
 }
 
-fn pattern(pattern: &str) -> Vec<Target> {
+fn pattern(pattern: &str) -> Vec<InputFile> {
     let paths = match glob::glob(pattern) {
         Ok(paths) => paths,
-        Err(error) => return vec![Target::wrong(pattern.as_ref(), "bad-pattern", &error.to_string())],
+        Err(error) => return vec![InputFile::wrong(pattern.as_ref(), "bad-pattern", &error.to_string())],
     };
     let mut targets = Vec::new();
     for path in paths {
         match path {
             Ok(path) if path.is_dir() => {}
-            Ok(path) => targets.push(Target::found(path)),
-            Err(error) => targets.extend(Target::unread(error.path(), error.error())),
+            Ok(path) => targets.push(InputFile::found(path)),
+            Err(error) => targets.extend(InputFile::unread(error.path(), error.error())),
         }
     }
     if targets.is_empty() {
-        targets.push(Target::wrong(pattern.as_ref(), "no-inputs", "no file matches this pattern"));
+        targets.push(InputFile::wrong(pattern.as_ref(), "no-inputs", "no file matches this pattern"));
     }
     targets
 }
@@ -98,7 +98,7 @@ fn pattern(pattern: &str) -> Vec<Target> {
 /// Ignored folders are not entered, so that a search of a source tree does not end in `target/`; a folder that was
 /// named is searched even if it is ignored. Ignored files count: objects are build products, and most projects ignore
 /// `*.o`. A source whose object is found too is not compiled again.
-fn search(folder: &Path) -> Vec<Target> {
+fn search(folder: &Path) -> Vec<InputFile> {
     let (mut files, mut unread) = candidates(folder, true);
     if files.is_empty() {
         (files, unread) = candidates(folder, false);
@@ -115,13 +115,13 @@ fn search(folder: &Path) -> Vec<Target> {
         *kind != Kind::Source || !stem(path).is_some_and(|stem| built.contains(&stem))
     });
     if files.is_empty() && unread.is_empty() {
-        return vec![Target::wrong(
+        return vec![InputFile::wrong(
             folder.as_os_str(),
             "no-inputs",
             "no BPF object, BPF source (.bpf.c) or program that embeds one in this folder",
         )];
     }
-    files.into_iter().map(|(path, _)| Target::found(path)).chain(unread).collect()
+    files.into_iter().map(|(path, _)| InputFile::found(path)).chain(unread).collect()
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,7 +137,7 @@ fn stem(path: &Path) -> Option<String> {
     Some(path.file_name()?.to_string_lossy().split('.').next()?.to_owned())
 }
 
-fn candidates(folder: &Path, ignoring: bool) -> (Vec<(PathBuf, Kind)>, Vec<Target>) {
+fn candidates(folder: &Path, ignoring: bool) -> (Vec<(PathBuf, Kind)>, Vec<InputFile>) {
     let mut walk = WalkBuilder::new(folder);
     walk.standard_filters(ignoring).follow_links(false).require_git(false);
     walk.sort_by_file_name(std::ffi::OsStr::cmp);
@@ -153,7 +153,7 @@ fn candidates(folder: &Path, ignoring: bool) -> (Vec<(PathBuf, Kind)>, Vec<Targe
         let files = match fs::read_dir(entry.path()) {
             Ok(files) => files,
             Err(error) => {
-                unread.extend(Target::unread(entry.path(), &error));
+                unread.extend(InputFile::unread(entry.path(), &error));
                 continue;
             }
         };
@@ -164,7 +164,7 @@ fn candidates(folder: &Path, ignoring: bool) -> (Vec<(PathBuf, Kind)>, Vec<Targe
         for path in files.into_iter().map(|file| file.path()) {
             match kind(&path) {
                 Ok(kind) => found.extend(kind.map(|kind| (path, kind))),
-                Err(error) if may_be_built(&path) => unread.extend(Target::unread(&path, &error)),
+                Err(error) if may_be_built(&path) => unread.extend(InputFile::unread(&path, &error)),
                 Err(_) => {}
             }
         }

@@ -11,7 +11,7 @@ mod width;
 
 pub use code::Code;
 pub use op::{
-    AluOp, AtomicOp, Callee, Condition, FRAME_POINTER, LoadMode, Memory, Op, Registers, Source, Successors,
+    AluOp, AtomicOp, Callee, Condition, FRAME_POINTER, LoadMode, Memory, Op, Operand, Registers, Successors,
 };
 pub use slot::{Class, INSN_SIZE, Insn, PSEUDO_CALL, PSEUDO_FUNC, PSEUDO_KFUNC_CALL};
 pub use width::Width;

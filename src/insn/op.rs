@@ -21,14 +21,14 @@ const MODE_ATOMIC: u8 = 0xc0;
 
 /// The second operand of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
+pub enum Operand {
     /// A register (`BPF_X`).
     Reg(u8),
     /// The immediate (`BPF_K`), which 64-bit operations extend by its sign.
     Imm(i32),
 }
 
-impl Source {
+impl Operand {
     /// The register, if it is one.
     pub fn reg(self) -> Option<u8> {
         match self {
@@ -176,7 +176,7 @@ pub enum Op {
         /// To where.
         to: Memory,
         /// What is stored.
-        value: Source,
+        value: Operand,
         /// `BPF_STORE_REL` (6.15): an atomic instruction.
         release: bool,
     },
@@ -200,7 +200,7 @@ pub enum Op {
         /// The first operand and the result.
         dst: u8,
         /// The second operand.
-        src: Source,
+        src: Operand,
     },
     /// `dst = -dst`.
     Neg {
@@ -216,7 +216,7 @@ pub enum Op {
         /// Where it goes.
         dst: u8,
         /// What goes there.
-        src: Source,
+        src: Operand,
         /// The part of a register that is extended by its sign.
         sign: Option<Width>,
     },
@@ -254,7 +254,7 @@ pub enum Op {
         /// The first operand.
         left: u8,
         /// The second operand.
-        right: Source,
+        right: Operand,
         /// Slots after the next one.
         off: i16,
     },
@@ -357,7 +357,7 @@ impl Insn {
     /// What it does.
     pub fn op(self) -> Op {
         let Self { code, dst, src, off, imm } = self;
-        let operand = if code & SRC_X != 0 { Source::Reg(src) } else { Source::Imm(imm) };
+        let operand = if code & SRC_X != 0 { Operand::Reg(src) } else { Operand::Imm(imm) };
         let memory = |base| Memory { base, off, width: Width::in_code(code) };
         match self.class() {
             Class::Ld => match code {
@@ -378,11 +378,11 @@ impl Insn {
                 _ => Op::Unknown,
             },
             Class::St => match code & MODE {
-                MODE_MEM => Op::Store { to: memory(dst), value: Source::Imm(imm), release: false },
+                MODE_MEM => Op::Store { to: memory(dst), value: Operand::Imm(imm), release: false },
                 _ => Op::Unknown,
             },
             Class::Stx => match code & MODE {
-                MODE_MEM => Op::Store { to: memory(dst), value: Source::Reg(src), release: false },
+                MODE_MEM => Op::Store { to: memory(dst), value: Operand::Reg(src), release: false },
                 MODE_ATOMIC => atomic(dst, src, imm, memory),
                 _ => Op::Unknown,
             },
@@ -396,7 +396,7 @@ impl Insn {
 fn atomic(dst: u8, src: u8, imm: i32, memory: impl Fn(u8) -> Memory) -> Op {
     let op = match imm {
         0x100 => return Op::Load { dst, from: memory(src), mode: LoadMode::Acquire },
-        0x110 => return Op::Store { to: memory(dst), value: Source::Reg(src), release: true },
+        0x110 => return Op::Store { to: memory(dst), value: Operand::Reg(src), release: true },
         0x00 | 0x01 => AtomicOp::Add,
         0x40 | 0x41 => AtomicOp::Or,
         0x50 | 0x51 => AtomicOp::And,
@@ -408,7 +408,7 @@ fn atomic(dst: u8, src: u8, imm: i32, memory: impl Fn(u8) -> Memory) -> Op {
     Op::Atomic { at: memory(dst), op, operand: src, fetch: imm & 1 != 0 }
 }
 
-fn alu(wide: bool, code: u8, dst: u8, src: Source, off: i16, imm: i32) -> Op {
+fn alu(wide: bool, code: u8, dst: u8, src: Operand, off: i16, imm: i32) -> Op {
     let signed = off == 1;
     let op = match code >> 4 {
         0x0 => AluOp::Add,
@@ -426,12 +426,12 @@ fn alu(wide: bool, code: u8, dst: u8, src: Source, off: i16, imm: i32) -> Op {
         0xa => AluOp::Xor,
         0xb => {
             return match (src, off) {
-                (Source::Reg(src), 1) if wide => Op::AddrSpaceCast { dst, src, spaces: imm },
+                (Operand::Reg(src), 1) if wide => Op::AddrSpaceCast { dst, src, spaces: imm },
                 _ => {
                     let sign = match (src, off) {
-                        (Source::Reg(_), 8) => Some(Width::B1),
-                        (Source::Reg(_), 16) => Some(Width::B2),
-                        (Source::Reg(_), 32) => Some(Width::B4),
+                        (Operand::Reg(_), 8) => Some(Width::B1),
+                        (Operand::Reg(_), 16) => Some(Width::B2),
+                        (Operand::Reg(_), 32) => Some(Width::B4),
                         _ => None,
                     };
                     Op::Mov { wide, dst, src, sign }
@@ -446,11 +446,11 @@ fn alu(wide: bool, code: u8, dst: u8, src: Source, off: i16, imm: i32) -> Op {
     Op::Alu { op, wide, dst, src }
 }
 
-fn jump(wide: bool, code: u8, left: u8, right: Source, insn: Insn) -> Op {
+fn jump(wide: bool, code: u8, left: u8, right: Operand, insn: Insn) -> Op {
     let condition = match (code >> 4, right) {
-        (0x0, Source::Reg(_)) if wide => return Op::JumpTable { to: left },
-        (0x0, Source::Imm(_)) if wide => return Op::Jump(insn.off.into()),
-        (0x0, Source::Imm(imm)) => return Op::Jump(imm),
+        (0x0, Operand::Reg(_)) if wide => return Op::JumpTable { to: left },
+        (0x0, Operand::Imm(_)) if wide => return Op::Jump(insn.off.into()),
+        (0x0, Operand::Imm(imm)) => return Op::Jump(imm),
         (0x1, _) => Condition::Eq,
         (0x2, _) => Condition::Gt,
         (0x3, _) => Condition::Ge,
@@ -458,7 +458,7 @@ fn jump(wide: bool, code: u8, left: u8, right: Source, insn: Insn) -> Op {
         (0x5, _) => Condition::Ne,
         (0x6, _) => Condition::Sgt,
         (0x7, _) => Condition::Sge,
-        (0x8, Source::Imm(imm)) if wide => {
+        (0x8, Operand::Imm(imm)) if wide => {
             return Op::Call(match insn.src {
                 0 => Callee::Helper(imm),
                 PSEUDO_CALL => Callee::Function(imm),
@@ -466,12 +466,12 @@ fn jump(wide: bool, code: u8, left: u8, right: Source, insn: Insn) -> Op {
                 _ => Callee::Unknown,
             });
         }
-        (0x9, Source::Imm(_)) if wide => return Op::Exit,
+        (0x9, Operand::Imm(_)) if wide => return Op::Exit,
         (0xa, _) => Condition::Lt,
         (0xb, _) => Condition::Le,
         (0xc, _) => Condition::Slt,
         (0xd, _) => Condition::Sle,
-        (0xe, Source::Imm(_)) if wide => return Op::MayGoto(insn.off),
+        (0xe, Operand::Imm(_)) if wide => return Op::MayGoto(insn.off),
         _ => return Op::Unknown,
     };
     Op::Branch { condition, wide, left, right, off: insn.off }
@@ -548,7 +548,7 @@ impl Op {
     /// A 64-bit move of a register as it is: from which one, and to which.
     pub fn copies(self) -> Option<(u8, u8)> {
         match self {
-            Self::Mov { wide: true, dst, src: Source::Reg(src), sign: None } => Some((src, dst)),
+            Self::Mov { wide: true, dst, src: Operand::Reg(src), sign: None } => Some((src, dst)),
             _ => None,
         }
     }
@@ -556,7 +556,7 @@ impl Op {
     /// The branch tests a register for 0 or NULL: the register, and whether it jumps where that is 0.
     pub fn null_test(self) -> Option<(u8, bool)> {
         match self {
-            Self::Branch { condition, wide: true, left, right: Source::Imm(0), .. } => match condition {
+            Self::Branch { condition, wide: true, left, right: Operand::Imm(0), .. } => match condition {
                 Condition::Eq => Some((left, true)),
                 Condition::Ne => Some((left, false)),
                 _ => None,
@@ -567,7 +567,7 @@ impl Op {
 
     /// Registers that it reads. A call reads all that may be arguments.
     pub fn reads(self) -> Registers {
-        let and = |register: u8, source: Source| {
+        let and = |register: u8, source: Operand| {
             Registers::of([Some(register), source.reg()].into_iter().flatten())
         };
         match self {
@@ -635,9 +635,9 @@ mod tests {
         );
         assert_eq!(op(0x99, 1, 2, 0, 0), Op::Unknown);
         let store = |value, release| Op::Store { to: at(10, -8, Width::B8), value, release };
-        assert_eq!(op(0x7a, 10, 0, -8, 5), store(Source::Imm(5), false));
-        assert_eq!(op(0x7b, 10, 3, -8, 0), store(Source::Reg(3), false));
-        assert_eq!(op(0xdb, 10, 3, -8, 0x110), store(Source::Reg(3), true));
+        assert_eq!(op(0x7a, 10, 0, -8, 5), store(Operand::Imm(5), false));
+        assert_eq!(op(0x7b, 10, 3, -8, 0), store(Operand::Reg(3), false));
+        assert_eq!(op(0xdb, 10, 3, -8, 0x110), store(Operand::Reg(3), true));
     }
 
     #[test]
@@ -672,10 +672,10 @@ mod tests {
         }
         assert_eq!(op(0xbf, 1, 2, 1, 0x1_0000), Op::AddrSpaceCast { dst: 1, src: 2, spaces: 0x1_0000 });
         for (off, sign) in [(8, Width::B1), (16, Width::B2), (32, Width::B4)] {
-            let mov = Op::Mov { wide: true, dst: 1, src: Source::Reg(2), sign: Some(sign) };
+            let mov = Op::Mov { wide: true, dst: 1, src: Operand::Reg(2), sign: Some(sign) };
             assert_eq!(op(0xbf, 1, 2, off, 0), mov);
         }
-        assert_eq!(op(0xb4, 1, 0, 0, -1), Op::Mov { wide: false, dst: 1, src: Source::Imm(-1), sign: None });
+        assert_eq!(op(0xb4, 1, 0, 0, -1), Op::Mov { wide: false, dst: 1, src: Operand::Imm(-1), sign: None });
     }
 
     #[test]
@@ -705,7 +705,7 @@ mod tests {
             assert_eq!(other.null_test(), None, "{other:?}");
         }
         let Op::Branch { condition, wide, left, right, .. } = op(0xce, 1, 2, 0, 0) else { panic!() };
-        assert_eq!((condition, wide, left, right), (Condition::Slt, false, 1, Source::Reg(2)));
+        assert_eq!((condition, wide, left, right), (Condition::Slt, false, 1, Operand::Reg(2)));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Instructions that the verifier refuses for what they are made of, before it looks at what they do
 //! (`check_and_resolve_insns`, `check_insn_fields`; up to 7.0 `resolve_pseudo_ldimm64` and `do_check`).
 
-use super::{Class, Code, FRAME_POINTER, Insn, LoadMode, Memory, Op, Source, Width};
+use super::{Class, Code, FRAME_POINTER, Insn, LoadMode, Memory, Op, Operand, Width};
 
 /// What is wrong with an instruction that every kernel looks at, walked or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,17 +32,17 @@ pub fn fault(code: Code<'_>, at: usize, insn: Insn, op: Op) -> Option<InsnFault>
 pub fn reserved_field(insn: Insn, op: Op) -> Option<&'static str> {
     let Insn { dst, src, off, imm, .. } = insn;
     // The field that the other kind of source leaves unused.
-    let unused = |source: Source| match source {
-        Source::Reg(_) => imm != 0,
-        Source::Imm(_) => src != 0,
+    let unused = |source: Operand| match source {
+        Operand::Reg(_) => imm != 0,
+        Operand::Imm(_) => src != 0,
     };
     match op {
         Op::LoadImm64 { .. } => (off != 0).then_some("BPF_LD_IMM64"),
-        Op::Store { value: Source::Imm(_), .. } => (src != 0).then_some("BPF_ST"),
+        Op::Store { value: Operand::Imm(_), .. } => (src != 0).then_some("BPF_ST"),
         Op::Store { release: false, .. } => (imm != 0).then_some("BPF_STX"),
         Op::Neg { .. } => (src != 0 || off != 0 || imm != 0).then_some("BPF_NEG"),
         Op::Swap { bits, .. } => (src != 0 || off != 0 || !matches!(bits, 16 | 32 | 64)).then_some("BPF_END"),
-        Op::Mov { wide, src: source @ Source::Reg(_), .. } => {
+        Op::Mov { wide, src: source @ Operand::Reg(_), .. } => {
             let extends = matches!(off, 0 | 8 | 16) || wide && off == 32;
             (unused(source) || !extends).then_some("BPF_MOV")
         }

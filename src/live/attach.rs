@@ -17,7 +17,7 @@ use super::running::{self, KernelBtf};
 use super::trial::Trial;
 use super::{kconfig, sys, verifier};
 use crate::errno::Errno;
-use crate::object::{Form, Object, Value};
+use crate::object::{Form, MemberInit, Object};
 use crate::rule::Phase;
 
 /// Does a job. `tell` is given the observation so far and what comes next, before each step that may hang.
@@ -170,7 +170,7 @@ fn attach_all(
             return Err(no_sched_ext());
         }
         let scheduler = ops.and_then(|(_, ops)| match ops.member("name")?.value {
-            Value::Bytes(bytes) => {
+            MemberInit::Bytes(bytes) => {
                 let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
                 Some(String::from_utf8_lossy(&bytes[..end]).into_owned())
             }

@@ -5,7 +5,7 @@ use libbpf_rs::OpenObject;
 use super::names::map_name;
 use super::running::{self, Types};
 use crate::elf::SymbolKind;
-use crate::object::{Object, StructOps, Value};
+use crate::object::{MemberInit, Object, StructOps};
 
 /// Members that the C header clears where the kernel's struct lacks them.
 const OPTIONAL_MEMBERS: [&str; 5] =
@@ -102,7 +102,7 @@ fn members(
     let map = object[ops.map].name.to_string();
     let mut patches = Vec::new();
     for member in &ops.members {
-        let set = !matches!(member.value, Value::Null | Value::Scalar(0));
+        let set = !matches!(member.value, MemberInit::Null | MemberInit::Scalar(0));
         if set
             && OPTIONAL_MEMBERS.contains(&member.name)
             && kernel.has_member(&ops.type_name, member.name) == Some(false)

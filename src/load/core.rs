@@ -2,7 +2,7 @@
 
 use std::cell::OnceCell;
 
-use crate::btf::core::{Candidates, Outcome, Poison, Relocation, RelocationKind, Resolver, Slot};
+use crate::btf::core::{Candidates, Patched, Poison, Relocation, RelocationKind, Resolver, Slot};
 use crate::btf::{Btf, CoreRelo};
 use crate::kernel::{Home, Kernel, Lookup, Reason};
 use crate::object::{FuncIdx, InsnIdx, Object};
@@ -54,7 +54,7 @@ pub(super) fn resolve(
 ) -> Vec<CoreUse> {
     let (Some(btf), Some(ext)) = (object.btf.as_ref(), object.ext.as_ref()) else { return Vec::new() };
     let modules = OnceCell::new();
-    let mut target = kernel.map(|kernel| Target {
+    let mut target = kernel.map(|kernel| TargetBtf {
         kernel,
         resolver: Resolver::new(btf, kernel.btf(), &[]),
         modules: &modules,
@@ -75,14 +75,14 @@ pub(super) fn resolve(
 }
 
 /// A kernel whose types are looked through.
-struct Target<'a, 'd, 't> {
+struct TargetBtf<'a, 'd, 't> {
     kernel: &'t Kernel<'t>,
     resolver: Resolver<'a, 'd, 't>,
     /// Types of its modules, once some were needed; none where nobody knows which are loaded.
     modules: &'a OnceCell<Result<Vec<Btf<'t>>, Reason>>,
 }
 
-impl<'a, 'd, 't> Target<'a, 'd, 't> {
+impl<'a, 'd, 't> TargetBtf<'a, 'd, 't> {
     /// The candidates for a record.
     ///
     /// # Errors
@@ -110,7 +110,7 @@ impl<'a, 'd, 't> Target<'a, 'd, 't> {
 fn one<'d>(
     object: &Object<'d>,
     btf: &Btf<'d>,
-    target: Option<&mut Target<'_, 'd, '_>>,
+    target: Option<&mut TargetBtf<'_, 'd, '_>>,
     (function, insn): (FuncIdx, InsnIdx),
     record: &CoreRelo,
     number: usize,
@@ -167,13 +167,13 @@ fn one<'d>(
     found.fate = match resolution {
         Err(error) => refused(&error),
         Ok(resolution) => match resolution.outcome {
-            Outcome::Poison(Poison::NoCandidate | Poison::NoMatch)
+            Patched::Poison(Poison::NoCandidate | Poison::NoMatch)
                 if missing(kernel, btf, &relocation).is_some() =>
             {
                 CoreFate::Unknown(missing(kernel, btf, &relocation).unwrap_or_default())
             }
-            Outcome::Poison(poison) => CoreFate::Poison(poison),
-            Outcome::Value => {
+            Patched::Poison(poison) => CoreFate::Poison(poison),
+            Patched::Value => {
                 let absent = relocation.kind.is_existence() && resolution.new == 0
                     || matches!(relocation.kind, RelocationKind::TypeSize | RelocationKind::TypeIdTarget)
                         && resolution.target.is_none();

@@ -7,7 +7,7 @@ use super::externs::ExternFate;
 use super::load::Load;
 use crate::elf::{ByteOrder, Symbol, SymbolKind};
 use crate::kernel::{Kernel, Lookup, usual_nullable_argument};
-use crate::object::{FuncIdx, InsnIdx, MapIdx, MapOrigin, Object, OpsIdx, Value};
+use crate::object::{FuncIdx, InsnIdx, MapIdx, MapOrigin, MemberInit, Object, OpsIdx};
 
 /// What is known of an extern before the program runs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -144,7 +144,7 @@ fn nullable(load: &Load<'_, '_>, kernel: &Kernel<'_>) -> HashMap<(OpsIdx, usize)
     for ((index, ops), fate) in load.object.ops().zip(&load.ops) {
         let Lookup::Found(ops_type) = &fate.ops_type else { continue };
         let members = ops.members.iter().enumerate();
-        let callbacks = members.filter(|(_, member)| matches!(member.value, Value::Program(_)));
+        let callbacks = members.filter(|(_, member)| matches!(member.value, MemberInit::Program(_)));
         for (at, member) in callbacks {
             if let Some(member) = ops_type.member(member.name) {
                 known.insert((index, at), member.nullable_argument(kernel));

@@ -4,7 +4,7 @@ use super::core::{self, CoreUse};
 use super::externs::{self, ExternFate};
 use super::ops::{self, OpsFate};
 use crate::kernel::{Kernel, Lookup};
-use crate::object::{ExternIdx, FuncIdx, Object, OpsIdx, ProgramKind, Value};
+use crate::object::{ExternIdx, FuncIdx, MemberInit, Object, OpsIdx, ProgramKind};
 
 /// An object on its way into one kernel.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl<'a, 'd> Load<'a, 'd> {
         let fates = &self.ops[ops.0].members;
         let members = self.object[ops].members.iter().zip(fates);
         members.filter(|(_, fate)| fate.reaches_kernel()).filter_map(|(member, _)| match member.value {
-            Value::Program(program) => Some((member.name, program)),
+            MemberInit::Program(program) => Some((member.name, program)),
             _ => None,
         })
     }
@@ -73,7 +73,7 @@ fn autoload(object: &Object<'_>, ops: &[OpsFate<'_>]) -> Vec<bool> {
         let mut wanted = false;
         for ((_, value), fate) in object.ops().zip(ops) {
             for (member, fate) in value.members.iter().zip(&fate.members) {
-                if matches!(member.value, Value::Program(used) if used == program) {
+                if matches!(member.value, MemberInit::Program(used) if used == program) {
                     named = true;
                     wanted |= object[value.map].autocreate && fate.reaches_kernel();
                 }

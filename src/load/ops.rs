@@ -3,7 +3,7 @@
 use super::scx_loader;
 use crate::btf::{Btf, Kind, TypeId};
 use crate::kernel::{Kernel, Lookup, OpsType, Reason};
-use crate::object::{Member, Object, OpsIdx, ProgramKind, Value};
+use crate::object::{Member, MemberInit, Object, OpsIdx, ProgramKind};
 
 /// What becomes of an ops variable.
 #[derive(Debug)]
@@ -107,7 +107,7 @@ fn member_fate(
     }
     if ours == Kind::Ptr {
         return match member.value {
-            Value::Program(program) => {
+            MemberInit::Program(program) => {
                 let is_ops =
                     object[program].entry.as_ref().is_some_and(|e| e.kind == ProgramKind::STRUCT_OPS);
                 match (is_ops, target.proto) {
@@ -126,11 +126,11 @@ fn member_fate(
 }
 
 /// Is every byte of the value zero.
-pub fn is_zero(value: Value<'_>) -> bool {
+pub fn is_zero(value: MemberInit<'_>) -> bool {
     match value {
-        Value::Null => true,
-        Value::Program(_) => false,
-        Value::Scalar(value) => value == 0,
-        Value::Bytes(bytes) => bytes.iter().all(|&b| b == 0),
+        MemberInit::Null => true,
+        MemberInit::Program(_) => false,
+        MemberInit::Scalar(value) => value == 0,
+        MemberInit::Bytes(bytes) => bytes.iter().all(|&b| b == 0),
     }
 }

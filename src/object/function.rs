@@ -83,7 +83,7 @@ pub struct Ref {
     /// Which instruction.
     pub insn: InsnIdx,
     /// What it refers to.
-    pub target: Target,
+    pub target: Referent,
     /// Value of the symbol that the relocation names. For a variable in a data section the instruction's own
     /// immediate, plus this, is the byte offset in the map.
     pub value: u64,
@@ -92,7 +92,7 @@ pub struct Ref {
 /// What an instruction refers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Target {
+pub enum Referent {
     /// A map (`RELO_LD64`), or a variable in one (`RELO_DATA`).
     Map(MapIdx),
     /// A kfunc, ksym or kconfig value.

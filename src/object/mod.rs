@@ -19,7 +19,7 @@ mod ops;
 mod refusal;
 
 pub use external::{Extern, ExternKind};
-pub use function::{Entry, Function, MapUse, Ref, Target};
+pub use function::{Entry, Function, MapUse, Ref, Referent};
 pub use indexes::{ExternIdx, FuncIdx, InsnIdx, MapIdx, OpsIdx};
 pub use kind::ProgramKind;
 pub use lines::SourceLine;
@@ -27,5 +27,5 @@ pub use map::{Map, MapOrigin, PAGE_SIZE};
 pub use map_flags::*;
 pub use map_type::MapType;
 pub use object::Object;
-pub use ops::{Form, Member, StructOps, Value};
+pub use ops::{Form, Member, MemberInit, StructOps};
 pub use refusal::{Cause, Item, Refusal};

@@ -6,7 +6,7 @@ use std::ops::Index;
 use std::sync::OnceLock;
 
 use super::external::{Extern, ExternKind};
-use super::function::{Entry, Function, MapUse, Ref, Target};
+use super::function::{Entry, Function, MapUse, Ref, Referent};
 use super::indexes::{ExternIdx, FuncIdx, MapIdx, OpsIdx};
 use super::map::{Map, MapOrigin};
 use super::map_type::MapType;
@@ -79,8 +79,8 @@ impl<'d> Object<'d> {
         let mut uses = Vec::new();
         for (function, reference) in self.refs_of(program) {
             let map = match reference.target {
-                Target::Map(map) => Some(map),
-                Target::Extern(index) if self.externs[index.0].kind == ExternKind::Kconfig => kconfig,
+                Referent::Map(map) => Some(map),
+                Referent::Extern(index) if self.externs[index.0].kind == ExternKind::Kconfig => kconfig,
                 _ => None,
             };
             let Some(map) = map.filter(|&map| self[map].autocreate) else { continue };
@@ -130,7 +130,7 @@ impl<'d> Object<'d> {
         let mut seen = vec![false; self.externs.len()];
         let mut kfuncs = Vec::new();
         for (_, reference) in self.refs_of(program) {
-            if let Target::Extern(index) = reference.target
+            if let Referent::Extern(index) = reference.target
                 && self.externs[index.0].kind == ExternKind::Kfunc
                 && !std::mem::replace(&mut seen[index.0], true)
             {

@@ -27,12 +27,12 @@ pub struct Member<'d> {
     /// Its type is a pointer, to a function or to data.
     pub pointer: bool,
     /// Its value in the file.
-    pub value: Value<'d>,
+    pub value: MemberInit<'d>,
 }
 
 /// The value of an ops member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Value<'d> {
+pub enum MemberInit<'d> {
     /// A callback.
     Program(FuncIdx),
     /// A pointer that is NULL.
@@ -83,7 +83,7 @@ impl<'d> StructOps<'d> {
     /// The program of the callback of that name; `None` where it is NULL or not a member.
     pub fn callback(&self, name: &str) -> Option<FuncIdx> {
         match self.member(name)?.value {
-            Value::Program(program) => Some(program),
+            MemberInit::Program(program) => Some(program),
             _ => None,
         }
     }
@@ -91,7 +91,7 @@ impl<'d> StructOps<'d> {
     /// The integer member of that name; 0 where the type has none.
     pub fn scalar(&self, name: &str) -> u64 {
         match self.member(name).map(|member| member.value) {
-            Some(Value::Scalar(value)) => value,
+            Some(MemberInit::Scalar(value)) => value,
             _ => 0,
         }
     }
@@ -99,7 +99,7 @@ impl<'d> StructOps<'d> {
     /// Callbacks that are set: member name and program, in member order.
     pub fn callbacks(&self) -> impl Iterator<Item = (&'d str, FuncIdx)> + '_ {
         self.members.iter().filter_map(|member| match member.value {
-            Value::Program(program) => Some((member.name, program)),
+            MemberInit::Program(program) => Some((member.name, program)),
             _ => None,
         })
     }

@@ -2,7 +2,7 @@
 
 use super::objects::{KfuncDoc, MapDoc, MemberDoc, MemberValue, ObjectDoc, ProgramDoc, StructOpsDoc};
 use crate::load::Loader;
-use crate::object::{FuncIdx, MapIdx, MapType, Object, StructOps, Value, flag_names};
+use crate::object::{FuncIdx, MapIdx, MapType, MemberInit, Object, StructOps, flag_names};
 
 /// Describes an object.
 pub(super) fn describe(path: &str, object: &Object<'_>, loader: Loader) -> ObjectDoc {
@@ -69,11 +69,11 @@ fn describe_ops(object: &Object<'_>, ops: &StructOps<'_>) -> StructOpsDoc {
     }
     let members = ops.members.iter().filter_map(|member| {
         let (program, value) = match member.value {
-            Value::Program(program) => (Some(object[program].name.to_string()), None),
-            Value::Null | Value::Scalar(0) => return None,
-            Value::Scalar(value) => (None, Some(MemberValue::Number(value))),
-            Value::Bytes(bytes) if bytes.iter().all(|&b| b == 0) => return None,
-            Value::Bytes(bytes) => (None, Some(MemberValue::Text(text(bytes)))),
+            MemberInit::Program(program) => (Some(object[program].name.to_string()), None),
+            MemberInit::Null | MemberInit::Scalar(0) => return None,
+            MemberInit::Scalar(value) => (None, Some(MemberValue::Number(value))),
+            MemberInit::Bytes(bytes) if bytes.iter().all(|&b| b == 0) => return None,
+            MemberInit::Bytes(bytes) => (None, Some(MemberValue::Text(text(bytes)))),
         };
         Some(MemberDoc { name: member.name.to_owned(), program, value })
     });

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use crate::insn::{Code, FRAME_POINTER, Insn, LoadMode, Op, Source, Width};
+use crate::insn::{Code, FRAME_POINTER, Insn, LoadMode, Op, Operand, Width};
 use crate::object::{FuncIdx, Function, InsnIdx};
 
 /// What is known of a register or stack slot.
@@ -68,13 +68,13 @@ impl Access {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct State {
+struct ArgState {
     registers: [Holds; 11],
     slots: HashMap<i16, Holds>,
     tested: [Tested; MAX_ARGUMENTS],
 }
 
-impl State {
+impl ArgState {
     fn entry() -> Self {
         let mut registers = [Holds::Other; 11];
         registers[1] = Holds::Context;
@@ -169,12 +169,12 @@ impl State {
                 };
                 self.set(dst, holds);
             }
-            Op::Mov { wide: true, dst, src: Source::Reg(src), sign: None } => self.set(dst, self.get(src)),
+            Op::Mov { wide: true, dst, src: Operand::Reg(src), sign: None } => self.set(dst, self.get(src)),
             _ => {
                 if let Some(to) = op.memory().filter(|to| op.is_store() && to.base == FRAME_POINTER) {
                     // A narrower or overlapping store spoils what lies there.
                     self.slots.retain(|slot, _| (i32::from(*slot) - i32::from(to.off)).abs() >= 8);
-                    if let Op::Store { value: Source::Reg(src), release: false, .. } = op
+                    if let Op::Store { value: Operand::Reg(src), release: false, .. } = op
                         && to.width == Width::B8
                         && self.get(src) != Holds::Other
                     {
@@ -206,7 +206,7 @@ fn accesses(code: Code<'_>, callbacks: bool) -> Vec<Access> {
         matches!(op, Op::Mov { .. } | Op::Alu { .. } | Op::AddrSpaceCast { .. })
             && op.reads().has(FRAME_POINTER)
     });
-    let mut states: HashMap<usize, State> = HashMap::from([(0, State::entry())]);
+    let mut states: HashMap<usize, ArgState> = HashMap::from([(0, ArgState::entry())]);
     let mut work = vec![0];
     // Facts only get fewer at a place, so this ends; the bound is against hostile code alone.
     let mut budget = code.len().saturating_mul(24).min(4 << 20);

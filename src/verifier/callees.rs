@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use crate::insn::{Callee, Code, Insn, Op, Registers, Source, Successors};
+use crate::insn::{Callee, Code, Insn, Op, Operand, Registers, Successors};
 use crate::kernel::helpers::{self, Helper};
 use crate::object::{FuncIdx, InsnIdx, Object};
 
@@ -69,7 +69,7 @@ fn is_called_back(code: Code<'_>, load: usize) -> bool {
             }
             Op::Call(_) => return false,
             // Where it lies on the stack is not followed.
-            Op::Store { value: Source::Reg(src), .. } if holding.has(src) => return false,
+            Op::Store { value: Operand::Reg(src), .. } if holding.has(src) => return false,
             Op::Atomic { operand, .. } if holding.has(operand) => return false,
             _ => {}
         }

@@ -1,6 +1,6 @@
 //! Constants in registers, as far as a straight line of code tells.
 
-use crate::insn::{Op, Source, Successors};
+use crate::insn::{Op, Operand, Successors};
 use crate::object::Function;
 
 /// The constant that a register holds at a slot, if the straight line that leads there puts it into it. `changed`: the loader
@@ -20,8 +20,8 @@ pub(super) fn before(
         } else if op.writes().has(register) {
             found = match op {
                 _ if changed(slot) => None,
-                Op::Mov { wide: true, src: Source::Imm(imm), .. } => Some(i64::from(imm) as u64),
-                Op::Mov { wide: false, src: Source::Imm(imm), .. } => Some(u64::from(imm as u32)),
+                Op::Mov { wide: true, src: Operand::Imm(imm), .. } => Some(i64::from(imm) as u64),
+                Op::Mov { wide: false, src: Operand::Imm(imm), .. } => Some(u64::from(imm as u32)),
                 Op::LoadImm64 { pseudo: 0, .. } => function.code.imm64(slot),
                 _ => None,
             };

@@ -1,6 +1,6 @@
 //! How much of its stack a function takes.
 
-use crate::insn::{AluOp, FRAME_POINTER, Op, Registers, Source};
+use crate::insn::{AluOp, FRAME_POINTER, Op, Operand, Registers};
 
 /// Bytes of stack that a frame may have (`MAX_BPF_STACK`).
 const FRAME: u64 = 512;
@@ -17,7 +17,7 @@ pub fn addressed(ops: &[Op]) -> u64 {
     let mut copies = Registers::default();
     let mut most = 0;
     for &op in ops {
-        if let Op::Alu { op: AluOp::Add, wide: true, dst, src: Source::Imm(imm) } = op
+        if let Op::Alu { op: AluOp::Add, wide: true, dst, src: Operand::Imm(imm) } = op
             && copies.has(dst)
         {
             most = most.max(u64::from(imm.min(0).unsigned_abs()));

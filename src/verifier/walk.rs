@@ -8,7 +8,7 @@ use super::reach::{Analysis, Base, Leak, Reached};
 use crate::insn::flow::{Fault, Flow};
 use crate::insn::{Insn, Op};
 use crate::load::{ExternFate, Knowledge, Load};
-use crate::object::{FuncIdx, InsnIdx, Object, Target};
+use crate::object::{FuncIdx, InsnIdx, Object, Referent};
 
 /// An instruction: a function, and a slot counted from its start.
 pub type At = (FuncIdx, InsnIdx);
@@ -146,7 +146,7 @@ impl<'a, 'd> Walk<'a, 'd> {
         })?;
         let at = slot.checked_sub(2)?;
         let resolved = |target| match target {
-            Target::Extern(index) => matches!(self.verifier.load.external(index), ExternFate::Kfunc(_)),
+            Referent::Extern(index) => matches!(self.verifier.load.external(index), ExternFate::Kfunc(_)),
             _ => false,
         };
         let loads = function.refs_at(InsnIdx(at)).iter().any(|reference| resolved(reference.target));

@@ -34,7 +34,7 @@ fn most(
 fn calls_kfunc(kfunc: &'static str) -> impl Fn(&Object<'_>, FuncIdx, InsnIdx) -> bool {
     move |object, function, at| {
         object[function].refs.iter().any(|reference| {
-            let scx_lint::object::Target::Extern(index) = reference.target else { return false };
+            let scx_lint::object::Referent::Extern(index) = reference.target else { return false };
             reference.insn == at
                 && object[index].name == kfunc
                 && object[function].code.get(at.0).unwrap().is_call()
@@ -50,7 +50,7 @@ fn recorded_objects_are_walked_as_kernels_walked_them() {
     };
     let names_arena = |object: &Object<'_>, function: FuncIdx, at: InsnIdx| {
         object[function].refs.iter().any(|reference| match reference.target {
-            scx_lint::object::Target::Map(map) => {
+            scx_lint::object::Referent::Map(map) => {
                 reference.insn == at && object[map].map_type == MapType::ARENA
             }
             _ => false,

@@ -76,7 +76,7 @@ fn moved() -> Builder {
 fn a_field_is_found_inside_an_anonymous_struct() {
     let done = pair(0).against(load(4), &moved()).unwrap();
     assert_eq!((done.orig, done.new, done.insn.off), (4, 12, 12));
-    assert_eq!(done.outcome, Outcome::Value);
+    assert_eq!(done.outcome, Patched::Value);
     let (subject, spec) = pair(0).subject();
     assert_eq!(subject, "foo.b");
     assert_eq!(spec, "<byte_off> [2] struct foo___v1.b (0:1 @ offset 4)");
@@ -93,12 +93,12 @@ fn existence_is_never_poison() {
 #[test]
 fn without_a_match_the_instruction_is_poisoned() {
     let done = pair(0).against(load(4), &Builder::new()).unwrap();
-    assert_eq!(done.outcome, Outcome::Poison(Poison::NoCandidate));
+    assert_eq!(done.outcome, Patched::Poison(Poison::NoCandidate));
     assert_eq!(done.insn, Insn::new(0x85, 0, 0, 0, 195_896_080));
     let mut other = Builder::new();
     other.composite("foo", 0, &[]);
     let done = pair(0).against(load_imm(4), &other).unwrap();
-    assert_eq!(done.outcome, Outcome::Poison(Poison::NoMatch));
+    assert_eq!(done.outcome, Patched::Poison(Poison::NoMatch));
     assert_eq!(done.next.unwrap().imm, POISON_IMM);
 }
 
@@ -152,7 +152,7 @@ fn loads_of_pointers_and_unsigned_integers_change_their_size() {
     // Signed on either side: poison, with a warning.
     for (from, to) in [(1, 0), (0, 1)] {
         let done = local(from).against(load(8), &with("long", 8, to).0).unwrap();
-        let Outcome::Poison(Poison::MemorySize { local: 4, target: 8, warning }) = &done.outcome else {
+        let Patched::Poison(Poison::MemorySize { local: 4, target: 8, warning }) = &done.outcome else {
             panic!("{done:?}");
         };
         assert!(warning.starts_with("insn #3 (LDX/ST/STX) accesses field incorrectly. "), "{warning}");
@@ -340,7 +340,7 @@ fn enumerators_by_essential_name() {
     assert_eq!(record("0", 10).against(mov(1), &target).unwrap().new, 1);
     assert_eq!(record("1", 10).against(mov(1), &target).unwrap().new, 0);
     let done = record("1", 11).against(mov(-5), &target).unwrap();
-    assert_eq!(done.outcome, Outcome::Poison(Poison::NoMatch));
+    assert_eq!(done.outcome, Patched::Poison(Poison::NoMatch));
     assert_eq!(record("1", 11).subject().1, "<enumval_value> [1] enum e::B = -5");
     assert_eq!(record("1", 11).subject().0, "e::B");
     // 32 bits without a sign are extended as if they had one.

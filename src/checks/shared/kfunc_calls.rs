@@ -5,7 +5,7 @@ use super::surely::{self, Surely};
 use crate::finding::Site;
 use crate::kernel::kfuncs;
 use crate::load::ExternFate;
-use crate::object::{Extern, ExternIdx, ExternKind, FuncIdx, InsnIdx, Object, Target};
+use crate::object::{Extern, ExternIdx, ExternKind, FuncIdx, InsnIdx, Object, Referent};
 use crate::verifier::At;
 
 /// A call, not merely an address taken.
@@ -44,7 +44,7 @@ pub(in crate::checks) fn of<'a, 'd>(cx: &Context<'a, 'd>, program: FuncIdx) -> V
     let object = cx.object;
     let mut calls = Vec::new();
     for (function, reference) in object.refs_of(program) {
-        let Target::Extern(index) = reference.target else { continue };
+        let Referent::Extern(index) = reference.target else { continue };
         let external = &object.externs[index.0];
         let is_call = object[function].code.get(reference.insn.0).is_some_and(crate::insn::Insn::is_call);
         if external.kind == ExternKind::Kfunc && is_call {
@@ -95,7 +95,7 @@ pub(in crate::checks) fn surest<'a, 'd>(
 /// The first function that refers to an extern, and where.
 pub(in crate::checks) fn first_use(object: &Object<'_>, index: ExternIdx) -> Option<Site> {
     object.functions.iter().enumerate().find_map(|(function, code)| {
-        let found = code.refs.iter().find(|r| r.target == Target::Extern(index))?;
+        let found = code.refs.iter().find(|r| r.target == Referent::Extern(index))?;
         Some(Site::Insn(FuncIdx(function), found.insn))
     })
 }

@@ -23,7 +23,7 @@
 
 use super::super::context::Context;
 use crate::load::{MemberFate, scx_loader};
-use crate::object::{OpsIdx, Value};
+use crate::object::{MemberInit, OpsIdx};
 
 /// A number in an ops variable, as the kernel will see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +83,7 @@ impl Context<'_, '_> {
         let Some(at) = members.iter().position(|known| known.name == member) else {
             return OpsValue::Stands(0);
         };
-        let Value::Scalar(value) = members[at].value else { return OpsValue::Stands(0) };
+        let MemberInit::Scalar(value) = members[at].value else { return OpsValue::Stands(0) };
         if !self.load.ops[ops.0].members.get(at).is_none_or(MemberFate::reaches_kernel) {
             return OpsValue::Stands(0);
         }
@@ -103,7 +103,7 @@ impl Context<'_, '_> {
     /// The name in the file, up to its NUL, and whether it has one; `None` if it is empty and user space may set it.
     pub(in crate::checks) fn ops_name(&self, ops: OpsIdx) -> Option<(&[u8], bool)> {
         let bytes: &[u8] = match self.object[ops].member("name").map(|member| member.value) {
-            Some(Value::Bytes(bytes)) => bytes,
+            Some(MemberInit::Bytes(bytes)) => bytes,
             _ => &[],
         };
         let end = bytes.iter().position(|&b| b == 0);

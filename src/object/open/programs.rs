@@ -12,7 +12,7 @@ use crate::insn::{Code, INSN_SIZE};
 use crate::object::function::{Entry, Function};
 use crate::object::indexes::{FuncIdx, InsnIdx};
 use crate::object::kind::ProgramKind;
-use crate::object::ops::Value;
+use crate::object::ops::MemberInit;
 use crate::object::refusal::{Cause, Item};
 
 impl<'d> Opening<'d> {
@@ -136,7 +136,7 @@ impl<'d> Opening<'d> {
         }
         for ops in &self.object.struct_ops {
             for member in &ops.members {
-                let value = if let Value::Bytes(bytes) = member.value { bytes.len() } else { 0 };
+                let value = if let MemberInit::Bytes(bytes) = member.value { bytes.len() } else { 0 };
                 budget.spend(member.name.len() + value, "members of ops variables")?;
             }
         }
@@ -150,7 +150,7 @@ impl<'d> Opening<'d> {
         for ops in &self.object.struct_ops {
             let created = self.object.maps[ops.map.0].autocreate;
             used.extend(ops.members.iter().filter_map(|member| match member.value {
-                Value::Program(program) => Some((program, created)),
+                MemberInit::Program(program) => Some((program, created)),
                 _ => None,
             }));
         }

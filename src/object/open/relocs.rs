@@ -4,7 +4,7 @@ use super::{Opening, Role};
 use crate::elf::{Relocation, Section, Symbol, SymbolKind};
 use crate::errno::Errno;
 use crate::insn::Insn;
-use crate::object::function::{Ref, Target};
+use crate::object::function::{Ref, Referent};
 use crate::object::indexes::{ExternIdx, FuncIdx, InsnIdx, MapIdx};
 use crate::object::map::{Map, MapOrigin};
 use crate::object::map_type::MapType;
@@ -12,7 +12,7 @@ use crate::object::refusal::{Cause, Item};
 
 /// What one relocation comes to.
 enum Decision {
-    Refer(Target),
+    Refer(Referent),
     Call(Option<FuncIdx>),
 }
 
@@ -129,7 +129,7 @@ impl<'d> Opening<'d> {
         if symbol.is_extern() {
             let index = object.externs.iter().position(|e| e.symbol == symbol_index);
             return match index {
-                Some(index) => Ok(Decision::Refer(Target::Extern(ExternIdx(index)))),
+                Some(index) => Ok(Decision::Refer(Referent::Extern(ExternIdx(index)))),
                 // Refused already, when externs were collected.
                 None if !object.refusals.is_empty() => Ok(Decision::Call(None)),
                 None => Err(format!("extern relo failed to find extern for '{name}' ({symbol_index})")),
@@ -180,7 +180,7 @@ impl<'d> Opening<'d> {
     ) -> Result<Decision, String> {
         let object = &self.object;
         let find = |keep: &dyn Fn(&Map<'d>) -> bool| object.maps.iter().position(keep).map(MapIdx);
-        let refer = |map| Ok(Decision::Refer(Target::Map(map)));
+        let refer = |map| Ok(Decision::Refer(Referent::Map(map)));
         match self.role(symbol.section) {
             Role::ArenaGlobals if self.arena_globals.map(|s| s.0) == Some(symbol.section) => {
                 let arena = find(&|map| map.map_type == MapType::ARENA && map.origin == MapOrigin::Declared);
@@ -188,7 +188,7 @@ impl<'d> Opening<'d> {
                 arena.map_or(Err(none), refer)
             }
             // libbpf keeps 32 bits of either.
-            Role::JumpTables => Ok(Decision::Refer(Target::JumpTable {
+            Role::JumpTables => Ok(Decision::Refer(Referent::JumpTable {
                 offset: symbol.value as u32,
                 size: symbol.size as u32,
             })),

@@ -10,7 +10,7 @@ use crate::object::map::{Map, MapOrigin};
 use crate::object::map_flags::F_LINK;
 use crate::object::map_type::MapType;
 use crate::object::object::Object;
-use crate::object::ops::{Member, StructOps, Value};
+use crate::object::ops::{Member, MemberInit, StructOps};
 use crate::object::refusal::{Cause, Item};
 
 impl<'d> Opening<'d> {
@@ -170,7 +170,7 @@ impl<'d> Opening<'d> {
             let text = format!("prog {} is not struct_ops BPF program", object[program].name);
             return fail(Errno::EINVAL, name, text);
         }
-        self.object.struct_ops[index].members[number].value = Value::Program(program);
+        self.object.struct_ops[index].members[number].value = MemberInit::Program(program);
         Ok(())
     }
 }
@@ -191,11 +191,11 @@ fn members<'d>(btf: &Btf<'d>, type_id: TypeId, value: &'d [u8], order: ByteOrder
             let bytes = value.get(start..).map_or(&[][..], |rest| &rest[..rest.len().min(size)]);
             let kind = btf.resolve(member.ty).map_or(Kind::Void, |(_, ty)| ty.kind());
             let value = match kind {
-                Kind::Ptr if bytes.iter().all(|&b| b == 0) => Value::Null,
+                Kind::Ptr if bytes.iter().all(|&b| b == 0) => MemberInit::Null,
                 Kind::Int | Kind::Enum | Kind::Enum64 if bytes.len() <= 8 => {
-                    Value::Scalar(scalar(bytes, order))
+                    MemberInit::Scalar(scalar(bytes, order))
                 }
-                _ => Value::Bytes(bytes),
+                _ => MemberInit::Bytes(bytes),
             };
             Member {
                 name: btf.str(member.name),

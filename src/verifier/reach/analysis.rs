@@ -3,13 +3,13 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use super::code::{self, Code, CoreFacts, Graph, Note};
+use super::code::{self, Body, CoreFacts, Graph, Note};
 use super::machine::Machine;
 use super::reached::{Base, Leak, Reached};
 use super::scope::Scope;
 use super::{may, must};
 use crate::load::{CoreFact, ExternFact, Knowledge};
-use crate::object::{ExternIdx, FuncIdx, InsnIdx, MapIdx, Object, OpsIdx, Value};
+use crate::object::{ExternIdx, FuncIdx, InsnIdx, MapIdx, MemberInit, Object, OpsIdx};
 
 /// Something of [`Knowledge`] that a walk came upon, and what it was.
 #[derive(Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ pub struct Analysis<'a, 'd> {
     knowledge: &'a Knowledge,
     memory: Option<&'a Answers>,
     core: OnceLock<CoreFacts>,
-    codes: Vec<OnceLock<Code>>,
+    codes: Vec<OnceLock<Body>>,
     programs: Vec<OnceLock<Arc<Reach>>>,
 }
 
@@ -87,13 +87,13 @@ impl<'a, 'd> Analysis<'a, 'd> {
         self.core.get_or_init(|| code::core_facts(self.object, self.knowledge))
     }
 
-    fn code(&self, function: FuncIdx) -> &Code {
+    fn code(&self, function: FuncIdx) -> &Body {
         self.codes[function.0].get_or_init(|| {
             let graph = match self.memory {
                 Some(memory) => memory.graph(self.object, function),
                 None => Arc::new(Graph::new(self.object, function)),
             };
-            Code::new(self.object, self.core(), function, graph)
+            Body::new(self.object, self.core(), function, graph)
         })
     }
 
@@ -170,14 +170,14 @@ impl<'a, 'd> Analysis<'a, 'd> {
         &self,
         program: FuncIdx,
         machine: &Machine<'_, '_>,
-        codes: &[&Code],
+        codes: &[&Body],
         walked: &[Vec<bool>],
     ) -> Vec<Premise> {
         let mut premises: Vec<Premise> =
             machine.reads().map(|((map, at, bytes), value)| Premise::Rodata(map, at, bytes, value)).collect();
         for (ops, variable) in self.object.ops() {
             for (at, member) in variable.members.iter().enumerate() {
-                if matches!(member.value, Value::Program(used) if used == program) {
+                if matches!(member.value, MemberInit::Program(used) if used == program) {
                     premises.push(Premise::Nullable(ops, at, self.nullable(ops, at)));
                 }
             }
@@ -204,7 +204,7 @@ impl<'a, 'd> Analysis<'a, 'd> {
     /// The answer, and what it depends on; `None` where that is not told.
     fn walk(&self, program: FuncIdx) -> (Reach, Option<Vec<Premise>>) {
         let functions: Vec<FuncIdx> = self.object.code_of(program).map(|(function, _)| function).collect();
-        let codes: Vec<&Code> = functions.iter().map(|&function| self.code(function)).collect();
+        let codes: Vec<&Body> = functions.iter().map(|&function| self.code(function)).collect();
         let machine = Machine::new(self.object, self.knowledge, program);
         let scope = Scope::new(self.object, codes);
         let (must, findings) = must::walk(&machine, &scope);
@@ -217,7 +217,7 @@ impl<'a, 'd> Analysis<'a, 'd> {
             let walked: Vec<Vec<bool>> = may.iter().zip(&must).map(both).collect();
             self.premises(program, &machine, &scope.codes, &walked)
         });
-        let merge = |(index, code): (usize, &&Code)| {
+        let merge = |(index, code): (usize, &&Body)| {
             let reached = |at: usize| match (&may, must[index][at]) {
                 (_, true) => Reached::Certain,
                 (Some(may), _) if !may[index][at] => Reached::Never,

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::insn::{Insn, Op, Registers, Successors};
 use crate::load::{CoreFact, Knowledge};
-use crate::object::{ExternIdx, FuncIdx, Function, InsnIdx, Object, Target};
+use crate::object::{ExternIdx, FuncIdx, Function, InsnIdx, Object, Referent};
 
 /// What an instruction carries besides its own fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,13 +28,13 @@ pub(super) enum Note {
 
 /// One function with what the loader puts into it on one kernel.
 #[derive(Debug)]
-pub(super) struct Code {
+pub(super) struct Body {
     pub function: FuncIdx,
     graph: Arc<Graph>,
     notes: Vec<Note>,
 }
 
-impl Deref for Code {
+impl Deref for Body {
     type Target = Graph;
 
     fn deref(&self) -> &Graph {
@@ -42,7 +42,7 @@ impl Deref for Code {
     }
 }
 
-impl Code {
+impl Body {
     pub(super) fn new(object: &Object<'_>, core: &CoreFacts, function: FuncIdx, graph: Arc<Graph>) -> Self {
         Self { function, notes: notes(object, core, function, &graph), graph }
     }
@@ -315,14 +315,14 @@ fn notes(object: &Object<'_>, core: &CoreFacts, function: FuncIdx, graph: &Graph
         let at = reference.insn.0;
         let (Some(note), Some((insn, _))) = (notes.get_mut(at), graph.insns.get(at)) else { continue };
         *note = match reference.target {
-            Target::Map(map) if !object[map].autocreate => Note::MissingMap(map),
-            Target::Map(map) => {
+            Referent::Map(map) if !object[map].autocreate => Note::MissingMap(map),
+            Referent::Map(map) => {
                 let offset = (reference.value as u32).wrapping_add(insn.imm as u32);
                 let in_value = object[map].origin != crate::object::MapOrigin::Declared;
                 Note::Map(map, in_value.then_some(offset))
             }
-            Target::Extern(index) => Note::Extern(index),
-            Target::JumpTable { .. } => Note::Other,
+            Referent::Extern(index) => Note::Extern(index),
+            Referent::JumpTable { .. } => Note::Other,
         };
     }
     for &(at, fact) in core.get(&function).into_iter().flatten() {

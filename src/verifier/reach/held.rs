@@ -2,8 +2,8 @@
 //! `check_resource_leak`). What may have been given back counts as given back.
 
 use super::model;
-use super::state::State;
-use super::value::{Place, Value};
+use super::state::FuncState;
+use super::value::{PointsTo, RegState};
 use crate::kernel::kfuncs::{self, Lock};
 
 /// Whom an instruction calls.
@@ -30,20 +30,22 @@ pub(super) struct Held {
 }
 
 /// May a value be the pointer that the call at a mark returned.
-fn may_be(value: Value, mark: u32) -> bool {
+fn may_be(value: RegState, mark: u32) -> bool {
     match value {
-        Value::Top => true,
-        Value::Word { origin, .. }
-        | Value::Pointer { place: Place::Kernel | Place::Value(_) | Place::Map(None), origin, .. } => {
-            origin.root == 0 || origin.root == mark
-        }
+        RegState::Top => true,
+        RegState::Word { origin, .. }
+        | RegState::Pointer {
+            place: PointsTo::Kernel | PointsTo::Value(_) | PointsTo::Map(None),
+            origin,
+            ..
+        } => origin.root == 0 || origin.root == mark,
         _ => false,
     }
 }
 
 impl Held {
     /// A call is made, with the arguments in these registers: what it may give back is gone.
-    pub(super) fn pass(&mut self, callee: Callee<'_>, state: &State) {
+    pub(super) fn pass(&mut self, callee: Callee<'_>, state: &FuncState) {
         if let Callee::Kfunc(name) = callee
             && let Some(lock) = kfuncs::unlocks(name)
             && let Some(last) = self.locks.iter().rposition(|(known, _)| *known == lock)
@@ -78,13 +80,13 @@ impl Held {
     }
 
     /// A branch went one way, and what was `before` in a register has become `after`.
-    pub(super) fn branch(&mut self, before: Value, after: Value, is_null_test: bool) {
+    pub(super) fn branch(&mut self, before: RegState, after: RegState, is_null_test: bool) {
         if self.references.is_empty() {
             return;
         }
         // There is no reference where there is no object. What another test tells, not every verifier learns; and of a value
         // that is not known nobody can tell whether it is the object.
-        let is_object = matches!(before, Value::Pointer { .. });
+        let is_object = matches!(before, RegState::Pointer { .. });
         if !is_object || after.constant() == Some(0) || !is_null_test {
             self.references.retain(|&mark| before.origin().root != mark && !may_be(before, mark));
         }
@@ -105,7 +107,7 @@ impl Held {
 
     /// All of it where a program ends with that in r0. A struct_ops program may return a reference to the kernel, and of one that
     /// returns nothing the verifier lets a reference pass that happens to be left in r0.
-    pub(super) fn left(&self, result: Value) -> impl Iterator<Item = u32> {
+    pub(super) fn left(&self, result: RegState) -> impl Iterator<Item = u32> {
         let references = self.references.iter().filter(move |&&mark| !may_be(result, mark));
         references.copied().chain(self.locks.iter().map(|(_, mark)| *mark))
     }
@@ -125,8 +127,8 @@ mod tests {
         held
     }
 
-    fn object(null: Null) -> Value {
-        Value::pointer(Place::Kernel, null, Origin::new(MARK))
+    fn object(null: Null) -> RegState {
+        RegState::pointer(PointsTo::Kernel, null, Origin::new(MARK))
     }
 
     #[test]
@@ -134,14 +136,14 @@ mod tests {
         let left = |before, after, is_null_test| {
             let mut held = held();
             held.branch(before, after, is_null_test);
-            held.left(Value::known(0)).count()
+            held.left(RegState::known(0)).count()
         };
-        let zero = Value::known(0);
+        let zero = RegState::known(0);
         assert_eq!(left(object(Null::Maybe), zero, true), 0);
         assert_eq!(left(object(Null::Maybe), object(Null::No), true), 1);
         assert_eq!(left(object(Null::Maybe), object(Null::No), false), 0);
         // It may be the object that is tested.
-        assert_eq!(left(Value::Top, Value::Top, true), 0);
+        assert_eq!(left(RegState::Top, RegState::Top, true), 0);
         assert_eq!(left(zero, zero, true), 1);
     }
 }

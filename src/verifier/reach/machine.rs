@@ -3,15 +3,15 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use super::code::{Code, Note};
+use super::code::{Body, Note};
 use super::model::{self, Returns};
 use super::reached::Reached;
-use super::state::State;
+use super::state::FuncState;
 use super::value::{
-    Null, Origin, Place, Scalar, Value, Ways, arithmetic, compare, negated, refined, sign_extended,
+    Null, Origin, PointsTo, RegState, Scalar, Ways, arithmetic, compare, negated, refined, sign_extended,
 };
 use crate::btf::{Kind, TypeId};
-use crate::insn::{AtomicOp, Insn, LoadMode, Memory, Op, Source, Successors};
+use crate::insn::{AtomicOp, Insn, LoadMode, Memory, Op, Operand, Successors};
 use crate::kernel::callback::{Callback as Takes, CallbackKind};
 use crate::kernel::{helpers, kfuncs};
 use crate::load::{CoreFact, ExternFact, Knowledge};
@@ -19,7 +19,7 @@ use crate::object::{ExternIdx, ExternKind, FuncIdx, MapIdx, MapOrigin, MapType, 
 
 /// Where control goes after an instruction.
 #[derive(Debug)]
-pub(super) enum Flow {
+pub(super) enum Control {
     Next(usize),
     /// To the first slot if taken, else to the second.
     Branch(usize, usize, Ways),
@@ -34,10 +34,10 @@ pub(super) enum Flow {
 
 /// A function that a helper calls back.
 #[derive(Debug)]
-pub(super) struct Callback {
+pub(super) struct CalledBack {
     pub function: FuncIdx,
     pub reached: Reached,
-    pub state: State,
+    pub state: FuncState,
 }
 
 /// What an argument of a callback of the kernel is.
@@ -78,22 +78,22 @@ impl<'a, 'd> Machine<'a, 'd> {
     }
 
     /// The state in which a program starts.
-    pub(super) fn entry(&self) -> State {
-        let mut state = State::new();
-        state.put(1, Value::pointer(Place::Context, Null::Unsure, Origin::NONE));
+    pub(super) fn entry(&self) -> FuncState {
+        let mut state = FuncState::new();
+        state.put(1, RegState::pointer(PointsTo::Context, Null::Unsure, Origin::NONE));
         state
     }
 
     /// The state in which a global function is looked at, on its own.
-    pub(super) fn global_entry(&self, function: FuncIdx, base: u32) -> State {
+    pub(super) fn global_entry(&self, function: FuncIdx, base: u32) -> FuncState {
         let mut state = unknown_entry();
         for (index, argument) in
             prototype(self.object, &self.object[function].name).into_iter().enumerate().take(5)
         {
             let at = base.wrapping_add(1).wrapping_add(index as u32) | 1 << 31;
             let value = match argument {
-                Argument::Number => Value::Scalar(Scalar::unknown(8, Origin::new(at))),
-                _ => Value::Top,
+                Argument::Number => RegState::Scalar(Scalar::unknown(8, Origin::new(at))),
+                _ => RegState::Top,
             };
             state.put(index as u8 + 1, value);
         }
@@ -108,27 +108,27 @@ impl<'a, 'd> Machine<'a, 'd> {
 
     pub(super) fn step(
         &self,
-        code: &Code,
+        code: &Body,
         at: usize,
-        state: &mut State,
-        callbacks: &mut Vec<Callback>,
-    ) -> Flow {
+        state: &mut FuncState,
+        callbacks: &mut Vec<CalledBack>,
+    ) -> Control {
         let (insn, mut op, note) = code.slot(at);
         let mark = code.base.wrapping_add(at as u32).wrapping_add(1);
         let next = code.after(at);
         let mut vague = false;
         match note {
             Note::Core(CoreFact::Poison) | Note::MissingMap(_) => {
-                state.put(insn.dst, Value::Top);
-                return Flow::Refused(next);
+                state.put(insn.dst, RegState::Top);
+                return Control::Refused(next);
             }
             Note::Core(CoreFact::Value(value)) => match &mut op {
-                Op::Alu { src: Source::Imm(imm), .. } | Op::Mov { src: Source::Imm(imm), .. } => {
+                Op::Alu { src: Operand::Imm(imm), .. } | Op::Mov { src: Operand::Imm(imm), .. } => {
                     *imm = value as i32;
                 }
                 Op::LoadImm64 { dst, .. } => {
-                    state.put(*dst, Value::known(value));
-                    return Flow::Next(next);
+                    state.put(*dst, RegState::known(value));
+                    return Control::Next(next);
                 }
                 // The offset is one of a struct of the kernel's, and nothing here depends on it.
                 _ => vague = op.memory().is_some(),
@@ -142,7 +142,7 @@ impl<'a, 'd> Machine<'a, 'd> {
                 state.put(dst, value);
             }
             Op::LoadPacket { .. } => state.clobber(),
-            Op::Load { dst, mode: LoadMode::Acquire, .. } => state.assign(dst, Value::Top, mark),
+            Op::Load { dst, mode: LoadMode::Acquire, .. } => state.assign(dst, RegState::Top, mark),
             Op::Load { dst, from, mode } => {
                 let value = self.load(from, mode == LoadMode::SignExtend, vague, mark, state);
                 state.assign(dst, value, mark);
@@ -150,21 +150,21 @@ impl<'a, 'd> Machine<'a, 'd> {
             Op::Store { to, value, release } => {
                 let value = match value {
                     // What is released is not followed.
-                    _ if release => Value::Top,
-                    Source::Imm(imm) => {
-                        Value::known(i64::from(imm) as u64 & super::value::ones(to.width.bytes()))
+                    _ if release => RegState::Top,
+                    Operand::Imm(imm) => {
+                        RegState::known(i64::from(imm) as u64 & super::value::ones(to.width.bytes()))
                     }
-                    Source::Reg(src) => state.get(src),
+                    Operand::Reg(src) => state.get(src),
                 };
                 Self::store(to, value, vague, state);
             }
             Op::Atomic { at, op, operand, fetch } => {
                 let memory = matches!(
                     state.get(at.base),
-                    Value::Pointer { place: Place::Value(_) | Place::Arena, .. }
+                    RegState::Pointer { place: PointsTo::Value(_) | PointsTo::Arena, .. }
                 );
-                Self::store(at, Value::Top, vague, state);
-                let old = Value::Scalar(if memory && !vague {
+                Self::store(at, RegState::Top, vague, state);
+                let old = RegState::Scalar(if memory && !vague {
                     Scalar::unknown(at.width.bytes(), Origin::new(mark))
                 } else {
                     Scalar::vague(8)
@@ -186,44 +186,44 @@ impl<'a, 'd> Machine<'a, 'd> {
             Op::Call(_) => return self.call(insn, note, mark, next, state, callbacks),
             Op::Jump(_) | Op::JumpTable { .. } | Op::MayGoto(_) | Op::Branch { .. } | Op::Exit => {
                 return match code.successors(at) {
-                    Successors::Exit => Flow::Exit,
-                    Successors::Jump(target) | Successors::Next(target) => Flow::Next(target),
+                    Successors::Exit => Control::Exit,
+                    Successors::Jump(target) | Successors::Next(target) => Control::Next(target),
                     Successors::MayGoto { falls, taken } => {
-                        Flow::Branch(taken, falls, (Reached::Certain, Reached::Certain))
+                        Control::Branch(taken, falls, (Reached::Certain, Reached::Certain))
                     }
                     Successors::Branch { falls, taken } => {
-                        Flow::Branch(taken, falls, Self::decide(op, state))
+                        Control::Branch(taken, falls, Self::decide(op, state))
                     }
-                    Successors::Table => Flow::Lost,
+                    Successors::Table => Control::Lost,
                 };
             }
             Op::Unknown => {}
         }
-        Flow::Next(next)
+        Control::Next(next)
     }
 
-    fn load_immediate(&self, code: &Code, at: usize, pseudo: u8, note: Note, vague: bool) -> Value {
-        let pointer = |place, null| Value::pointer(place, null, Origin::NONE);
+    fn load_immediate(&self, code: &Body, at: usize, pseudo: u8, note: Note, vague: bool) -> RegState {
+        let pointer = |place, null| RegState::pointer(place, null, Origin::NONE);
         match note {
-            Note::Map(map, None) => pointer(Place::Map(Some(map)), Null::Unsure),
+            Note::Map(map, None) => pointer(PointsTo::Map(Some(map)), Null::Unsure),
             Note::Map(map, Some(_)) if self.object[map].map_type == MapType::ARENA => {
-                pointer(Place::Arena, Null::Unsure)
+                pointer(PointsTo::Arena, Null::Unsure)
             }
-            Note::Map(map, Some(offset)) => Value::Pointer {
-                place: Place::Value(Some(map)),
+            Note::Map(map, Some(offset)) => RegState::Pointer {
+                place: PointsTo::Value(Some(map)),
                 offset: i32::try_from(offset).ok(),
                 null: Null::No,
                 origin: Origin::NONE,
             },
             Note::Extern(index) => self.extern_address(index),
-            Note::Function(Some(function)) => pointer(Place::Function(function), Null::Unsure),
-            Note::Function(None) | Note::Other => Value::Top,
-            _ if vague => Value::Scalar(Scalar::vague(8)),
+            Note::Function(Some(function)) => pointer(PointsTo::Function(function), Null::Unsure),
+            Note::Function(None) | Note::Other => RegState::Top,
+            _ if vague => RegState::Scalar(Scalar::vague(8)),
             _ if pseudo == 0 => {
                 let half = |at: usize| code.insns.get(at).map_or(0, |(half, ..)| half.imm as u32);
-                Value::known(u64::from(half(at)) | u64::from(half(at + 1)) << 32)
+                RegState::known(u64::from(half(at)) | u64::from(half(at + 1)) << 32)
             }
-            _ => Value::Top,
+            _ => RegState::Top,
         }
     }
 
@@ -232,89 +232,89 @@ impl<'a, 'd> Machine<'a, 'd> {
     }
 
     /// The address of an extern. A strong one has one, or nothing is loaded at all.
-    fn extern_address(&self, index: ExternIdx) -> Value {
+    fn extern_address(&self, index: ExternIdx) -> RegState {
         let external = &self.object[index];
         if external.kind == ExternKind::Kconfig {
-            return Value::pointer(Place::Config(index), Null::No, Origin::NONE);
+            return RegState::pointer(PointsTo::Config(index), Null::No, Origin::NONE);
         }
         let present = match self.extern_fact(index) {
-            ExternFact::Null => return Value::known(0),
+            ExternFact::Null => return RegState::known(0),
             ExternFact::Resolved => true,
             _ => !external.weak,
         };
         match (present, external.kind) {
             // `PTR_TO_MEM`, which is never NULL.
-            (true, ExternKind::Kfunc) => Value::pointer(Place::Kernel, Null::No, Origin::NONE),
-            (true, _) => Value::pointer(Place::Kernel, Null::Unsure, Origin::NONE),
-            (false, _) => Value::Word { null: false, exact: false, origin: Origin::NONE },
+            (true, ExternKind::Kfunc) => RegState::pointer(PointsTo::Kernel, Null::No, Origin::NONE),
+            (true, _) => RegState::pointer(PointsTo::Kernel, Null::Unsure, Origin::NONE),
+            (false, _) => RegState::Word { null: false, exact: false, origin: Origin::NONE },
         }
     }
 
-    fn load(&self, from: Memory, signed: bool, vague: bool, mark: u32, state: &State) -> Value {
+    fn load(&self, from: Memory, signed: bool, vague: bool, mark: u32, state: &FuncState) -> RegState {
         let bytes = from.width.bytes();
         let base = state.get(from.base);
         let fresh = |bytes: u8| {
-            let value = Value::Scalar(Scalar::unknown(bytes, Origin::new(mark)));
+            let value = RegState::Scalar(Scalar::unknown(bytes, Origin::new(mark)));
             if signed { sign_extended(value, bytes, true, mark) } else { value }
         };
-        let word = |null| Value::Word { null, exact: true, origin: Origin::new(mark) };
-        let unknown = if bytes == 8 { Value::Top } else { Value::Scalar(Scalar::vague(8)) };
+        let word = |null| RegState::Word { null, exact: true, origin: Origin::new(mark) };
+        let unknown = if bytes == 8 { RegState::Top } else { RegState::Scalar(Scalar::vague(8)) };
         let place = match base {
-            Value::Pointer { place: Place::Stack, offset, .. } => {
+            RegState::Pointer { place: PointsTo::Stack, offset, .. } => {
                 let offset =
                     offset.filter(|_| !vague).map(|offset| offset.saturating_add(i32::from(from.off)));
                 return state.load(offset, bytes, signed, mark);
             }
-            Value::Pointer { place, .. } => place,
-            Value::Word { .. } => Place::Kernel,
+            RegState::Pointer { place, .. } => place,
+            RegState::Word { .. } => PointsTo::Kernel,
             _ => return unknown,
         };
         match place {
-            Place::Context if vague => Value::Top,
-            Place::Context => self.argument(from, signed, mark),
+            PointsTo::Context if vague => RegState::Top,
+            PointsTo::Context => self.argument(from, signed, mark),
             // CO-RE may widen the access.
-            Place::Kernel if vague && bytes < 8 => Value::Scalar(Scalar::unknown(8, Origin::new(mark))),
-            Place::Kernel if bytes < 8 => fresh(bytes),
-            Place::Kernel => word(false),
-            Place::Arena => fresh(bytes),
-            Place::Value(_) | Place::Config(_) if vague => unknown,
-            Place::Config(index) => self.configured(base, index, from, signed),
-            Place::Value(map) => match self.frozen(base, map, from, signed) {
+            PointsTo::Kernel if vague && bytes < 8 => RegState::Scalar(Scalar::unknown(8, Origin::new(mark))),
+            PointsTo::Kernel if bytes < 8 => fresh(bytes),
+            PointsTo::Kernel => word(false),
+            PointsTo::Arena => fresh(bytes),
+            PointsTo::Value(_) | PointsTo::Config(_) if vague => unknown,
+            PointsTo::Config(index) => self.configured(base, index, from, signed),
+            PointsTo::Value(map) => match self.frozen(base, map, from, signed) {
                 Some(value) => value,
                 None if bytes == 8 => word(true),
                 None => fresh(bytes),
             },
-            Place::Outer => unknown,
-            Place::Stack | Place::Map(_) | Place::Function(_) => unknown,
+            PointsTo::Outer => unknown,
+            PointsTo::Stack | PointsTo::Map(_) | PointsTo::Function(_) => unknown,
         }
     }
 
     /// A load from a map that cannot change any more (kernel `bpf_map_direct_read`); `None` for other maps.
-    fn frozen(&self, base: Value, map: Option<MapIdx>, from: Memory, signed: bool) -> Option<Value> {
+    fn frozen(&self, base: RegState, map: Option<MapIdx>, from: Memory, signed: bool) -> Option<RegState> {
         let (map, bytes) = (map?, from.width.bytes());
-        let unknown = Value::Scalar(Scalar::vague(if signed { 8 } else { bytes }));
+        let unknown = RegState::Scalar(Scalar::vague(if signed { 8 } else { bytes }));
         match self.object[map].origin {
             MapOrigin::Rodata => {}
             MapOrigin::Kconfig => return Some(unknown),
             _ if self.object[map].flags & crate::object::F_RDONLY_PROG != 0 => return Some(unknown),
             _ => return None,
         }
-        let Value::Pointer { offset: Some(offset), .. } = base else { return Some(unknown) };
+        let RegState::Pointer { offset: Some(offset), .. } = base else { return Some(unknown) };
         let raw = i64::from(offset) + i64::from(from.off);
         let read = |at| {
             let known = || self.knowledge.rodata_value(self.object, map, at, bytes);
             *self.reads.borrow_mut().entry((map, at, bytes)).or_insert_with(known)
         };
         let Some(raw) = u64::try_from(raw).ok().and_then(read) else { return Some(unknown) };
-        let value = Value::known(raw);
+        let value = RegState::known(raw);
         Some(if signed { sign_extended(value, bytes, true, 0) } else { value })
     }
 
     /// A load of a kernel configuration value; the map that holds it is frozen too.
-    fn configured(&self, base: Value, index: ExternIdx, from: Memory, signed: bool) -> Value {
+    fn configured(&self, base: RegState, index: ExternIdx, from: Memory, signed: bool) -> RegState {
         let bytes = from.width.bytes();
         let at = match base {
-            Value::Pointer { offset: Some(offset), .. } => {
+            RegState::Pointer { offset: Some(offset), .. } => {
                 usize::try_from(i64::from(offset) + i64::from(from.off)).ok()
             }
             _ => None,
@@ -325,17 +325,17 @@ impl<'a, 'd> Machine<'a, 'd> {
         };
         match raw {
             Some(raw) => {
-                let value = Value::known(crate::load::number(raw, self.object.elf.byte_order));
+                let value = RegState::known(crate::load::number(raw, self.object.elf.byte_order));
                 if signed { sign_extended(value, bytes, true, 0) } else { value }
             }
-            None => Value::Scalar(Scalar::vague(if signed { 8 } else { bytes })),
+            None => RegState::Scalar(Scalar::vague(if signed { 8 } else { bytes })),
         }
     }
 
     /// A load from the context.
-    fn argument(&self, from: Memory, signed: bool, mark: u32) -> Value {
+    fn argument(&self, from: Memory, signed: bool, mark: u32) -> RegState {
         let bytes = from.width.bytes();
-        let number = Value::Scalar(Scalar::unknown(bytes, Origin::new(mark)));
+        let number = RegState::Scalar(Scalar::unknown(bytes, Origin::new(mark)));
         if self.kind == ProgramKind::SYSCALL && !signed {
             return number;
         }
@@ -343,39 +343,41 @@ impl<'a, 'd> Machine<'a, 'd> {
             usize::try_from(from.off).ok().filter(|off| off % 8 == 0 && bytes == 8).map(|off| off / 8);
         match index.and_then(|index| self.arguments.get(index)) {
             Some(Argument::Number) => number,
-            Some(Argument::Object(null)) => Value::pointer(Place::Kernel, *null, Origin::new(mark)),
-            _ => Value::Top,
+            Some(Argument::Object(null)) => RegState::pointer(PointsTo::Kernel, *null, Origin::new(mark)),
+            _ => RegState::Top,
         }
     }
 
     /// What is known of the stack after a store.
-    fn store(to: Memory, value: Value, vague: bool, state: &mut State) {
+    fn store(to: Memory, value: RegState, vague: bool, state: &mut FuncState) {
         let offset = match state.get(to.base) {
-            Value::Pointer { place: Place::Stack, offset, .. } => {
+            RegState::Pointer { place: PointsTo::Stack, offset, .. } => {
                 offset.map(|offset| offset.saturating_add(i32::from(to.off)))
             }
             // For all that is known it may be the stack.
-            Value::Top => None,
+            RegState::Top => None,
             _ => return,
         };
         state.store(offset.filter(|_| !vague), to.width.bytes(), value);
     }
 
-    fn compute(op: Op, vague: bool, mark: u32, state: &State) -> Value {
-        let operand = |src: Source| match src {
-            Source::Reg(src) => state.get(src),
-            Source::Imm(_) if vague => Value::Scalar(Scalar::vague(8)),
-            Source::Imm(imm) => Value::known(i64::from(imm) as u64),
+    fn compute(op: Op, vague: bool, mark: u32, state: &FuncState) -> RegState {
+        let operand = |src: Operand| match src {
+            Operand::Reg(src) => state.get(src),
+            Operand::Imm(_) if vague => RegState::Scalar(Scalar::vague(8)),
+            Operand::Imm(imm) => RegState::known(i64::from(imm) as u64),
         };
-        let unknown = |wide| Value::Scalar(Scalar::vague(if wide { 8 } else { 4 }));
-        let half = |value: Value| match value {
-            Value::Scalar(scalar) => Value::Scalar(scalar.low()),
-            Value::Word { exact: true, origin, .. } => Value::Scalar(Scalar::unknown(4, origin)),
-            _ => Value::Scalar(Scalar::vague(4)),
+        let unknown = |wide| RegState::Scalar(Scalar::vague(if wide { 8 } else { 4 }));
+        let half = |value: RegState| match value {
+            RegState::Scalar(scalar) => RegState::Scalar(scalar.low()),
+            RegState::Word { exact: true, origin, .. } => RegState::Scalar(Scalar::unknown(4, origin)),
+            _ => RegState::Scalar(Scalar::vague(4)),
         };
         match op {
-            Op::AddrSpaceCast { spaces: 1, .. } => Value::pointer(Place::Arena, Null::Unsure, Origin::NONE),
-            Op::AddrSpaceCast { .. } => Value::Scalar(Scalar::unknown(8, Origin::new(mark))),
+            Op::AddrSpaceCast { spaces: 1, .. } => {
+                RegState::pointer(PointsTo::Arena, Null::Unsure, Origin::NONE)
+            }
+            Op::AddrSpaceCast { .. } => RegState::Scalar(Scalar::unknown(8, Origin::new(mark))),
             Op::Mov { wide, src, sign: Some(sign), .. } => {
                 sign_extended(operand(src), sign.bytes(), wide, mark)
             }
@@ -386,19 +388,19 @@ impl<'a, 'd> Machine<'a, 'd> {
             Op::Swap { .. } => unknown(true),
             Op::Alu { op, wide, dst, src } => arithmetic(op, wide, state.get(dst), operand(src), mark),
             Op::Neg { wide, dst } => negated(wide, state.get(dst), mark),
-            _ => Value::Top,
+            _ => RegState::Top,
         }
     }
 
-    fn operands(left: u8, right: Source, state: &State) -> (Value, Value) {
+    fn operands(left: u8, right: Operand, state: &FuncState) -> (RegState, RegState) {
         let right = match right {
-            Source::Reg(src) => state.get(src),
-            Source::Imm(imm) => Value::known(i64::from(imm) as u64),
+            Operand::Reg(src) => state.get(src),
+            Operand::Imm(imm) => RegState::known(i64::from(imm) as u64),
         };
         (state.get(left), right)
     }
 
-    fn decide(op: Op, state: &State) -> Ways {
+    fn decide(op: Op, state: &FuncState) -> Ways {
         let vague = (Reached::Possible, Reached::Possible);
         let Op::Branch { condition, wide, left, right, .. } = op else { return vague };
         // Newer kernels see that a register equals itself.
@@ -410,7 +412,7 @@ impl<'a, 'd> Machine<'a, 'd> {
     }
 
     /// What is known on one way of a branch.
-    pub(super) fn refine(op: Op, taken: bool, state: &mut State) {
+    pub(super) fn refine(op: Op, taken: bool, state: &mut FuncState) {
         let Op::Branch { condition, wide, left, right, .. } = op else { return };
         let (a, b) = Self::operands(left, right, state);
         let new_a = refined(condition, taken, wide, a, b, right.reg().is_none());
@@ -429,24 +431,24 @@ impl<'a, 'd> Machine<'a, 'd> {
         note: Note,
         mark: u32,
         next: usize,
-        state: &mut State,
-        callbacks: &mut Vec<Callback>,
-    ) -> Flow {
-        let finish = |state: &mut State, value: Value| {
+        state: &mut FuncState,
+        callbacks: &mut Vec<CalledBack>,
+    ) -> Control {
+        let finish = |state: &mut FuncState, value: RegState| {
             state.forget_origin(mark);
             state.put(0, value);
-            Flow::Next(next)
+            Control::Next(next)
         };
         match note {
-            Note::Function(Some(function)) => return Flow::Call(function, next),
+            Note::Function(Some(function)) => return Control::Call(function, next),
             Note::Extern(index) => {
                 if *self.extern_fact(index) == ExternFact::Null {
                     state.clobber();
-                    return Flow::Refused(next);
+                    return Control::Refused(next);
                 }
                 let name = crate::btf::essential_name(self.object[index].name);
                 if name == kfuncs::THROW {
-                    return Flow::Exit;
+                    return Control::Exit;
                 }
                 self.call_back(kfuncs::callback(name), state, callbacks);
                 let outputs = self.outputs(index, state);
@@ -458,7 +460,7 @@ impl<'a, 'd> Machine<'a, 'd> {
                 state.clobber();
                 let value = match model::kfunc_returns(name) {
                     Some(returns) => self.returned(returns, mark, None),
-                    None if arena => Value::pointer(Place::Arena, Null::Unsure, Origin::NONE),
+                    None if arena => RegState::pointer(PointsTo::Arena, Null::Unsure, Origin::NONE),
                     None => self.kfunc_result(index, mark),
                 };
                 return finish(state, value);
@@ -466,26 +468,26 @@ impl<'a, 'd> Machine<'a, 'd> {
             Note::Function(None) => {
                 state.clobber();
                 state.forget_stack(None);
-                state.put(0, Value::Top);
-                return Flow::Refused(next);
+                state.put(0, RegState::Top);
+                return Control::Refused(next);
             }
             _ => {}
         }
         let Some(id) = insn.helper() else {
             state.forget_passed_stack(true);
             state.clobber();
-            state.put(0, Value::Top);
-            return Flow::Next(next);
+            state.put(0, RegState::Top);
+            return Control::Next(next);
         };
         let helper = helpers::get(id);
         let callback = helper.and_then(helpers::Helper::callback);
         self.call_back(callback, state, callbacks);
         let map = match state.get(1) {
-            Value::Pointer { place: Place::Map(map), .. } => map,
+            RegState::Pointer { place: PointsTo::Map(map), .. } => map,
             _ => None,
         };
         let written = match (state.get(1), state.get(2).constant()) {
-            (Value::Pointer { place: Place::Stack, offset: Some(offset), .. }, Some(len))
+            (RegState::Pointer { place: PointsTo::Stack, offset: Some(offset), .. }, Some(len))
                 if helper.is_some_and(model::fills) =>
             {
                 i32::try_from(len).ok().map(|len| (offset, len))
@@ -500,27 +502,31 @@ impl<'a, 'd> Machine<'a, 'd> {
         finish(state, self.returned(helper.map_or(Returns::Anything, model::returns), mark, map))
     }
 
-    fn returned(&self, returns: Returns, mark: u32, map: Option<MapIdx>) -> Value {
+    fn returned(&self, returns: Returns, mark: u32, map: Option<MapIdx>) -> RegState {
         let origin = Origin::new(mark);
         match returns {
-            Returns::Number => Value::Scalar(Scalar::unknown(8, origin)),
-            Returns::SomeNumber => Value::Scalar(Scalar::vague(8)),
+            Returns::Number => RegState::Scalar(Scalar::unknown(8, origin)),
+            Returns::SomeNumber => RegState::Scalar(Scalar::vague(8)),
             Returns::Looked => {
                 let array =
                     |map: MapIdx| matches!(self.object[map].map_type, MapType::ARRAY | MapType::PERCPU_ARRAY);
                 let null = if map.is_none_or(array) { Null::Elided } else { Null::Maybe };
                 let plain = map.is_some_and(|map| !self.object[map].map_type.is_map_in_map());
-                Value::pointer(if plain { Place::Value(None) } else { Place::Map(None) }, null, origin)
+                RegState::pointer(
+                    if plain { PointsTo::Value(None) } else { PointsTo::Map(None) },
+                    null,
+                    origin,
+                )
             }
-            Returns::Memory => Value::pointer(Place::Value(None), Null::Maybe, origin),
-            Returns::Object => Value::pointer(Place::Kernel, Null::Unsure, origin),
-            Returns::ObjectOrNull => Value::pointer(Place::Kernel, Null::Maybe, origin),
-            Returns::Anything => Value::Word { null: false, exact: false, origin: Origin::NONE },
+            Returns::Memory => RegState::pointer(PointsTo::Value(None), Null::Maybe, origin),
+            Returns::Object => RegState::pointer(PointsTo::Kernel, Null::Unsure, origin),
+            Returns::ObjectOrNull => RegState::pointer(PointsTo::Kernel, Null::Maybe, origin),
+            Returns::Anything => RegState::Word { null: false, exact: false, origin: Origin::NONE },
         }
     }
 
     /// What a kfunc returns, by the prototype in the object.
-    fn kfunc_result(&self, index: ExternIdx, mark: u32) -> Value {
+    fn kfunc_result(&self, index: ExternIdx, mark: u32) -> RegState {
         let result = self.object.btf.as_ref().and_then(|btf| {
             let proto = btf.get(btf.get(self.object[index].type_id)?.target())?.func_proto()?;
             Some(btf.resolve(proto.ret())?.1.kind())
@@ -533,7 +539,7 @@ impl<'a, 'd> Machine<'a, 'd> {
     }
 
     /// Numbers on the stack that a kfunc is given to write: `bool *`, `u64 *`.
-    fn outputs(&self, index: ExternIdx, state: &State) -> Vec<(i32, i32)> {
+    fn outputs(&self, index: ExternIdx, state: &FuncState) -> Vec<(i32, i32)> {
         let Some(btf) = &self.object.btf else { return Vec::new() };
         let proto = btf.get(self.object[index].type_id).and_then(|ty| btf.get(ty.target())?.func_proto());
         let params = proto.into_iter().flat_map(|proto| proto.params());
@@ -541,7 +547,8 @@ impl<'a, 'd> Machine<'a, 'd> {
             .take(5)
             .enumerate()
             .filter_map(|(i, param)| {
-                let Value::Pointer { place: Place::Stack, offset: Some(offset), .. } = state.get(i as u8 + 1)
+                let RegState::Pointer { place: PointsTo::Stack, offset: Some(offset), .. } =
+                    state.get(i as u8 + 1)
                 else {
                     return None;
                 };
@@ -562,9 +569,9 @@ impl<'a, 'd> Machine<'a, 'd> {
     }
 
     /// The function that a call is given to call back.
-    fn call_back(&self, callback: Option<Takes>, state: &State, callbacks: &mut Vec<Callback>) {
+    fn call_back(&self, callback: Option<Takes>, state: &FuncState, callbacks: &mut Vec<CalledBack>) {
         for register in 1..6 {
-            let Value::Pointer { place: Place::Function(function), .. } = state.get(register) else {
+            let RegState::Pointer { place: PointsTo::Function(function), .. } = state.get(register) else {
                 continue;
             };
             let mut entry = unknown_entry();
@@ -572,29 +579,29 @@ impl<'a, 'd> Machine<'a, 'd> {
             if let Some(callback) = callback.filter(|callback| callback.register == register) {
                 reached = match callback.kind {
                     CallbackKind::Loop => match state.get(1) {
-                        Value::Scalar(s) if s.constant() == Some(0) => Reached::Never,
-                        Value::Scalar(s) if s.exact || s.value != 0 => Reached::Certain,
-                        Value::Word { exact: true, .. } => Reached::Certain,
+                        RegState::Scalar(s) if s.constant() == Some(0) => Reached::Never,
+                        RegState::Scalar(s) if s.exact || s.value != 0 => Reached::Certain,
+                        RegState::Word { exact: true, .. } => Reached::Certain,
                         _ => Reached::Possible,
                     },
                     _ => Reached::Certain,
                 };
                 if callback.kind == CallbackKind::Element {
-                    let memory = Value::pointer(Place::Value(None), Null::No, Origin::NONE);
+                    let memory = RegState::pointer(PointsTo::Value(None), Null::No, Origin::NONE);
                     entry.put(2, memory);
                     entry.put(3, memory);
                 }
             }
-            callbacks.push(Callback { function, reached, state: entry });
+            callbacks.push(CalledBack { function, reached, state: entry });
         }
     }
 }
 
 /// A frame whose arguments nothing is known of.
-pub(super) fn unknown_entry() -> State {
-    let mut state = State::new();
+pub(super) fn unknown_entry() -> FuncState {
+    let mut state = FuncState::new();
     for register in 1..6 {
-        state.put(register, Value::Top);
+        state.put(register, RegState::Top);
     }
     state
 }
@@ -604,7 +611,7 @@ fn arguments(object: &Object<'_>, knowledge: &Knowledge, program: FuncIdx) -> Ve
     let mut found: Option<Vec<Argument>> = None;
     for (index, ops) in object.ops() {
         for (at, member) in ops.members.iter().enumerate() {
-            if !matches!(member.value, crate::object::Value::Program(used) if used == program) {
+            if !matches!(member.value, crate::object::MemberInit::Program(used) if used == program) {
                 continue;
             }
             let nullable = knowledge.nullable_argument(index, at, member.name);

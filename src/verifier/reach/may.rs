@@ -4,11 +4,11 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::code::Note;
-use super::machine::{Flow, Machine, unknown_entry};
+use super::machine::{Control, Machine, unknown_entry};
 use super::reached::Reached;
 use super::scope::Scope;
-use super::state::State;
-use super::value::Value;
+use super::state::FuncState;
+use super::value::RegState;
 
 /// Leaders whose states are kept at once; more and the pass gives up.
 const MAX_LEADERS: usize = 1 << 16;
@@ -16,7 +16,7 @@ const MAX_LEADERS: usize = 1 << 16;
 const PATIENCE: u8 = 4;
 
 struct Leader {
-    state: State,
+    state: FuncState,
     joins: u8,
     queued: bool,
 }
@@ -28,7 +28,7 @@ struct Pass<'a, 'd> {
     leaders: Vec<Vec<Option<Box<Leader>>>>,
     queue: BinaryHeap<Reverse<(usize, usize)>>,
     /// What each function returns; `None` until some path returns.
-    results: Vec<Option<Value>>,
+    results: Vec<Option<RegState>>,
     /// Leaders of the code that calls each function.
     callers: Vec<Vec<(usize, usize)>>,
     steps: usize,
@@ -85,7 +85,7 @@ impl Pass<'_, '_> {
     }
 
     /// A path comes to a leader.
-    fn enter(&mut self, place: usize, at: usize, state: &State) {
+    fn enter(&mut self, place: usize, at: usize, state: &FuncState) {
         let code = self.scope.codes[place];
         let Some(&number) = code.leaders.get(at).filter(|&&number| number != u32::MAX) else { return };
         let live = code.live[number as usize];
@@ -141,8 +141,8 @@ impl Pass<'_, '_> {
             let flow = self.machine.step(code, at, &mut state, &mut callbacks);
             callbacks.clear();
             match flow {
-                Flow::Next(next) | Flow::Refused(next) => at = next,
-                Flow::Branch(taken, falls, ways) => {
+                Control::Next(next) | Control::Refused(next) => at = next,
+                Control::Branch(taken, falls, ways) => {
                     if ways.0 != Reached::Never {
                         let mut state = state.clone();
                         Machine::refine(op, true, &mut state);
@@ -154,7 +154,7 @@ impl Pass<'_, '_> {
                     }
                     return Some(());
                 }
-                Flow::Call(function, next) => {
+                Control::Call(function, next) => {
                     let &callee = self.scope.places.get(&function)?;
                     let mark = code.base.wrapping_add(at as u32).wrapping_add(1);
                     let result = self.call(callee, (place, start), &state);
@@ -168,7 +168,7 @@ impl Pass<'_, '_> {
                         return Some(());
                     }
                 }
-                Flow::Exit => {
+                Control::Exit => {
                     let result = state.get(0).returned();
                     let known = self.results[place];
                     let joined = known.map_or(result, |known| known.widen(result));
@@ -180,7 +180,7 @@ impl Pass<'_, '_> {
                     }
                     return Some(());
                 }
-                Flow::Lost => return None,
+                Control::Lost => return None,
             }
         }
     }
@@ -194,10 +194,10 @@ impl Pass<'_, '_> {
     }
 
     /// A call: what it returns; `None` as long as no path is known to return.
-    fn call(&mut self, callee: usize, caller: (usize, usize), state: &State) -> Option<Value> {
+    fn call(&mut self, callee: usize, caller: (usize, usize), state: &FuncState) -> Option<RegState> {
         if self.scope.global[callee] {
             self.enter(callee, 0, &unknown_entry());
-            return Some(Value::Scalar(super::value::Scalar::vague(8)));
+            return Some(RegState::Scalar(super::value::Scalar::vague(8)));
         }
         self.enter(callee, 0, &state.for_callee());
         if !self.callers[callee].contains(&caller) {

@@ -5,13 +5,13 @@ use std::collections::hash_map::{Entry, HashMap};
 use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
-use super::code::{Code, Note, Region};
+use super::code::{Body, Note, Region};
 use super::held::{Callee, Held};
-use super::machine::{Flow, Machine};
+use super::machine::{Control, Machine};
 use super::reached::{Base, Leak, Reached};
 use super::scope::Scope;
-use super::state::State;
-use super::value::{Null, Origin, Place, Scalar, Value};
+use super::state::FuncState;
+use super::value::{Null, Origin, PointsTo, RegState, Scalar};
 use crate::btf::essential_name;
 use crate::insn::Op;
 use crate::kernel::{helpers, kfuncs};
@@ -55,7 +55,7 @@ struct Frame {
     mark: u32,
     /// Number of the last leader.
     block: usize,
-    state: State,
+    state: FuncState,
     parent: Option<Rc<Frame>>,
     depth: u32,
     /// Of the frame and its callers.
@@ -68,7 +68,7 @@ struct Path {
     at: usize,
     /// Number of the last leader.
     block: usize,
-    state: State,
+    state: FuncState,
     held: Held,
     parent: Option<Rc<Frame>>,
     /// It is in a function that something calls back.
@@ -109,7 +109,7 @@ fn hash_of(value: &impl Hash, seed: u64) -> u64 {
 
 impl Path {
     /// A path that starts at a function of which only its own stack and arguments are known.
-    fn new(place: usize, state: State, callback: bool) -> Self {
+    fn new(place: usize, state: FuncState, callback: bool) -> Self {
         Self { place, at: 0, block: 0, state, held: Held::default(), parent: None, callback }
     }
 }
@@ -161,7 +161,7 @@ pub(super) fn walk(machine: &Machine<'_, '_>, scope: &Scope<'_>) -> (Vec<Vec<boo
 }
 
 /// Whom an instruction calls that is no function of the program.
-fn callee<'m>(machine: &'m Machine<'_, '_>, code: &Code, at: usize) -> Option<Callee<'m>> {
+fn callee<'m>(machine: &'m Machine<'_, '_>, code: &Body, at: usize) -> Option<Callee<'m>> {
     let (insn, _, note) = code.slot(at);
     if !insn.is_call() {
         return None;
@@ -174,7 +174,7 @@ fn callee<'m>(machine: &'m Machine<'_, '_>, code: &Code, at: usize) -> Option<Ca
 }
 
 /// What is known on one way of a branch.
-fn refine(op: Op, taken: bool, state: &mut State, held: &mut Held) {
+fn refine(op: Op, taken: bool, state: &mut FuncState, held: &mut Held) {
     let Op::Branch { left, right, .. } = op else { return };
     let registers = [Some(left), right.reg()];
     let before = registers.map(|register| register.map(|register| (register, state.get(register))));
@@ -252,13 +252,13 @@ impl Pass<'_, '_> {
                 self.root(callback.function, callback.state, true);
             }
             match flow {
-                Flow::Next(next) => {
+                Control::Next(next) => {
                     if let Some(callee) = callee {
                         path.held.take(callee, mark);
                     }
                     path.at = next;
                 }
-                Flow::Branch(taken, falls, ways) => {
+                Control::Branch(taken, falls, ways) => {
                     let both = ways == (Reached::Certain, Reached::Certain);
                     self.open += u64::from(both);
                     if both && self.pending.len() < MAX_PENDING {
@@ -285,7 +285,7 @@ impl Pass<'_, '_> {
                                     path.at = end;
                                     continue;
                                 }
-                                path.state.put(0, Value::Top);
+                                path.state.put(0, RegState::Top);
                                 if !self.leave(&mut path) {
                                     return Some(());
                                 }
@@ -297,7 +297,7 @@ impl Pass<'_, '_> {
                     refine(op, to == taken && to != falls, &mut path.state, &mut path.held);
                     path.at = to;
                 }
-                Flow::Call(function, next) => {
+                Control::Call(function, next) => {
                     let Some(&callee) = self.scope.places.get(&function) else { return Some(()) };
                     if self.scope.global[callee] {
                         let base = self.scope.codes[callee].base;
@@ -305,13 +305,13 @@ impl Pass<'_, '_> {
                         path.held.pass(Callee::Other, &path.state);
                         path.state.forget_passed_stack(true);
                         path.state.clobber();
-                        path.state.assign(0, Value::Scalar(Scalar::unknown(8, Origin::new(mark))), mark);
+                        path.state.assign(0, RegState::Scalar(Scalar::unknown(8, Origin::new(mark))), mark);
                         path.at = next;
                     } else if !self.call(&mut path, callee, next, mark) {
                         return Some(());
                     }
                 }
-                Flow::Exit => {
+                Control::Exit => {
                     // Callbacks may be walked many times, and their ends are looked at in other ways.
                     if path.parent.is_none() && !path.callback && !self.throws {
                         self.note_leaks(code, path.at, &path.held, path.state.get(0));
@@ -320,24 +320,24 @@ impl Pass<'_, '_> {
                         return Some(());
                     }
                 }
-                Flow::Refused(_) | Flow::Lost => return Some(()),
+                Control::Refused(_) | Control::Lost => return Some(()),
             }
         }
     }
 
     /// Keeps what the base register of a load or store holds.
-    fn note_base(&mut self, code: &Code, at: usize, state: &State) {
+    fn note_base(&mut self, code: &Body, at: usize, state: &FuncState) {
         let op = code.insns[at].1;
         let Some(memory) = op.memory() else { return };
         let base = match state.get(memory.base) {
-            Value::Pointer { place: Place::Arena, .. } => Base::Arena,
-            Value::Pointer { place: Place::Kernel, offset: Some(offset), null, origin }
+            RegState::Pointer { place: PointsTo::Arena, .. } => Base::Arena,
+            RegState::Pointer { place: PointsTo::Kernel, offset: Some(offset), null, origin }
                 if matches!(null, Null::No | Null::Maybe) =>
             {
                 let Some(made) = self.maker(origin.root) else { return };
                 Base::Object { made, offset, nullable: null == Null::Maybe }
             }
-            Value::Pointer { place: Place::Value(_), null: Null::Maybe, origin, .. } => {
+            RegState::Pointer { place: PointsTo::Value(_), null: Null::Maybe, origin, .. } => {
                 let Some(made) = self.maker(origin.root) else { return };
                 Base::Untested { made }
             }
@@ -360,7 +360,7 @@ impl Pass<'_, '_> {
     /// their own.
     fn maker(&self, mark: u32) -> Option<(FuncIdx, InsnIdx)> {
         let slot = (mark as usize).checked_sub(1)?;
-        let holds = |code: &&&Code| {
+        let holds = |code: &&&Body| {
             let start = code.base as usize;
             (start..start + code.insns.len()).contains(&slot)
         };
@@ -369,7 +369,7 @@ impl Pass<'_, '_> {
     }
 
     /// Follows the spin lock, and keeps what comes while it is held.
-    fn note_spin_lock(&mut self, code: &Code, path: &mut Path) {
+    fn note_spin_lock(&mut self, code: &Body, path: &mut Path) {
         let insn = code.insns[path.at].0;
         let leaves = insn.is_exit() && path.place == 0 && path.parent.is_none();
         if insn.helper() == Some(helpers::SPIN_UNLOCK) {
@@ -384,14 +384,14 @@ impl Pass<'_, '_> {
     }
 
     /// Keeps that a call is made while a lock is held.
-    fn note_lock(&mut self, code: &Code, at: usize, lock: Option<u32>) {
+    fn note_lock(&mut self, code: &Body, at: usize, lock: Option<u32>) {
         if let Some(taken) = lock.and_then(|mark| self.maker(mark)) {
             self.findings.locked.entry((code.function, InsnIdx(at))).or_insert(taken);
         }
     }
 
     /// Keeps what is still held where the program, or a function that is looked at on its own, ends.
-    fn note_leaks(&mut self, code: &Code, at: usize, held: &Held, result: Value) {
+    fn note_leaks(&mut self, code: &Body, at: usize, held: &Held, result: RegState) {
         for mark in held.left(result) {
             let Some(made) = self.maker(mark) else { continue };
             let leaks = &self.findings.leaks;
@@ -426,7 +426,7 @@ impl Pass<'_, '_> {
     }
 
     /// What lies between a branch and where its ways meet; not told where an exception may end the program.
-    fn region(&mut self, code: &Code, place: usize, block: usize, at: usize) -> Option<Region> {
+    fn region(&mut self, code: &Body, place: usize, block: usize, at: usize) -> Option<Region> {
         if self.throws {
             return None;
         }
@@ -460,7 +460,7 @@ impl Pass<'_, '_> {
     }
 
     /// A function that the verifier looks at on its own, once.
-    fn root(&mut self, function: FuncIdx, state: State, callback: bool) {
+    fn root(&mut self, function: FuncIdx, state: FuncState, callback: bool) {
         let Some(&place) = self.scope.places.get(&function) else { return };
         if !std::mem::replace(&mut self.entered[place], true) {
             self.pending.push(Path::new(place, state, callback));

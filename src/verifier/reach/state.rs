@@ -1,6 +1,6 @@
 //! Registers and stack of one frame.
 
-use super::value::{Origin, Place, Scalar, Value, ones, sign_extended};
+use super::value::{Origin, PointsTo, RegState, Scalar, ones, sign_extended};
 use crate::insn::Registers;
 
 /// Number of registers, r10 included.
@@ -10,7 +10,7 @@ const REGISTERS: usize = 11;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Cell {
     /// A register of so many bytes was stored at the start.
-    Spill(u8, Value),
+    Spill(u8, RegState),
     /// Bytes that hold what the verifier knows nothing of (`STACK_MISC`), one bit for each.
     Bytes(u8),
 }
@@ -39,9 +39,9 @@ impl std::hash::Hash for Hint {
 
 /// What is known at one point of one frame.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct State {
+pub(super) struct FuncState {
     hint: Hint,
-    registers: [Value; REGISTERS],
+    registers: [RegState; REGISTERS],
     /// By offset from r10 divided by 8, ascending; what is not listed is not known.
     stack: Vec<(i16, Cell)>,
     /// A pointer into the stack was stored in the stack, so that who gets one may find the other.
@@ -49,38 +49,38 @@ pub(super) struct State {
 }
 
 /// What a register holds that nothing was put in yet. The verifier refuses to read it, so any number will do.
-fn unset() -> Value {
-    Value::Scalar(Scalar::vague(8))
+fn unset() -> RegState {
+    RegState::Scalar(Scalar::vague(8))
 }
 
-impl State {
+impl FuncState {
     /// A frame in which nothing is set but its own stack pointer.
     pub(super) fn new() -> Self {
         let mut registers = [unset(); REGISTERS];
-        registers[10] = Value::pointer(Place::Stack, super::value::Null::Unsure, Origin::NONE);
+        registers[10] = RegState::pointer(PointsTo::Stack, super::value::Null::Unsure, Origin::NONE);
         Self { hint: Hint(0), registers, stack: Vec::new(), shared: false }
     }
 
-    pub(super) fn get(&self, register: u8) -> Value {
-        self.registers.get(usize::from(register)).copied().unwrap_or(Value::Top)
+    pub(super) fn get(&self, register: u8) -> RegState {
+        self.registers.get(usize::from(register)).copied().unwrap_or(RegState::Top)
     }
 
     /// Puts a value in place. Copies of what the same instruction made before are other values from now on.
-    pub(super) fn assign(&mut self, register: u8, value: Value, at: u32) {
+    pub(super) fn assign(&mut self, register: u8, value: RegState, at: u32) {
         if value.origin().at == at {
             self.forget_origin(at);
         }
         self.put(register, value);
     }
 
-    pub(super) fn put(&mut self, register: u8, value: Value) {
+    pub(super) fn put(&mut self, register: u8, value: RegState) {
         self.hint.0 |= Hint::bit(value.origin().at);
         if let Some(slot) = self.registers.get_mut(usize::from(register)).filter(|_| register != 10) {
             *slot = value;
         }
     }
 
-    fn values(&mut self) -> impl Iterator<Item = &mut Value> {
+    fn values(&mut self) -> impl Iterator<Item = &mut RegState> {
         self.registers.iter_mut().chain(self.stack.iter_mut().filter_map(|(_, cell)| match cell {
             Cell::Spill(_, value) => Some(value),
             Cell::Bytes(_) => None,
@@ -98,13 +98,13 @@ impl State {
     }
 
     /// A branch has looked at `old`: its copies become `new`, and what hangs together with it may be known better.
-    pub(super) fn refine(&mut self, old: Value, new: Value) {
+    pub(super) fn refine(&mut self, old: RegState, new: RegState) {
         let origin = old.origin();
         if origin.root == 0 {
             return;
         }
         // Since 6.13 a verifier follows no more than six linked registers (`LINKED_REGS_MAX`).
-        let linked = |value: &&mut Value| value.origin().root == origin.root;
+        let linked = |value: &&mut RegState| value.origin().root == origin.root;
         let copies = self.values().filter(linked).filter(|value| **value == old).count();
         let new = if copies > 6 { old.inexact() } else { new };
         for value in self.values().filter(linked) {
@@ -124,7 +124,7 @@ impl State {
         }
         for (register, value) in (0..).zip(self.registers[..10].iter_mut()) {
             if writes.has(register) {
-                *value = Value::Top;
+                *value = RegState::Top;
             }
         }
     }
@@ -170,9 +170,9 @@ impl State {
     }
 
     /// Stores so many bytes at an offset of the own stack; `None`: somewhere.
-    pub(super) fn store(&mut self, offset: Option<i32>, bytes: u8, value: Value) {
+    pub(super) fn store(&mut self, offset: Option<i32>, bytes: u8, value: RegState) {
         self.hint.0 |= Hint::bit(value.origin().at);
-        self.shared |= matches!(value, Value::Top | Value::Pointer { place: Place::Stack, .. });
+        self.shared |= matches!(value, RegState::Top | RegState::Pointer { place: PointsTo::Stack, .. });
         let Some(offset) = offset else { return self.forget_stack(None) };
         let (Ok(slot), start) = (i16::try_from(offset.div_euclid(8)), offset.rem_euclid(8)) else {
             return self.forget_stack(None);
@@ -187,14 +187,14 @@ impl State {
         };
         let touched = ((1u32 << bytes.min(8)) - 1) << start;
         let fits = match value {
-            Value::Scalar(scalar) => (scalar.value | scalar.mask) <= ones(bytes),
+            RegState::Scalar(scalar) => (scalar.value | scalar.mask) <= ones(bytes),
             _ => bytes == 8,
         };
         // Verifiers keep what is stored at the start of a slot, if it is whole.
         let cell = if start == 0 && fits && start + i32::from(bytes) <= 8 {
             Some(Cell::Spill(bytes, value))
         } else {
-            let open = matches!(value, Value::Scalar(scalar) if scalar.exact && scalar.mask != 0);
+            let open = matches!(value, RegState::Scalar(scalar) if scalar.exact && scalar.mask != 0);
             let left = if open { before | touched as u8 } else { before & !(touched as u8) };
             (left != 0).then_some(Cell::Bytes(left))
         };
@@ -213,11 +213,11 @@ impl State {
     }
 
     /// Loads so many bytes from an offset of the own stack.
-    pub(super) fn load(&self, offset: Option<i32>, bytes: u8, signed: bool, at: u32) -> Value {
+    pub(super) fn load(&self, offset: Option<i32>, bytes: u8, signed: bool, at: u32) -> RegState {
         let unknown = if bytes == 8 {
-            Value::Top
+            RegState::Top
         } else {
-            Value::Scalar(Scalar::vague(if signed { 8 } else { bytes }))
+            RegState::Scalar(Scalar::vague(if signed { 8 } else { bytes }))
         };
         let Some(offset) = offset else { return unknown };
         let (Ok(slot), start) = (i16::try_from(offset.div_euclid(8)), offset.rem_euclid(8)) else {
@@ -237,7 +237,7 @@ impl State {
                 if known & wanted != wanted {
                     return unknown;
                 }
-                let value = Value::Scalar(Scalar::unknown(bytes, Origin::new(at)));
+                let value = RegState::Scalar(Scalar::unknown(bytes, Origin::new(at)));
                 if signed { sign_extended(value, bytes, true, at) } else { value }
             }
             _ => unknown,
@@ -250,7 +250,7 @@ impl State {
         let mut changed = other.shared && !self.shared;
         self.shared |= other.shared;
         self.hint.0 |= other.hint.0;
-        let mut merge = |mine: &mut Value, other: Value| {
+        let mut merge = |mine: &mut RegState, other: RegState| {
             if *mine == other {
                 return;
             }
@@ -290,8 +290,8 @@ impl State {
         callee.hint = self.hint;
         for register in 1..6 {
             callee.registers[register] = match self.registers[register] {
-                Value::Pointer { place: Place::Stack, null, origin, .. } => {
-                    Value::Pointer { place: Place::Outer, offset: None, null, origin }
+                RegState::Pointer { place: PointsTo::Stack, null, origin, .. } => {
+                    RegState::Pointer { place: PointsTo::Outer, offset: None, null, origin }
                 }
                 other => other,
             };
@@ -318,12 +318,12 @@ impl State {
     pub(super) fn forget_passed_stack(&mut self, follows: bool) {
         for register in 1..6 {
             match self.registers[register] {
-                Value::Pointer { place: Place::Stack, .. } if follows && self.shared => {
+                RegState::Pointer { place: PointsTo::Stack, .. } if follows && self.shared => {
                     self.forget_stack(None)
                 }
-                Value::Pointer { place: Place::Stack, offset, .. } => self.forget_stack(offset),
+                RegState::Pointer { place: PointsTo::Stack, offset, .. } => self.forget_stack(offset),
                 // For all that is known this is such a pointer.
-                Value::Top => self.forget_stack(None),
+                RegState::Top => self.forget_stack(None),
                 _ => {}
             }
         }

@@ -45,7 +45,7 @@ pub(super) struct Scalar {
 
 /// What a pointer points to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Place {
+pub(super) enum PointsTo {
     /// A map itself (`CONST_PTR_TO_MAP`); `None` for one that is not named.
     Map(Option<MapIdx>),
     /// Into the value of a map; `None` for one that is not named, or for other memory of the program.
@@ -81,7 +81,7 @@ pub(super) enum Null {
 
 /// What is known of one register or stack slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Value {
+pub(super) enum RegState {
     /// Nothing that we track; may point into the stack. The verifier may know more.
     Top,
     /// A number.
@@ -90,7 +90,7 @@ pub(super) enum Value {
     /// `null` says that zero is possible in either case.
     Word { null: bool, exact: bool, origin: Origin },
     /// A pointer, so many bytes into what it points to where that is known.
-    Pointer { place: Place, offset: Option<i32>, null: Null, origin: Origin },
+    Pointer { place: PointsTo, offset: Option<i32>, null: Null, origin: Origin },
 }
 
 /// All bits of a width of so many bytes.
@@ -145,12 +145,12 @@ impl Scalar {
     }
 }
 
-impl Value {
+impl RegState {
     pub(super) fn known(value: u64) -> Self {
         Self::Scalar(Scalar::known(value))
     }
 
-    pub(super) fn pointer(place: Place, null: Null, origin: Origin) -> Self {
+    pub(super) fn pointer(place: PointsTo, null: Null, origin: Origin) -> Self {
         Self::Pointer { place, offset: Some(0), null, origin }
     }
 
@@ -179,7 +179,7 @@ impl Value {
             Self::Pointer { place, offset, null: null @ (Null::No | Null::Unsure), .. } => {
                 Self::Pointer { place, offset, null, origin: Origin::NONE }
             }
-            Self::Pointer { place: Place::Stack, .. } => Self::Top,
+            Self::Pointer { place: PointsTo::Stack, .. } => Self::Top,
             Self::Pointer { .. } => Self::Word { null: false, exact: false, origin: Origin::NONE },
         }
     }
@@ -187,7 +187,7 @@ impl Value {
     /// As the caller sees it: the frame that it points into is gone.
     pub(super) fn returned(self) -> Self {
         match self {
-            Self::Pointer { place: Place::Stack | Place::Outer, .. } => Self::Top,
+            Self::Pointer { place: PointsTo::Stack | PointsTo::Outer, .. } => Self::Top,
             other => other,
         }
     }
@@ -212,10 +212,10 @@ impl Value {
     }
 
     fn may_be_stack(self) -> bool {
-        matches!(self, Self::Top | Self::Pointer { place: Place::Stack, .. })
+        matches!(self, Self::Top | Self::Pointer { place: PointsTo::Stack, .. })
     }
 
-    /// As [`Value::join`], but gives up on numbers that differ, so that loops come to rest.
+    /// As [`RegState::join`], but gives up on numbers that differ, so that loops come to rest.
     pub(super) fn widen(self, other: Self) -> Self {
         match (self, other) {
             (Self::Scalar(a), Self::Scalar(b)) if a != b => {
@@ -237,7 +237,7 @@ impl Value {
 }
 
 /// `dst op src` for everything but moves (kernel `adjust_reg_min_max_vals`).
-pub(super) fn arithmetic(operation: AluOp, wide: bool, dst: Value, src: Value, at: u32) -> Value {
+pub(super) fn arithmetic(operation: AluOp, wide: bool, dst: RegState, src: RegState, at: u32) -> RegState {
     if let Some(pointer) = pointer_arithmetic(operation, wide, dst, src, at) {
         return pointer;
     }
@@ -249,7 +249,7 @@ pub(super) fn arithmetic(operation: AluOp, wide: bool, dst: Value, src: Value, a
     (a.sign, b.sign) = (0, 0);
     a.origin = a.origin.derived(at);
     let all = ones(bytes);
-    let vague = Value::Scalar(Scalar::vague(bytes));
+    let vague = RegState::Scalar(Scalar::vague(bytes));
     let full = a.mask == all && a.exact;
     let Some(k) = b.constant() else {
         // The sum with a number that nothing is known of is another one.
@@ -260,13 +260,13 @@ pub(super) fn arithmetic(operation: AluOp, wide: bool, dst: Value, src: Value, a
                     && (open(a) && b.exact || open(b) && a.exact)
                     && a.origin.root != b.origin.root =>
             {
-                Value::Scalar(Scalar::unknown(bytes, Origin::new(at)))
+                RegState::Scalar(Scalar::unknown(bytes, Origin::new(at)))
             }
             AluOp::Add | AluOp::Sub if a.mask == 0 && open(b) => {
-                Value::Scalar(Scalar::unknown(bytes, b.origin.derived(at)))
+                RegState::Scalar(Scalar::unknown(bytes, b.origin.derived(at)))
             }
             AluOp::Or | AluOp::Xor | AluOp::And if a.mask == 0 => {
-                arithmetic(operation, wide, Value::Scalar(b), Value::Scalar(a), at)
+                arithmetic(operation, wide, RegState::Scalar(b), RegState::Scalar(a), at)
             }
             _ => vague,
         };
@@ -283,7 +283,7 @@ pub(super) fn arithmetic(operation: AluOp, wide: bool, dst: Value, src: Value, a
             (value & all, 0)
         }
         // Adding a constant to a value that nothing is known of leaves one.
-        AluOp::Add | AluOp::Sub if full => return Value::Scalar(a),
+        AluOp::Add | AluOp::Sub if full => return RegState::Scalar(a),
         AluOp::Or => (a.value | k, a.mask & !k),
         AluOp::And => (a.value & k, a.mask & k),
         AluOp::Xor => ((a.value ^ k) & !a.mask, a.mask),
@@ -301,38 +301,44 @@ pub(super) fn arithmetic(operation: AluOp, wide: bool, dst: Value, src: Value, a
             let (value, mask) = (signed(a.value), signed(a.mask));
             // Copies of an unknown sign are not independent bits.
             let exact = a.exact && (sign_known || shift == 0);
-            return Value::Scalar(Scalar { value: value & !mask, mask, exact, ..a });
+            return RegState::Scalar(Scalar { value: value & !mask, mask, exact, ..a });
         }
         _ => return vague,
     };
-    Value::Scalar(Scalar { value, mask, ..a })
+    RegState::Scalar(Scalar { value, mask, ..a })
 }
 
 /// `-dst`. Old verifiers know nothing of negation; of a value that nothing is known of, new ones do not either.
-pub(super) fn negated(wide: bool, dst: Value, at: u32) -> Value {
+pub(super) fn negated(wide: bool, dst: RegState, at: u32) -> RegState {
     let bytes = if wide { 8 } else { 4 };
     let mut scalar = if wide { dst.number() } else { dst.number().low() };
     scalar.sign = 0;
     scalar.origin = scalar.origin.derived(at);
     let full = scalar.mask == ones(bytes) && scalar.exact;
-    Value::Scalar(if full { scalar } else { Scalar::vague(bytes) })
+    RegState::Scalar(if full { scalar } else { Scalar::vague(bytes) })
 }
 
 /// A pointer moved by a number stays what it is; `None` where no pointer is involved.
-fn pointer_arithmetic(operation: AluOp, wide: bool, dst: Value, src: Value, at: u32) -> Option<Value> {
-    let moved = |value: Value, by: Option<i64>| match value {
-        Value::Pointer { place, offset, null, origin } => {
+fn pointer_arithmetic(
+    operation: AluOp,
+    wide: bool,
+    dst: RegState,
+    src: RegState,
+    at: u32,
+) -> Option<RegState> {
+    let moved = |value: RegState, by: Option<i64>| match value {
+        RegState::Pointer { place, offset, null, origin } => {
             let offset = offset.zip(by).and_then(|(a, b)| i32::try_from(i64::from(a).checked_add(b)?).ok());
-            Value::Pointer { place, offset, null, origin }
+            RegState::Pointer { place, offset, null, origin }
         }
-        _ => Value::Top,
+        _ => RegState::Top,
     };
-    let is_pointer = |value| matches!(value, Value::Pointer { .. });
-    let maybe_pointer = |value| matches!(value, Value::Top | Value::Pointer { .. });
-    let distance = |value: Value| value.constant().map(|v| v as i64);
+    let is_pointer = |value| matches!(value, RegState::Pointer { .. });
+    let maybe_pointer = |value| matches!(value, RegState::Top | RegState::Pointer { .. });
+    let distance = |value: RegState| value.constant().map(|v| v as i64);
     match operation {
         AluOp::Add | AluOp::Sub if wide => match (dst, src) {
-            _ if is_pointer(dst) && maybe_pointer(src) => Some(Value::Top),
+            _ if is_pointer(dst) && maybe_pointer(src) => Some(RegState::Top),
             _ if is_pointer(dst) => {
                 let by = distance(src);
                 Some(moved(dst, if operation == AluOp::Sub { by.and_then(i64::checked_neg) } else { by }))
@@ -341,24 +347,26 @@ fn pointer_arithmetic(operation: AluOp, wide: bool, dst: Value, src: Value, at: 
                 Some(moved(src, distance(dst)))
             }
             // A pointer, or something that may be one: what comes out of it may be one too.
-            (Value::Word { exact: true, null, origin }, Value::Scalar(s)) if s.mask == 0 => {
-                Some(Value::Word { exact: true, null, origin: origin.derived(at) })
+            (RegState::Word { exact: true, null, origin }, RegState::Scalar(s)) if s.mask == 0 => {
+                Some(RegState::Word { exact: true, null, origin: origin.derived(at) })
             }
             (
-                Value::Word { exact: true, origin: a, .. },
-                Value::Word { exact: true, origin: b, .. }
-                | Value::Scalar(Scalar { exact: true, origin: b, .. }),
+                RegState::Word { exact: true, origin: a, .. },
+                RegState::Word { exact: true, origin: b, .. }
+                | RegState::Scalar(Scalar { exact: true, origin: b, .. }),
             )
             | (
-                Value::Scalar(Scalar { exact: true, origin: a, .. }),
-                Value::Word { exact: true, origin: b, .. },
-            ) if a.root != b.root => Some(Value::Word { exact: true, null: false, origin: Origin::new(at) }),
-            (Value::Top | Value::Word { .. }, _)
-            | (_, Value::Top | Value::Word { .. } | Value::Pointer { .. }) => {
+                RegState::Scalar(Scalar { exact: true, origin: a, .. }),
+                RegState::Word { exact: true, origin: b, .. },
+            ) if a.root != b.root => {
+                Some(RegState::Word { exact: true, null: false, origin: Origin::new(at) })
+            }
+            (RegState::Top | RegState::Word { .. }, _)
+            | (_, RegState::Top | RegState::Word { .. } | RegState::Pointer { .. }) => {
                 Some(if dst.may_be_stack() || src.may_be_stack() {
-                    Value::Top
+                    RegState::Top
                 } else {
-                    Value::Word { null: false, exact: false, origin: Origin::NONE }
+                    RegState::Word { null: false, exact: false, origin: Origin::NONE }
                 })
             }
             _ => None,
@@ -368,7 +376,7 @@ fn pointer_arithmetic(operation: AluOp, wide: bool, dst: Value, src: Value, at: 
 }
 
 /// `(s8)`, `(s16)` and `(s32)` moves and loads (kernel `coerce_reg_to_size_sx`).
-pub(super) fn sign_extended(value: Value, bytes: u8, wide: bool, at: u32) -> Value {
+pub(super) fn sign_extended(value: RegState, bytes: u8, wide: bool, at: u32) -> RegState {
     let scalar = value.number();
     let shift = 64 - 8 * u32::from(bytes);
     let extend = |v: u64| (((v << shift) as i64) >> shift) as u64;
@@ -383,7 +391,7 @@ pub(super) fn sign_extended(value: Value, bytes: u8, wide: bool, at: u32) -> Val
         sign: if whole { bytes } else { 0 },
         origin: scalar.origin.derived(at),
     };
-    Value::Scalar(if wide { result } else { result.low() })
+    RegState::Scalar(if wide { result } else { result.low() })
 }
 
 /// What the verifier makes of the two ways of a branch: taken, not taken.
@@ -393,37 +401,41 @@ const OPEN: Ways = (Certain, Certain);
 const VAGUE: Ways = (Possible, Possible);
 
 /// Can the verifier decide the branch (kernel `is_branch_taken`).
-pub(super) fn compare(condition: Condition, wide: bool, a: Value, b: Value) -> Ways {
+pub(super) fn compare(condition: Condition, wide: bool, a: RegState, b: RegState) -> Ways {
     let equality = matches!(condition, Condition::Eq | Condition::Ne);
     let related = a.origin().root != 0 && a.origin().root == b.origin().root;
     let flip = |(equal, unequal): Ways| {
         if condition == Condition::Eq { (equal, unequal) } else { (unequal, equal) }
     };
     match (a, b) {
-        (Value::Scalar(a), Value::Scalar(b)) => scalars(condition, wide, a, b, related),
-        (Value::Pointer { .. } | Value::Word { .. }, Value::Scalar(zero))
-        | (Value::Scalar(zero), Value::Pointer { .. } | Value::Word { .. })
+        (RegState::Scalar(a), RegState::Scalar(b)) => scalars(condition, wide, a, b, related),
+        (RegState::Pointer { .. } | RegState::Word { .. }, RegState::Scalar(zero))
+        | (RegState::Scalar(zero), RegState::Pointer { .. } | RegState::Word { .. })
             if equality && wide && zero.constant() == Some(0) =>
         {
-            let pointer = if matches!(a, Value::Scalar(_)) { b } else { a };
+            let pointer = if matches!(a, RegState::Scalar(_)) { b } else { a };
             flip(match pointer {
-                Value::Pointer { null: Null::No, .. } => (Never, Certain),
-                Value::Pointer { null: Null::Maybe, .. } => OPEN,
-                Value::Word { null, exact: true, .. } => (if null { Certain } else { Possible }, Certain),
-                Value::Word { .. } => VAGUE,
+                RegState::Pointer { null: Null::No, .. } => (Never, Certain),
+                RegState::Pointer { null: Null::Maybe, .. } => OPEN,
+                RegState::Word { null, exact: true, .. } => (if null { Certain } else { Possible }, Certain),
+                RegState::Word { .. } => VAGUE,
                 _ => (Possible, Certain),
             })
         }
-        (Value::Word { exact: true, .. }, Value::Scalar(Scalar { exact: true, .. })) if !related => OPEN,
-        (Value::Scalar(Scalar { exact: true, .. }), Value::Word { exact: true, .. }) if !related => OPEN,
+        (RegState::Word { exact: true, .. }, RegState::Scalar(Scalar { exact: true, .. })) if !related => {
+            OPEN
+        }
+        (RegState::Scalar(Scalar { exact: true, .. }), RegState::Word { exact: true, .. }) if !related => {
+            OPEN
+        }
         // Two pointers, or what may be one, are never decided, unless they are one value.
-        (Value::Pointer { origin: o, .. }, Value::Word { exact: true, .. })
-        | (Value::Word { exact: true, .. }, Value::Pointer { origin: o, .. })
+        (RegState::Pointer { origin: o, .. }, RegState::Word { exact: true, .. })
+        | (RegState::Word { exact: true, .. }, RegState::Pointer { origin: o, .. })
             if o.root != 0 && !related && equality && wide =>
         {
             OPEN
         }
-        (Value::Word { exact: true, .. }, Value::Word { exact: true, .. }) if !related => OPEN,
+        (RegState::Word { exact: true, .. }, RegState::Word { exact: true, .. }) if !related => OPEN,
         _ => VAGUE,
     }
 }
@@ -509,10 +521,10 @@ pub(super) fn refined(
     condition: Condition,
     taken: bool,
     wide: bool,
-    value: Value,
-    other: Value,
+    value: RegState,
+    other: RegState,
     immediate: bool,
-) -> Value {
+) -> RegState {
     let equal = match condition {
         Condition::Eq => taken,
         Condition::Ne => !taken,
@@ -520,17 +532,17 @@ pub(super) fn refined(
     };
     let Some(k) = other.constant() else { return value.inexact() };
     match value {
-        Value::Scalar(s) if s.mask == 0 => value,
-        Value::Scalar(_) if equal && wide => Value::known(k),
-        Value::Scalar(s) if equal && (s.value | s.mask) <= ones(4) => Value::known(k & ones(4)),
-        Value::Pointer { place, offset, null: Null::Maybe | Null::Elided, .. }
+        RegState::Scalar(s) if s.mask == 0 => value,
+        RegState::Scalar(_) if equal && wide => RegState::known(k),
+        RegState::Scalar(s) if equal && (s.value | s.mask) <= ones(4) => RegState::known(k & ones(4)),
+        RegState::Pointer { place, offset, null: Null::Maybe | Null::Elided, .. }
             if wide && immediate && k == 0 =>
         {
             if equal {
-                Value::known(0)
+                RegState::known(0)
             } else {
-                let null = if matches!(place, Place::Value(_)) { Null::No } else { Null::Unsure };
-                Value::Pointer { place, offset, null, origin: Origin::NONE }
+                let null = if matches!(place, PointsTo::Value(_)) { Null::No } else { Null::Unsure };
+                RegState::Pointer { place, offset, null, origin: Origin::NONE }
             }
         }
         _ => value.inexact(),
