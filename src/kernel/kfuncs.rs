@@ -16,8 +16,8 @@ use super::lookup::{Lookup, Reason};
 use crate::object::Form;
 use table::marks::{
     ACQUIRE, ANY, ARENA_PAGES, BUILTIN_IDLE, CID, CPU_ONLY, CPU_RELEASE, DISPATCH, ENQUEUE_DISPATCH,
-    GLOBAL_MASK, GLOBAL_PICK, IDLE, INIT, KEEPS, MAY_FAIL, MEMORY, PER_NODE, RCU_PROTECTED, RELEASE,
-    RET_NULL, SELECT_CPU, SETS, SLEEPABLE, UNLOCKED,
+    GLOBAL_MASK, GLOBAL_PICK, IDLE, INIT, KEEPS, PER_NODE, RCU_PROTECTED, RELEASE, SELECT_CPU, SETS,
+    SLEEPABLE, UNLOCKED,
 };
 pub use table::{Gone, Lock, Queues, Row, Successor, Way, row_of};
 
@@ -109,21 +109,6 @@ pub fn releases_nothing(kfunc: &str) -> bool {
         || !is_marked(kfunc, RELEASE)
             && !kfunc.ends_with("_dtor")
             && family.iter().any(|start| kfunc.starts_with(start))
-}
-
-/// May it return NULL in place of a pointer (KF_RET_NULL, as far as known).
-pub fn may_return_null(kfunc: &str) -> bool {
-    is_marked(kfunc, RET_NULL)
-}
-
-/// Is what it returns memory, where others return an object.
-pub fn returns_memory(kfunc: &str) -> bool {
-    is_marked(kfunc, MEMORY)
-}
-
-/// Does it return a number that the verifier walks on with once for each outcome.
-pub fn may_fail(kfunc: &str) -> bool {
-    is_marked(kfunc, MAY_FAIL)
 }
 
 /// The lock that it takes.

@@ -6,7 +6,7 @@ use std::fs;
 
 use fastrand::Rng;
 use scx_lint::btf::build::Builder;
-use scx_lint::btf::core::{CoreError, Outcome, Poison, Relocation, Resolution, Resolver, Slot};
+use scx_lint::btf::core::{CoreError, Patched, Poison, Relocation, Resolution, Resolver, Slot};
 use scx_lint::btf::{Btf, BtfExt, CoreRelo, Kind, StrOff, TypeId};
 use scx_lint::elf::{ByteOrder, Elf};
 use scx_lint::insn::Insn;
@@ -32,7 +32,7 @@ fn ours(result: &Result<Resolution<'_>, CoreError>) -> String {
     match result {
         Ok(done) => {
             let warning = match &done.outcome {
-                Outcome::Poison(Poison::MemorySize { warning, .. }) => {
+                Patched::Poison(Poison::MemorySize { warning, .. }) => {
                     format!("prog 'p': relo #0: {warning}")
                 }
                 _ => String::new(),

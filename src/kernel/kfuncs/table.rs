@@ -388,6 +388,28 @@ pub(super) static KFUNCS: &[Row] = &[
     row("scx_bpf_tid_to_task", ANY | RET_NULL | RCU_PROTECTED),
 ];
 
+impl Row {
+    /// Must what it returns be given back (KF_ACQUIRE, as far as known); the same in every kernel that has it.
+    pub fn acquires(&self) -> bool {
+        self.marks & ACQUIRE != 0
+    }
+
+    /// May it return NULL in place of a pointer (KF_RET_NULL, as far as known).
+    pub fn may_return_null(&self) -> bool {
+        self.marks & RET_NULL != 0
+    }
+
+    /// Is what it returns memory, where others return an object.
+    pub fn returns_memory(&self) -> bool {
+        self.marks & MEMORY != 0
+    }
+
+    /// May it fail, and say so in what it returns: the verifier walks on for each outcome.
+    pub fn may_fail(&self) -> bool {
+        self.marks & MAY_FAIL != 0
+    }
+}
+
 /// The row of a kfunc.
 pub fn row_of(kfunc: &str) -> Option<&'static Row> {
     KFUNCS.binary_search_by_key(&kfunc, |row| row.name).ok().map(|at| &KFUNCS[at])

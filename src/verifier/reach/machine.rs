@@ -450,10 +450,11 @@ impl<'a, 'd> Machine<'a, 'd> {
                 if name == kfuncs::THROW {
                     return Control::Exit;
                 }
-                self.call_back(kfuncs::callback(name), state, callbacks);
+                let callback = kfuncs::callback(name);
+                self.call_back(callback, state, callbacks);
                 let outputs = self.outputs(index, state);
                 let arena = name == kfuncs::ARENA_ALLOC_PAGES;
-                state.forget_passed_stack(kfuncs::callback(name).is_some());
+                state.forget_passed_stack(callback.is_some());
                 for (offset, len) in outputs {
                     state.scribble(offset, len);
                 }

@@ -78,11 +78,12 @@ pub(super) fn fills(helper: &Helper) -> bool {
 
 /// What a kfunc returns where its prototype does not tell.
 pub(super) fn kfunc_returns(name: &str) -> Option<Returns> {
-    if kfuncs::may_fail(name) {
+    let row = kfuncs::row_of(name)?;
+    if row.may_fail() {
         Some(Returns::SomeNumber)
-    } else if !kfuncs::may_return_null(name) {
+    } else if !row.may_return_null() {
         None
-    } else if kfuncs::returns_memory(name) {
+    } else if row.returns_memory() {
         Some(Returns::Memory)
     } else {
         Some(Returns::ObjectOrNull)
@@ -111,8 +112,8 @@ pub fn may_return_null(kfunc: &str) -> bool {
 
 /// Must what a kfunc takes be given back: a reference to what it returns (`KF_ACQUIRE`, as far as known here), or a lock.
 pub fn takes(kfunc: &str) -> bool {
-    let name = essential_name(kfunc);
-    kfuncs::acquires(name) || kfuncs::locks(name).is_some_and(is_followed)
+    let row = kfuncs::row_of(essential_name(kfunc));
+    row.is_some_and(|row| row.acquires() || row.locks.is_some_and(is_followed))
 }
 
 /// Must what a helper returns be given back.
