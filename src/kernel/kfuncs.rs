@@ -73,7 +73,7 @@ pub fn is_known(kfunc: &str) -> bool {
 
 /// The kfuncs of sched_ext that this table knows, in name order.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    table::KFUNCS.iter().filter(|row| entry(row.name).is_some()).map(|row| row.name)
+    table::rows().iter().filter(|row| entry(row.name).is_some()).map(|row| row.name)
 }
 
 /// May only sleepable programs call it (KF_SLEEPABLE), on a kernel or else on all; `None` for a kfunc of which that is not
@@ -92,9 +92,11 @@ pub fn must_sleep(kernel: Option<&Kernel<'_>>, kfunc: &str) -> Option<bool> {
 
 /// May only code that holds an RCU read lock call it (KF_RCU_PROTECTED), on a kernel or else on all.
 pub fn needs_rcu(kernel: Option<&Kernel<'_>>, kfunc: &str) -> bool {
-    is_marked(kfunc, RCU_PROTECTED)
-        || kfunc == "bpf_iter_scx_dsq_new"
-            && kernel.is_some_and(|kernel| kernel.is(Fact::DsqIteratorNeedsRcu))
+    match kfunc {
+        // It always had the flag, which older kernels do not look at where an iterator is made.
+        "bpf_iter_scx_dsq_new" => kernel.is_some_and(|kernel| kernel.is(Fact::DsqIteratorNeedsRcu)),
+        _ => is_marked(kfunc, RCU_PROTECTED),
+    }
 }
 
 /// Must what it returns be given back (KF_ACQUIRE, as far as known); the same in every kernel that has it.
@@ -332,13 +334,13 @@ fn masked(kernel: &Kernel<'_>, kfunc: &str, sets: u32, caller: Caller<'_>) -> Pe
 
 #[cfg(test)]
 mod tests {
-    use super::table::KFUNCS;
+    use super::table::rows;
     use super::*;
     use crate::btf::{Btf, Kind};
 
     #[test]
     fn the_table_is_in_name_order() {
-        assert!(KFUNCS.is_sorted_by(|a, b| a.name < b.name));
+        assert!(rows().is_sorted_by(|a, b| a.name < b.name));
     }
 
     /// Which built-in releases have the functions of sched_ext and of the table, by name.
@@ -370,7 +372,7 @@ mod tests {
         let has = |release: usize, name: &str| releases[release].1.iter().any(|known| known == name);
         let position = |name: &str| releases.iter().position(|(release, _)| *release == name);
         let somewhere = |name: &str| (0..releases.len()).any(|release| has(release, name));
-        for row in KFUNCS {
+        for row in rows() {
             assert!(somewhere(row.name), "{}: in no release", row.name);
             for other in row.counterpart.iter().chain(&row.for_cids) {
                 assert!(somewhere(other), "{other}: in no release");
@@ -401,9 +403,24 @@ mod tests {
         }
     }
 
+    /// What the images say of each row stands in no row.
+    #[test]
+    fn every_row_has_the_flags_of_the_images() {
+        for row in rows() {
+            let found = crate::kernel::builtin::flags::rows_of(row.name);
+            assert!(!found.is_empty(), "{}: in no set of any image", row.name);
+        }
+        let marks = |name: &str| row_of(name).unwrap().marks;
+        assert_eq!(marks("bpf_task_from_pid") & (ACQUIRE | RELEASE), ACQUIRE);
+        assert_eq!(marks("bpf_task_release") & (ACQUIRE | RELEASE), RELEASE);
+        assert_eq!(marks("scx_bpf_create_dsq") & SLEEPABLE, SLEEPABLE);
+        // Up to 6.19 it had to sleep, since then not.
+        assert_eq!(marks("bpf_arena_alloc_pages") & SLEEPABLE, 0);
+    }
+
     #[test]
     fn what_is_taken_is_given_back_by_a_kfunc_of_the_table() {
-        for row in KFUNCS {
+        for row in rows() {
             let Some(counterpart) = row.counterpart else {
                 // What is left out here is allocated by the program, and goes where it likes.
                 let is_new = row.name.contains("obj_new");
@@ -421,7 +438,7 @@ mod tests {
         let target = crate::kernel::target::load("6.16").unwrap().remove(0);
         let newest = crate::kernel::target::load("7.3").unwrap().remove(0);
         let kernels = [Kernel::new(&target).unwrap(), Kernel::new(&newest).unwrap()];
-        for row in KFUNCS {
+        for row in rows() {
             let Some(queues) = row.queues else { continue };
             let found = kernels.iter().find_map(|kernel| Some((kernel, kernel.kfunc(row.name).found()?)));
             let (kernel, kfunc) = found.unwrap();

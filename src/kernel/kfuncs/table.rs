@@ -1,10 +1,14 @@
 //! The kfuncs that something is said of: one row each.
 //!
 //! The id sets of sched_ext and what they are flagged with are data of the kernel image, not of its BTF. A kfunc kept its set from
-//! release to release. Sources: `scx_kfunc_ids_*` in kernel/sched/ext*.c (6.12, 6.17, 6.18, 6.19, 7.1, 7.2, 7.3), the sets in the
+//! release to release; its flags come from the images themselves ([`super::super::builtin::flags`]). Sources: `scx_kfunc_ids_*` in kernel/sched/ext*.c (6.12, 6.17, 6.18, 6.19, 7.1, 7.2, 7.3), the sets in the
 //! images of 6.16 and 7.0; `BTF_KFUNCS_START` in kernel/bpf/helpers.c, cpumask.c and others.
 
+use std::sync::OnceLock;
+
+use super::super::builtin::flags;
 use super::super::callback::{Callback, CallbackKind};
+use super::super::kfunc_flags::KfuncFlags;
 use marks::{
     ACQUIRE, ANY, ARENA_PAGES, BUILTIN_IDLE, CID, CPU_ONLY, CPU_RELEASE, DISPATCH, ENQUEUE_DISPATCH,
     GLOBAL_MASK, GLOBAL_PICK, IDLE, INIT, KEEPS, MAY_FAIL, MEMORY, PER_NODE, RCU_PROTECTED, RELEASE,
@@ -34,7 +38,8 @@ pub struct Row {
     pub queues: Option<Queues>,
 }
 
-/// The sets and flags of a kfunc, and what else is so or not.
+/// The sets of a kfunc, the flags (`KF_*`) that every built-in release gives it, and what else is so or not. The flags stand in
+/// no row: they are those of the images ([`flags`](super::super::super::builtin::flags)).
 pub mod marks {
     /// In the set that `select_cpu` and `enqueue` may call from.
     pub const SELECT_CPU: u32 = 1;
@@ -64,7 +69,7 @@ pub mod marks {
     pub const RELEASE: u32 = 1 << 12;
     /// `KF_RET_NULL`.
     pub const RET_NULL: u32 = 1 << 13;
-    /// `KF_RCU_PROTECTED` in every kernel that has it.
+    /// `KF_RCU_PROTECTED`.
     pub const RCU_PROTECTED: u32 = 1 << 14;
     /// It releases nothing that it is given.
     pub const KEEPS: u32 = 1 << 15;
@@ -168,38 +173,38 @@ const fn row(name: &'static str, marks: u32) -> Row {
 }
 
 /// Every kfunc of sched_ext that some built-in release has, and others that something is said of; by name.
-pub(super) static KFUNCS: &[Row] = &[
+static KFUNCS: &[Row] = &[
     row("__scx_bpf_dsq_insert_vtime", ENQUEUE_DISPATCH),
     row("__scx_bpf_select_cpu_and", SELECT_CPU | UNLOCKED | CPU_ONLY | BUILTIN_IDLE),
     row("bpf_arena_alloc_pages", ARENA_PAGES),
     row("bpf_arena_free_pages", ARENA_PAGES),
     row("bpf_arena_reserve_pages", ARENA_PAGES),
-    Row { counterpart: Some("bpf_cgroup_release"), ..row("bpf_cgroup_acquire", ACQUIRE | RET_NULL | KEEPS) },
-    Row { counterpart: Some("bpf_cgroup_release"), ..row("bpf_cgroup_ancestor", ACQUIRE | RET_NULL | KEEPS) },
-    Row { counterpart: Some("bpf_cgroup_release"), ..row("bpf_cgroup_from_id", ACQUIRE | RET_NULL) },
-    row("bpf_cgroup_release", RELEASE),
-    Row { counterpart: Some("bpf_cpumask_release"), ..row("bpf_cpumask_acquire", ACQUIRE) },
-    Row { counterpart: Some("bpf_cpumask_release"), ..row("bpf_cpumask_create", ACQUIRE | RET_NULL) },
-    row("bpf_cpumask_release", RELEASE),
-    row("bpf_iter_bits_next", RET_NULL | MEMORY),
-    row("bpf_iter_css_next", RET_NULL),
-    row("bpf_iter_css_task_next", RET_NULL),
-    row("bpf_iter_kmem_cache_next", RET_NULL),
-    row("bpf_iter_num_next", RET_NULL | MEMORY),
+    Row { counterpart: Some("bpf_cgroup_release"), ..row("bpf_cgroup_acquire", KEEPS) },
+    Row { counterpart: Some("bpf_cgroup_release"), ..row("bpf_cgroup_ancestor", KEEPS) },
+    Row { counterpart: Some("bpf_cgroup_release"), ..row("bpf_cgroup_from_id", 0) },
+    row("bpf_cgroup_release", 0),
+    Row { counterpart: Some("bpf_cpumask_release"), ..row("bpf_cpumask_acquire", 0) },
+    Row { counterpart: Some("bpf_cpumask_release"), ..row("bpf_cpumask_create", 0) },
+    row("bpf_cpumask_release", 0),
+    row("bpf_iter_bits_next", MEMORY),
+    row("bpf_iter_css_next", 0),
+    row("bpf_iter_css_task_next", 0),
+    row("bpf_iter_kmem_cache_next", 0),
+    row("bpf_iter_num_next", MEMORY),
     row("bpf_iter_scx_dsq_destroy", ANY),
     row("bpf_iter_scx_dsq_new", ANY),
-    row("bpf_iter_scx_dsq_next", ANY | RET_NULL),
-    row("bpf_iter_task_next", RET_NULL),
+    row("bpf_iter_scx_dsq_next", ANY),
+    row("bpf_iter_task_next", 0),
     Row { unlocks: Some(Lock::Irq), ..row("bpf_local_irq_restore", 0) },
     Row {
         counterpart: Some("bpf_local_irq_restore"),
         locks: Some(Lock::Irq),
         ..row("bpf_local_irq_save", 0)
     },
-    row("bpf_obj_new", ACQUIRE | RET_NULL),
-    row("bpf_obj_new_impl", ACQUIRE | RET_NULL),
-    row("bpf_percpu_obj_new", ACQUIRE | RET_NULL),
-    row("bpf_percpu_obj_new_impl", ACQUIRE | RET_NULL),
+    row("bpf_obj_new", 0),
+    row("bpf_obj_new_impl", 0),
+    row("bpf_percpu_obj_new", 0),
+    row("bpf_percpu_obj_new_impl", 0),
     Row {
         counterpart: Some("bpf_preempt_enable"),
         locks: Some(Lock::Preemption),
@@ -222,19 +227,16 @@ pub(super) static KFUNCS: &[Row] = &[
     },
     Row { unlocks: Some(Lock::Resilient), ..row("bpf_res_spin_unlock", 0) },
     Row { unlocks: Some(Lock::Resilient), ..row("bpf_res_spin_unlock_irqrestore", 0) },
-    Row { counterpart: Some("bpf_task_release"), ..row("bpf_task_acquire", ACQUIRE | RET_NULL | KEEPS) },
-    Row { counterpart: Some("bpf_task_release"), ..row("bpf_task_from_pid", ACQUIRE | RET_NULL) },
-    Row { counterpart: Some("bpf_task_release"), ..row("bpf_task_from_vpid", ACQUIRE | RET_NULL) },
-    Row {
-        counterpart: Some("bpf_cgroup_release"),
-        ..row("bpf_task_get_cgroup1", ACQUIRE | RET_NULL | KEEPS)
-    },
-    row("bpf_task_release", RELEASE),
+    Row { counterpart: Some("bpf_task_release"), ..row("bpf_task_acquire", KEEPS) },
+    Row { counterpart: Some("bpf_task_release"), ..row("bpf_task_from_pid", 0) },
+    Row { counterpart: Some("bpf_task_release"), ..row("bpf_task_from_vpid", 0) },
+    Row { counterpart: Some("bpf_cgroup_release"), ..row("bpf_task_get_cgroup1", KEEPS) },
+    row("bpf_task_release", 0),
     row("bpf_task_under_cgroup", KEEPS),
     Row { callback: Some(Callback::later(2, CallbackKind::Element)), ..row("bpf_wq_set_callback", 0) },
     Row { callback: Some(Callback::later(2, CallbackKind::Element)), ..row("bpf_wq_set_callback_impl", 0) },
-    row("scx_bpf_cid_curr", ANY | RET_NULL | RCU_PROTECTED),
-    row("scx_bpf_cid_override", INIT | SLEEPABLE),
+    row("scx_bpf_cid_curr", ANY),
+    row("scx_bpf_cid_override", INIT),
     row("scx_bpf_cid_to_cpu", CID),
     row("scx_bpf_cid_topo", CID),
     row("scx_bpf_cidperf_cap", ANY),
@@ -245,10 +247,7 @@ pub(super) static KFUNCS: &[Row] = &[
         queues: Some(Queues { way: Way::Consume, dsq: 1, flags: None }),
         ..row("scx_bpf_consume", DISPATCH)
     },
-    Row {
-        for_cids: Some("scx_bpf_cid_curr"),
-        ..row("scx_bpf_cpu_curr", ANY | CPU_ONLY | RET_NULL | RCU_PROTECTED)
-    },
+    Row { for_cids: Some("scx_bpf_cid_curr"), ..row("scx_bpf_cpu_curr", ANY | CPU_ONLY) },
     row("scx_bpf_cpu_node", IDLE | CPU_ONLY),
     Row {
         gone: Some(Gone {
@@ -261,7 +260,7 @@ pub(super) static KFUNCS: &[Row] = &[
     Row { for_cids: Some("scx_bpf_cidperf_cap"), ..row("scx_bpf_cpuperf_cap", ANY | CPU_ONLY) },
     Row { for_cids: Some("scx_bpf_cidperf_cur"), ..row("scx_bpf_cpuperf_cur", ANY | CPU_ONLY) },
     Row { for_cids: Some("scx_bpf_cidperf_set"), ..row("scx_bpf_cpuperf_set", ANY | CPU_ONLY) },
-    row("scx_bpf_create_dsq", UNLOCKED | SLEEPABLE),
+    row("scx_bpf_create_dsq", UNLOCKED),
     row("scx_bpf_destroy_dsq", ANY),
     Row {
         gone: Some(Gone { last: "6.16", successor: Successor::Renamed("scx_bpf_dsq_insert", "6.13") }),
@@ -322,7 +321,7 @@ pub(super) static KFUNCS: &[Row] = &[
     },
     row("scx_bpf_dsq_move_vtime", DISPATCH | UNLOCKED),
     row("scx_bpf_dsq_nr_queued", ANY),
-    row("scx_bpf_dsq_peek", ANY | RET_NULL | RCU_PROTECTED),
+    row("scx_bpf_dsq_peek", ANY),
     row("scx_bpf_dsq_reenq", ANY),
     row("scx_bpf_dump_bstr", ANY),
     row("scx_bpf_error_bstr", ANY),
@@ -330,32 +329,29 @@ pub(super) static KFUNCS: &[Row] = &[
     row("scx_bpf_exit_bstr", ANY),
     Row {
         counterpart: Some("scx_bpf_put_idle_cpumask"),
-        ..row("scx_bpf_get_idle_cpumask", IDLE | CPU_ONLY | ACQUIRE | BUILTIN_IDLE | GLOBAL_MASK)
+        ..row("scx_bpf_get_idle_cpumask", IDLE | CPU_ONLY | BUILTIN_IDLE | GLOBAL_MASK)
     },
     Row {
         counterpart: Some("scx_bpf_put_idle_cpumask"),
-        ..row("scx_bpf_get_idle_cpumask_node", IDLE | CPU_ONLY | ACQUIRE | BUILTIN_IDLE | PER_NODE)
+        ..row("scx_bpf_get_idle_cpumask_node", IDLE | CPU_ONLY | BUILTIN_IDLE | PER_NODE)
     },
     Row {
         counterpart: Some("scx_bpf_put_idle_cpumask"),
-        ..row("scx_bpf_get_idle_smtmask", IDLE | CPU_ONLY | ACQUIRE | BUILTIN_IDLE | GLOBAL_MASK)
+        ..row("scx_bpf_get_idle_smtmask", IDLE | CPU_ONLY | BUILTIN_IDLE | GLOBAL_MASK)
     },
     Row {
         counterpart: Some("scx_bpf_put_idle_cpumask"),
-        ..row("scx_bpf_get_idle_smtmask_node", IDLE | CPU_ONLY | ACQUIRE | BUILTIN_IDLE | PER_NODE)
+        ..row("scx_bpf_get_idle_smtmask_node", IDLE | CPU_ONLY | BUILTIN_IDLE | PER_NODE)
     },
     Row {
         counterpart: Some("scx_bpf_put_cpumask"),
         for_cids: Some("scx_bpf_online_cmask"),
-        ..row("scx_bpf_get_online_cpumask", ANY | CPU_ONLY | ACQUIRE)
+        ..row("scx_bpf_get_online_cpumask", ANY | CPU_ONLY)
     },
-    Row {
-        counterpart: Some("scx_bpf_put_cpumask"),
-        ..row("scx_bpf_get_possible_cpumask", ANY | CPU_ONLY | ACQUIRE)
-    },
+    Row { counterpart: Some("scx_bpf_put_cpumask"), ..row("scx_bpf_get_possible_cpumask", ANY | CPU_ONLY) },
     row("scx_bpf_kick_cid", ANY),
     Row { for_cids: Some("scx_bpf_kick_cid"), ..row("scx_bpf_kick_cpu", ANY | CPU_ONLY) },
-    row("scx_bpf_locked_rq", ANY | RET_NULL),
+    row("scx_bpf_locked_rq", ANY),
     row("scx_bpf_now", ANY),
     row("scx_bpf_nr_cids", ANY),
     row("scx_bpf_nr_cpu_ids", ANY),
@@ -366,8 +362,8 @@ pub(super) static KFUNCS: &[Row] = &[
     row("scx_bpf_pick_any_cpu_node", IDLE | CPU_ONLY | PER_NODE),
     row("scx_bpf_pick_idle_cpu", IDLE | CPU_ONLY | BUILTIN_IDLE | GLOBAL_PICK),
     row("scx_bpf_pick_idle_cpu_node", IDLE | CPU_ONLY | BUILTIN_IDLE | PER_NODE),
-    row("scx_bpf_put_cpumask", ANY | CPU_ONLY | RELEASE),
-    row("scx_bpf_put_idle_cpumask", IDLE | CPU_ONLY | RELEASE),
+    row("scx_bpf_put_cpumask", ANY | CPU_ONLY),
+    row("scx_bpf_put_idle_cpumask", IDLE | CPU_ONLY),
     row("scx_bpf_reenqueue_local", CPU_RELEASE),
     row("scx_bpf_reenqueue_local___v2", ANY),
     row("scx_bpf_select_cpu_and", SELECT_CPU | UNLOCKED | CPU_ONLY | BUILTIN_IDLE),
@@ -377,7 +373,7 @@ pub(super) static KFUNCS: &[Row] = &[
     row("scx_bpf_sub_grant", ANY),
     row("scx_bpf_sub_kill_bstr", ANY),
     row("scx_bpf_sub_revoke", ANY),
-    Row { counterpart: Some("bpf_cgroup_release"), ..row("scx_bpf_task_cgroup", ANY | ACQUIRE) },
+    Row { counterpart: Some("bpf_cgroup_release"), ..row("scx_bpf_task_cgroup", ANY) },
     row("scx_bpf_task_cid", ANY),
     Row { for_cids: Some("scx_bpf_task_cid"), ..row("scx_bpf_task_cpu", ANY | CPU_ONLY) },
     row("scx_bpf_task_running", ANY),
@@ -385,7 +381,7 @@ pub(super) static KFUNCS: &[Row] = &[
     row("scx_bpf_task_set_slice", ANY),
     row("scx_bpf_test_and_clear_cpu_idle", IDLE | CPU_ONLY | BUILTIN_IDLE),
     row("scx_bpf_this_cid", ANY),
-    row("scx_bpf_tid_to_task", ANY | RET_NULL | RCU_PROTECTED),
+    row("scx_bpf_tid_to_task", ANY),
 ];
 
 impl Row {
@@ -410,9 +406,33 @@ impl Row {
     }
 }
 
+/// The flags that every built-in release gives a kfunc, as marks.
+fn flags_of_all_releases(kfunc: &str) -> u32 {
+    const MARKS: [(KfuncFlags, u32); 5] = [
+        (KfuncFlags::SLEEPABLE, SLEEPABLE),
+        (KfuncFlags::ACQUIRE, ACQUIRE),
+        (KfuncFlags::RELEASE, RELEASE),
+        (KfuncFlags::RET_NULL, RET_NULL),
+        (KfuncFlags::RCU_PROTECTED, RCU_PROTECTED),
+    ];
+    let rows = flags::rows_of(kfunc).iter().map(|row| row.flags);
+    let all = rows.reduce(KfuncFlags::intersection).unwrap_or(KfuncFlags::NONE);
+    MARKS.iter().filter(|(flag, _)| all.contains(*flag)).fold(0, |marks, (_, mark)| marks | mark)
+}
+
+/// All rows with the flags of the built-in releases among their marks, in name order.
+pub(super) fn rows() -> &'static [Row] {
+    static ROWS: OnceLock<Vec<Row>> = OnceLock::new();
+    ROWS.get_or_init(|| {
+        let with_flags = |row: &Row| Row { marks: row.marks | flags_of_all_releases(row.name), ..*row };
+        KFUNCS.iter().map(with_flags).collect()
+    })
+}
+
 /// The row of a kfunc.
 pub fn row_of(kfunc: &str) -> Option<&'static Row> {
-    KFUNCS.binary_search_by_key(&kfunc, |row| row.name).ok().map(|at| &KFUNCS[at])
+    let rows = rows();
+    rows.binary_search_by_key(&kfunc, |row| row.name).ok().map(|at| &rows[at])
 }
 
 /// Kfuncs that ask the idle tracking of the kernel itself.
