@@ -25,6 +25,11 @@ pub(super) struct Context<'a, 'd> {
 }
 
 impl<'a, 'd> Context<'a, 'd> {
+    /// Looks at an object on its way into one kernel.
+    pub(super) fn new(load: &'a Load<'a, 'd>, options: &'a Options, verifier: &'a Verifier<'a, 'd>) -> Self {
+        Self { object: load.object, kernel: load.kernel, load, options, verifier }
+    }
+
     /// The arena rule that applies: the user's choice, else the kernel's, else the strict form.
     pub(super) fn arena_rule(&self) -> KernelArenaRule {
         let bit = self.arena_flag();

@@ -32,7 +32,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         let map = &object[arena];
         let Some((problem, errno)) = problem(map, cx.arena_flag()) else { continue };
         let subject = Subject::map(object, arena);
-        if map.max_entries == 0 && cx.load.edited {
+        if map.max_entries == 0 && cx.load.is_edited() {
             out.undecided(
                 &INVALID_ARENA_DEFINITION,
                 subject,

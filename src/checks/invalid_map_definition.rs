@@ -46,7 +46,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             }
             continue;
         };
-        if by_loader && cx.load.edited {
+        if by_loader && cx.load.is_edited() {
             out.undecided(
                 &INVALID_MAP_DEFINITION,
                 subject,

@@ -55,7 +55,7 @@ fn bare(cx: &Context<'_, '_>, program: FuncIdx, subject: Subject, out: &mut Outc
     let function = &cx.object[program];
     let message =
         format!("section '{}' of program '{}' names no target", function.section_name, function.name);
-    if cx.load.edited {
+    if cx.load.is_edited() {
         out.undecided(&MISSING_ATTACH_TARGET, subject, format!("{message}; the loader may set one"));
         return;
     }
@@ -91,7 +91,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                     "program '{}' attaches to '{name}'{of_module}, which the kernel lacks",
                     function.name
                 );
-                if cx.load.edited {
+                if cx.load.is_edited() {
                     out.undecided(
                         &MISSING_ATTACH_TARGET,
                         subject,

@@ -34,7 +34,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         };
         let Some(&(index, other)) = uses.iter().find(|used| differs(used)) else { continue };
         let subject = Subject::program(object, program);
-        if cx.load.edited && (scx_loader::clears(member) || scx_loader::clears(other)) {
+        if cx.load.is_edited() && (scx_loader::clears(member) || scx_loader::clears(other)) {
             out.undecided(
                 &PROGRAM_IN_SEVERAL_MEMBERS,
                 subject,

@@ -39,14 +39,14 @@ impl<'a, 'd> Checker<'a, 'd> {
     pub fn check(&self, kernel: Option<&Kernel<'_>>, options: &Options) -> Outcome {
         let object = self.object;
         let loader = options.loader.unwrap_or_else(|| Loader::of(object));
-        let load = Load::new(object, kernel, loader == Loader::Scx);
+        let load = Load::new(object, kernel, loader);
         let knowledge = load.knowledge();
         let verifier = Verifier::new(&load, &knowledge, &self.kept);
         #[cfg(feature = "cli")]
         verifier.walk_all(
             object.programs().map(|(program, ..)| program).filter(|&program| load.autoload(program)),
         );
-        let cx = Context { object, kernel, load: &load, options, verifier: &verifier };
+        let cx = Context::new(&load, options, &verifier);
         Outcome { loader, ..run(&cx) }
     }
 }

@@ -34,7 +34,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let read: Vec<&str> = cut
         .iter()
         .copied()
-        .filter(|name| cx.load.edited && name.starts_with("scx_") || reads(name))
+        .filter(|name| cx.load.is_edited() && name.starts_with("scx_") || reads(name))
         .collect();
     if let Some(first) = read.first() {
         let message =

@@ -18,7 +18,7 @@ rule! {
 }
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
-    if cx.load.edited || cx.schedulers().next().is_none() {
+    if cx.load.is_edited() || cx.schedulers().next().is_none() {
         return;
     }
     let object = cx.object;

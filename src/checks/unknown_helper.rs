@@ -41,16 +41,3 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             .via(Site::Insn(site, at), program, "this call");
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::kernel::target;
-
-    #[test]
-    fn the_last_helper_for_no_kernel_is_the_last_of_the_releases() {
-        let targets = target::load("all").unwrap();
-        let of = |target| Kernel::new(target).unwrap().helpers().found().unwrap();
-        assert_eq!(targets.iter().map(of).max(), Some(helpers::LAST as u64 + 1));
-    }
-}

@@ -59,18 +59,3 @@ fn nowhere(form: Form, flags: u64) -> Option<String> {
         unknown => format!("flags {flags:#x} hold bits that no kernel knows: {unknown:#x}"),
     })
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::kernel::target;
-
-    #[test]
-    fn the_table_for_no_kernel_is_what_the_releases_take() {
-        let targets = target::load("all").unwrap();
-        let of = |target| Kernel::new(target).unwrap().ops_flags().found().unwrap();
-        let mut flags: Vec<u64> = targets.iter().map(of).collect();
-        flags.dedup();
-        assert_eq!(flags, ALL_FLAGS);
-    }
-}

@@ -28,7 +28,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                 continue;
             }
             let subject = Subject::member(object, index, member.name);
-            if cx.load.edited && matches!(member.value, MemberInit::Program(_)) {
+            if cx.load.is_edited() && matches!(member.value, MemberInit::Program(_)) {
                 out.undecided(
                     &UNKNOWN_OPS_MEMBER,
                     subject,

@@ -36,7 +36,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             Lookup::Unknown(reason) => out.undecided(&UNKNOWN_STRUCT_OPS_TYPE, subject, reason.clone()),
             // Another rule says so of the kernel as a whole.
             Lookup::Absent if ops.form() != Form::Other && !kernel.has_sched_ext() => {}
-            Lookup::Absent if cx.load.edited && created > 1 => out.undecided(
+            Lookup::Absent if cx.load.is_edited() && created > 1 => out.undecided(
                 &UNKNOWN_STRUCT_OPS_TYPE,
                 subject,
                 format!(

@@ -133,7 +133,7 @@ impl Load<'_, '_> {
             externs: externs.collect(),
             core: core.collect(),
             nullable: self.kernel.map_or_else(HashMap::new, |kernel| nullable(self, kernel)),
-            rodata: if self.edited { edits(object, self.kernel) } else { Vec::new() },
+            rodata: if self.is_edited() { edits(object, self.kernel) } else { Vec::new() },
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::core::{self, CoreUse};
 use super::externs::{self, ExternFate};
+use super::loader::Loader;
 use super::ops::{self, OpsFate};
 use crate::kernel::{Kernel, Lookup};
 use crate::object::{ExternIdx, FuncIdx, MemberInit, Object, OpsIdx, ProgramKind};
@@ -19,19 +20,24 @@ pub struct Load<'a, 'd> {
     pub object: &'a Object<'d>,
     /// The target, if one is named.
     pub kernel: Option<&'a Kernel<'a>>,
-    /// User space may change values, sizes and what is loaded between open and load: the loader is scx's.
-    pub edited: bool,
+    /// What user space does between open and load.
+    pub loader: Loader,
     autoload: Vec<bool>,
 }
 
 impl<'a, 'd> Load<'a, 'd> {
-    /// Follows the load. `edited`: user space is scx's, which clears members that the kernel lacks.
-    pub fn new(object: &'a Object<'d>, kernel: Option<&'a Kernel<'a>>, edited: bool) -> Self {
+    /// Follows the load.
+    pub fn new(object: &'a Object<'d>, kernel: Option<&'a Kernel<'a>>, loader: Loader) -> Self {
         let externs = externs::resolve(object, kernel);
-        let ops = ops::resolve(object, kernel, edited);
+        let ops = ops::resolve(object, kernel, loader);
         let autoload = autoload(object, &ops);
         let core = core::resolve(object, kernel, |program| autoload[program.0]);
-        Self { externs, ops, core, object, kernel, edited, autoload }
+        Self { externs, ops, core, object, kernel, loader, autoload }
+    }
+
+    /// User space may change values, sizes and what is loaded: the loader is scx's.
+    pub fn is_edited(&self) -> bool {
+        self.loader == Loader::Scx
     }
 
     /// The kernel is known to lack the type of an ops variable.

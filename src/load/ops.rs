@@ -1,5 +1,6 @@
 //! Ops variables against a kernel's struct_ops types (libbpf `bpf_map__init_kern_struct_ops`).
 
+use super::loader::Loader;
 use super::scx_loader;
 use crate::btf::{Btf, Kind, TypeId};
 use crate::kernel::{Kernel, Lookup, OpsType, Reason};
@@ -50,12 +51,17 @@ impl MemberFate {
 pub(super) fn resolve<'a>(
     object: &Object<'_>,
     kernel: Option<&'a Kernel<'a>>,
-    edited: bool,
+    loader: Loader,
 ) -> Vec<OpsFate<'a>> {
-    object.ops().map(|(index, _)| one(object, kernel, index, edited)).collect()
+    object.ops().map(|(index, _)| one(object, kernel, index, loader)).collect()
 }
 
-fn one<'a>(object: &Object<'_>, kernel: Option<&'a Kernel<'a>>, index: OpsIdx, edited: bool) -> OpsFate<'a> {
+fn one<'a>(
+    object: &Object<'_>,
+    kernel: Option<&'a Kernel<'a>>,
+    index: OpsIdx,
+    loader: Loader,
+) -> OpsFate<'a> {
     let ops = &object[index];
     let unknown = |reason: Reason| OpsFate {
         members: vec![MemberFate::Unknown(reason.clone()); ops.members.len()],
@@ -76,7 +82,7 @@ fn one<'a>(object: &Object<'_>, kernel: Option<&'a Kernel<'a>>, index: OpsIdx, e
     let types = local.into_iter().flat_map(|ty| ty.members());
     let members = ops.members.iter().zip(types);
     let members = members.map(|(member, ty)| {
-        let cleared = edited && scx_loader::clears(member.name);
+        let cleared = loader == Loader::Scx && scx_loader::clears(member.name);
         match member_fate(object, btf, kernel, &ops_type, member, ty) {
             MemberFate::Missing if cleared => MemberFate::Cleared,
             fate => fate,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use super::root;
-use super::tools::{run, scratch, tool};
+use super::tools::{copy_of_the_project, run, scratch, tool};
 
 /// The path with scx-lint's folder first.
 fn path() -> String {
@@ -170,41 +170,19 @@ print('fits')";
 }
 
 /// A copy of what a rule's author touches, in a folder of its own.
-fn copy_of_the_project(name: &str) -> PathBuf {
-    let folder = scratch(name);
-    for part in [
-        "Cargo.toml",
-        "Cargo.lock",
-        "README.md",
-        "src",
-        "schema",
-        "scripts",
-        "fixtures",
-        "benches",
-        "examples",
-    ] {
-        if root().join(part).exists() {
-            let mut command = Command::new("cp");
-            run(command.arg("-r").arg(root().join(part)).arg(&folder));
-        }
-    }
-    // The workspace's other member stays behind.
-    let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
-    let mut manifest = manifest.replace("members = [\".\", \"oracle\"]", "members = [\".\"]");
-    // The published package has none, and the folder may lie in another's workspace.
-    if !manifest.contains("[workspace]") {
-        manifest.push_str("\n[workspace]\n");
-    }
+fn copy_for_a_rule() -> PathBuf {
+    let folder = copy_of_the_project("new-rule", &[]);
+    let path = folder.join("Cargo.toml");
     // The example that a test adds: cargo looks for none where the package lists them.
-    manifest.push_str("\n[[example]]\nname = \"say\"\npath = \"examples/say.rs\"\n");
-    fs::write(folder.join("Cargo.toml"), manifest).unwrap();
+    let example = "\n[[example]]\nname = \"say\"\npath = \"examples/say.rs\"\n";
+    fs::write(&path, fs::read_to_string(&path).unwrap() + example).unwrap();
     folder
 }
 
 #[test]
 fn a_new_rule_compiles_fires_and_spares_its_near_miss() {
     let (Some(_), Some(clang)) = (tool("python3"), tool("clang-19")) else { return };
-    let folder = copy_of_the_project("new-rule");
+    let folder = copy_for_a_rule();
     let scaffold = |arguments: &[&str]| {
         let mut command = Command::new("python3");
         command.current_dir(&folder).arg("scripts/new-rule").args(arguments).output().unwrap()

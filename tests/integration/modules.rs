@@ -7,7 +7,7 @@ use scx_lint::finding::Outcome;
 use scx_lint::kernel::snapshot::{self, Meta};
 use scx_lint::kernel::target;
 use scx_lint::kernel::{Home, Kernel, Lookup, Modules, Source, Target};
-use scx_lint::load::{CoreFate, ExternFate, Load};
+use scx_lint::load::{CoreFate, ExternFate, Load, Loader};
 use scx_lint::object::Object;
 use scx_lint::rule::Level;
 
@@ -96,7 +96,7 @@ fn external(stem: &str, target: &Target) -> ExternFate {
     let data = fixture(stem);
     let object = Object::open(&data, stem).unwrap();
     let kernel = Kernel::new(target).unwrap();
-    let mut externs = Load::new(&object, Some(&kernel), false).externs;
+    let mut externs = Load::new(&object, Some(&kernel), Loader::Plain).externs;
     assert_eq!(externs.len(), 1);
     externs.remove(0)
 }
@@ -281,7 +281,7 @@ fn types_that_only_modules_have() {
         let data = fixture(stem);
         let object = Object::open(&data, stem).unwrap();
         let kernel = Kernel::new(target).unwrap();
-        let core = Load::new(&object, Some(&kernel), false).core;
+        let core = Load::new(&object, Some(&kernel), Loader::Plain).core;
         let used = core.iter().find(|used| used.subject == "task_struct.no_such_field").unwrap();
         (used.home, used.fate.clone())
     };

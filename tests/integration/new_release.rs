@@ -1,7 +1,7 @@
 //! The page "Adding a kernel release" of docs/contributing.md, with a release that does not exist: 7.3 with one kfunc less.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use object::write::Object as Writer;
@@ -12,7 +12,7 @@ use scx_lint::kernel::{Kernel, snapshot, target};
 
 use super::root;
 use super::small_kernels::extended;
-use super::tools::{run, scratch, tool};
+use super::tools::{copy_of_the_project, run, tool};
 
 /// The invented release.
 const NAME: &str = "7.4";
@@ -56,37 +56,6 @@ fn invented_kernel() -> (Vec<u8>, Vec<u8>) {
     (btf, image)
 }
 
-/// A copy of the project as far as the page touches it.
-fn copy_of_the_project() -> PathBuf {
-    let folder = scratch("new-release");
-    for part in [
-        "Cargo.toml",
-        "Cargo.lock",
-        "README.md",
-        "CHANGELOG.md",
-        "CONTRIBUTING.md",
-        "NOTICE",
-        "src",
-        "schema",
-        "scripts",
-        "fixtures",
-        "benches",
-        "examples",
-        "docs",
-        "tests",
-    ] {
-        run(Command::new("cp").arg("-r").arg(root().join(part)).arg(&folder));
-    }
-    // The workspace's other member stays behind; the published package has none, and the folder may lie in another's.
-    let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
-    let mut manifest = manifest.replace("members = [\".\", \"oracle\"]", "members = [\".\"]");
-    if !manifest.contains("[workspace]") {
-        manifest.push_str("\n[workspace]\n");
-    }
-    fs::write(folder.join("Cargo.toml"), manifest).unwrap();
-    folder
-}
-
 /// Cargo in the copy, with a target folder that stays for the next time. Built to be built quickly.
 fn cargo(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO"));
@@ -108,7 +77,8 @@ fn write_built_ins(folder: &Path, kernels: &Path) -> Output {
 fn a_new_release_is_added_as_the_page_says() {
     let Some(clang) = tool("clang-19") else { return };
     let page = fs::read_to_string(root().join("docs/contributing.md")).unwrap();
-    let folder = copy_of_the_project();
+    let folder =
+        copy_of_the_project("new-release", &["CHANGELOG.md", "CONTRIBUTING.md", "NOTICE", "docs", "tests"]);
 
     // 1. A kernel.
     let kernels = folder.join("kernels");

@@ -6,8 +6,7 @@ use object::write::{Object as Writer, Symbol, SymbolSection};
 use object::{Architecture, BinaryFormat, Endianness, SectionKind, SymbolFlags, SymbolKind, SymbolScope};
 use scx_lint::insn::Op;
 use scx_lint::kernel::{Kernel, target};
-use scx_lint::load::Load;
-use scx_lint::load::{ExternFact, Knowledge};
+use scx_lint::load::{ExternFact, Knowledge, Load, Loader};
 use scx_lint::object::{FuncIdx, InsnIdx, MapType, Object};
 use scx_lint::verifier::reach::{Analysis, Answers, Reached};
 
@@ -222,8 +221,10 @@ fn what_is_remembered_is_what_would_be_found() {
         let Ok(object) = Object::open(&data, &name(&path)) else { continue };
         let memory = Answers::default();
         // Both loaders, as they set different bytes of .rodata.
-        for (kernel, edited) in kernels.iter().flat_map(|kernel| [(kernel, false), (kernel, true)]) {
-            let knowledge = Load::new(&object, Some(kernel), edited).knowledge();
+        for (kernel, loader) in
+            kernels.iter().flat_map(|kernel| [(kernel, Loader::Plain), (kernel, Loader::Scx)])
+        {
+            let knowledge = Load::new(&object, Some(kernel), loader).knowledge();
             let fresh = Analysis::new(&object, &knowledge);
             let other = Analysis::new(&object, &knowledge).remembering(&memory);
             for (program, ..) in object.programs() {

@@ -62,3 +62,32 @@ pub(super) fn scratch(name: &str) -> PathBuf {
     std::fs::create_dir_all(&folder).unwrap();
     folder
 }
+
+/// A copy of the project that builds by itself, in a folder of its own; of the rest of the tree with these `parts`. What the published
+/// package leaves out is not there.
+pub(super) fn copy_of_the_project(name: &str, parts: &[&str]) -> PathBuf {
+    let folder = scratch(name);
+    let builds = [
+        "Cargo.toml",
+        "Cargo.lock",
+        "README.md",
+        "src",
+        "schema",
+        "scripts",
+        "fixtures",
+        "benches",
+        "examples",
+    ];
+    for part in builds.iter().chain(parts).map(|part| root().join(part)).filter(|part| part.exists()) {
+        run(Command::new("cp").arg("-r").arg(part).arg(&folder));
+    }
+    // The workspace's other member stays behind; the published package has none, and the folder may lie in another's.
+    let path = folder.join("Cargo.toml");
+    let manifest = std::fs::read_to_string(&path).unwrap();
+    let mut manifest = manifest.replace("members = [\".\", \"oracle\"]", "members = [\".\"]");
+    if !manifest.contains("[workspace]") {
+        manifest.push_str("\n[workspace]\n");
+    }
+    std::fs::write(path, manifest).unwrap();
+    folder
+}

@@ -88,7 +88,7 @@ impl Context<'_, '_> {
             return OpsValue::Stands(0);
         }
         match value {
-            _ if !self.load.edited => OpsValue::Stands(value),
+            _ if !self.load.is_edited() => OpsValue::Stands(value),
             _ if scx_loader::replaces(member) => OpsValue::Replaced,
             0 => OpsValue::Open,
             value => OpsValue::Stands(value),
@@ -97,7 +97,7 @@ impl Context<'_, '_> {
 
     /// The flags that a scheduler will have in the kernel.
     pub(in crate::checks) fn ops_flags(&self, ops: OpsIdx) -> Flags {
-        Flags { set: self.object[ops].scalar("flags"), open: self.load.edited }
+        Flags { set: self.object[ops].scalar("flags"), open: self.load.is_edited() }
     }
 
     /// The name in the file, up to its NUL, and whether it has one; `None` if it is empty and user space may set it.
@@ -108,7 +108,7 @@ impl Context<'_, '_> {
         };
         let end = bytes.iter().position(|&b| b == 0);
         let name = &bytes[..end.unwrap_or(bytes.len())];
-        (!name.is_empty() || !self.load.edited).then_some((name, end.is_some()))
+        (!name.is_empty() || !self.load.is_edited()).then_some((name, end.is_some()))
     }
 }
 

@@ -110,11 +110,10 @@ impl Context<'_, '_> {
         program: FuncIdx,
         wanted: impl Fn(FuncIdx, Op) -> bool,
     ) -> Surely<(At, Op)> {
-        let of = |(function, code): (FuncIdx, &crate::object::Function<'_>)| {
-            let found = code.ops().iter().enumerate().filter(|(_, op)| wanted(function, **op));
-            found.map(|(at, op)| ((function, InsnIdx(at)), *op)).collect::<Vec<_>>()
-        };
-        let places = self.object.code_of(program).flat_map(of);
+        let slots = self.object.code_of(program).flat_map(|(function, code)| {
+            code.ops().iter().enumerate().map(move |(at, op)| ((function, InsnIdx(at)), *op))
+        });
+        let places = slots.filter(|((function, _), op)| wanted(*function, *op));
         self.walks(program, places.map(|(at, op)| (at, (at, op))))
     }
 
