@@ -39,7 +39,7 @@ pub struct Row {
 }
 
 /// The sets of a kfunc, the flags (`KF_*`) that every built-in release gives it, and what else is so or not. The flags stand in
-/// no row: they are those of the images ([`flags`](super::super::super::builtin::flags)).
+/// no row: they are those of the images ([`flags`]).
 pub mod marks {
     /// In the set that `select_cpu` and `enqueue` may call from.
     pub const SELECT_CPU: u32 = 1;
