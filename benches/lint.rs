@@ -13,7 +13,7 @@ use divan::counter::BytesCount;
 use scx_lint::btf::{Btf, Kind};
 use scx_lint::checks::{self, Checker, Options};
 use scx_lint::kernel::{Kernel, target};
-use scx_lint::load::Knowledge;
+use scx_lint::load::{Knowledge, Values};
 use scx_lint::object::Object;
 use scx_lint::verifier::reach::Analysis;
 
@@ -154,7 +154,7 @@ fn all_releases(bencher: Bencher<'_, '_>, input: &Input) {
             let Ok(object) = Object::open(divan::black_box(data), "bench.bpf.o") else { continue };
             let checker = Checker::new(&object);
             for kernel in &kernels {
-                divan::black_box(checker.check(Some(kernel), &options));
+                divan::black_box(checker.check(Some(kernel), &options, &Values::default()));
             }
         }
     });

@@ -50,6 +50,9 @@ pub struct Config {
     /// Levels of rules.
     #[serde(skip_serializing_if = "LevelsKey::is_empty")]
     pub levels: LevelsKey,
+    /// What user space sets between open and load, by name.
+    #[serde(skip_serializing_if = "toml::Table::is_empty")]
+    pub values: toml::Table,
     /// How sources are compiled.
     #[serde(skip_serializing_if = "ClangKey::is_empty")]
     pub clang: ClangKey,
@@ -122,6 +125,9 @@ pub struct InputKey {
     /// Levels for these.
     #[serde(default, skip_serializing_if = "LevelsKey::is_empty")]
     pub levels: LevelsKey,
+    /// Values for these.
+    #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
+    pub values: toml::Table,
 }
 
 macro_rules! words {
@@ -345,7 +351,7 @@ mod tests {
 
     #[test]
     fn what_is_dumped_reads_back() {
-        let text = "kernels = [\"7.3\"]\narena-rule = \"one\"\narena-flag-bit = 20\n[levels]\nmissing-arena = \"note\"\n\
+        let text = "kernels = [\"7.3\"]\narena-rule = \"one\"\narena-flag-bit = 20\n[levels]\nmissing-arena = \"note\"\n[values]\nnr_cpus = 8\n\
                     [clang]\nflags = [\"-Ix\"]\n[[allow]]\nrule = \"missing-arena\"\nreason = \"r\"\n[[input]]\npath = \"a/**\"\n";
         let config: Config = toml::from_str(text).unwrap();
         let again: Config = toml::from_str(&config.to_toml()).unwrap();

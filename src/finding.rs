@@ -4,6 +4,7 @@
 //! concrete with [`crate::object::Object::source_line`].
 
 use crate::errno::Errno;
+use crate::kernel::{DecidedBy, Reason};
 use crate::load::Loader;
 use crate::object::{FuncIdx, InsnIdx, MapIdx, Object, OpsIdx};
 use crate::rule::{Level, Phase, Rule};
@@ -38,6 +39,14 @@ pub enum SubjectKind {
 }
 
 impl SubjectKind {
+    /// What people call it.
+    pub fn noun(self) -> &'static str {
+        match self {
+            Self::StructOps | Self::Member => "ops variable",
+            other => other.as_str(),
+        }
+    }
+
     /// The word used in JSON and in texts.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -87,6 +96,29 @@ impl Subject {
     pub fn external(name: &str) -> Self {
         Self { kind: SubjectKind::Extern, name: name.to_owned() }
     }
+
+    /// Where the object defines it; nothing for what has no place of its own.
+    pub fn site(&self, object: &Object<'_>) -> Option<Site> {
+        match self.kind {
+            SubjectKind::Program => {
+                let number = object.functions.iter().position(|function| function.name == self.name)?;
+                Some(Site::Function(FuncIdx(number)))
+            }
+            SubjectKind::Map => {
+                let number = object.maps.iter().position(|map| map.name == self.name)?;
+                Some(Site::Map(MapIdx(number)))
+            }
+            SubjectKind::StructOps | SubjectKind::Member => {
+                let of = |name: &str| {
+                    let rest = self.name.strip_prefix(name);
+                    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+                };
+                let (index, _) = object.ops().find(|(_, ops)| of(&object[ops.map].name))?;
+                Some(Site::StructOps(index))
+            }
+            SubjectKind::Object | SubjectKind::Extern | SubjectKind::Section => None,
+        }
+    }
 }
 
 /// A place in the object.
@@ -112,6 +144,19 @@ pub struct Location {
     pub label: String,
     /// The entry program through which a subprogram's site is reached, if another than the site's own.
     pub program: Option<FuncIdx>,
+}
+
+impl Location {
+    /// A place.
+    fn new(site: Site, label: impl Into<String>) -> Self {
+        Self { site, label: label.into(), program: None }
+    }
+
+    /// A place that is reached from an entry program, which may be its own.
+    fn via(site: Site, program: FuncIdx, label: impl Into<String>) -> Self {
+        let own = matches!(site, Site::Insn(function, _) | Site::Function(function) if function == program);
+        Self { program: (!own).then_some(program), ..Self::new(site, label) }
+    }
 }
 
 /// A problem that libbpf or the kernel will have with the object, or the user with both.
@@ -172,14 +217,13 @@ impl Finding {
 
     /// Adds a place.
     pub fn at(&mut self, site: Site, label: impl Into<String>) -> &mut Self {
-        self.locations.push(Location { site, label: label.into(), program: None });
+        self.locations.push(Location::new(site, label));
         self
     }
 
     /// Adds a place that is reached from another entry program.
     pub fn via(&mut self, site: Site, program: FuncIdx, label: impl Into<String>) -> &mut Self {
-        let own = matches!(site, Site::Insn(function, _) | Site::Function(function) if function == program);
-        self.locations.push(Location { site, label: label.into(), program: (!own).then_some(program) });
+        self.locations.push(Location::via(site, program, label));
         self
     }
 }
@@ -195,6 +239,37 @@ pub struct Undecided {
     pub phase: Phase,
     /// Why there is no answer: one sentence, lower case, no full stop.
     pub reason: String,
+    /// Where the question comes from, most telling first.
+    pub locations: Vec<Location>,
+    /// What would answer it. A real kernel answers every question; it is named where nothing else does.
+    pub decided_by: Vec<DecidedBy>,
+}
+
+impl Undecided {
+    /// Adds a place.
+    pub fn at(&mut self, site: Site, label: impl Into<String>) -> &mut Self {
+        self.locations.push(Location::new(site, label));
+        self
+    }
+
+    /// Adds a place that is reached from another entry program.
+    pub fn via(&mut self, site: Site, program: FuncIdx, label: impl Into<String>) -> &mut Self {
+        self.locations.push(Location::via(site, program, label));
+        self
+    }
+
+    /// Adds what would answer it.
+    pub fn decided_by(&mut self, what: DecidedBy) -> &mut Self {
+        if !self.decided_by.contains(&what) {
+            self.decided_by.push(what);
+        }
+        self
+    }
+
+    /// The answer depends on what user space makes of a member of an ops variable.
+    pub fn decided_by_member(&mut self, object: &Object<'_>, ops: OpsIdx, member: &str) -> &mut Self {
+        self.decided_by(DecidedBy::Value(Subject::member(object, ops, member).name))
+    }
 }
 
 /// All that the checks said about one object.
@@ -206,6 +281,27 @@ pub struct Outcome {
     pub findings: Vec<Finding>,
     /// Open questions.
     pub undecided: Vec<Undecided>,
+    /// What is left open with all values that user space may set as they stand in the file, where that answers some question
+    /// and nothing more is refused.
+    pub as_in_file: Option<AsInFile>,
+}
+
+/// What the checks say where user space leaves the values as they stand in the file.
+#[derive(Debug, Clone)]
+pub struct AsInFile {
+    /// Questions that are open all the same.
+    pub undecided: Vec<Undecided>,
+    /// The values that answer questions which are open otherwise.
+    pub knobs: Vec<Knob>,
+}
+
+/// A value that user space may set.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Knob {
+    /// Its name, as `--set` takes it.
+    pub name: String,
+    /// What it is in the file, where that is one number.
+    pub value: Option<u64>,
 }
 
 impl Outcome {
@@ -232,9 +328,14 @@ impl Outcome {
         &mut self.findings[last]
     }
 
-    /// Records that a rule cannot tell.
-    pub fn undecided(&mut self, rule: &'static Rule, subject: Subject, reason: impl Into<String>) {
-        self.undecided_at(rule, rule.phase, subject, reason);
+    /// Records that a rule cannot tell, to be refined through the reference.
+    pub fn undecided(
+        &mut self,
+        rule: &'static Rule,
+        subject: Subject,
+        reason: impl Into<Reason>,
+    ) -> &mut Undecided {
+        self.undecided_at(rule, rule.phase, subject, reason)
     }
 
     /// Records that a rule cannot tell whether it bites at a phase that is not its own.
@@ -243,8 +344,18 @@ impl Outcome {
         rule: &'static Rule,
         phase: Phase,
         subject: Subject,
-        reason: impl Into<String>,
-    ) {
-        self.undecided.push(Undecided { rule, subject, phase, reason: reason.into() });
+        reason: impl Into<Reason>,
+    ) -> &mut Undecided {
+        let reason = reason.into();
+        self.undecided.push(Undecided {
+            rule,
+            subject,
+            phase,
+            reason: reason.to_string(),
+            locations: Vec::new(),
+            decided_by: reason.decider().cloned().into_iter().collect(),
+        });
+        let last = self.undecided.len() - 1;
+        &mut self.undecided[last]
     }
 }

@@ -63,7 +63,6 @@ pub mod load;
 pub mod object;
 mod regular;
 pub mod report;
-#[cfg(feature = "cli")]
 mod suggest;
 pub mod suppress;
 pub mod verifier;
@@ -91,7 +90,7 @@ pub fn lint_for(name: &str, bytes: &[u8], kernels: &[Kernel<'_>], options: &Opti
     let kernels: Vec<&Kernel<'_>> = kernels.iter().collect();
     let file = name.rsplit('/').next().unwrap_or(name);
     match Object::open(bytes, file) {
-        Ok(object) => lint::lint(name, &object, &kernels, &[], options),
+        Ok(object) => lint::lint(name, &object, &kernels, &load::Values::default(), &[], options),
         Err(error) => {
             let mut report = Report::for_kernels(&kernels);
             report.add_error(name, error.code(), error.to_string());

@@ -8,19 +8,24 @@ use rayon::prelude::*;
 use crate::checks::{Checker, Options};
 use crate::finding::Outcome;
 use crate::kernel::Kernel;
+use crate::load::Values;
 use crate::object::Object;
 use crate::report::Document;
 use crate::suppress::{self, Allow};
 
-/// Lints an object for kernels, or without one where none is named. `path` stands for the object in the report.
+/// Lints an object for kernels, or without one where none is named. `path` stands for the object in the report, and
+/// `values` are what user space is said to set.
 pub fn lint(
     path: &str,
     object: &Object<'_>,
     kernels: &[&Kernel<'_>],
+    values: &Values,
     allows: &[Allow],
     options: &Options,
 ) -> Document {
-    Judged::new(path, object, kernels, options).report(allows)
+    let mut document = Judged::new(path, object, kernels, values, options).report(allows);
+    document.conclude();
+    document
 }
 
 /// An object with what the checks say of it on each kernel.
@@ -39,12 +44,13 @@ impl<'a, 'd> Judged<'a, 'd> {
         path: &'a str,
         object: &'a Object<'d>,
         kernels: &'a [&'a Kernel<'a>],
+        values: &Values,
         options: &Options,
     ) -> Self {
         let checker = Checker::new(object);
-        let on = |number: usize| (Some(number), checker.check(Some(kernels[number]), options));
+        let on = |number: usize| (Some(number), checker.check(Some(kernels[number]), options, values));
         let outcomes = match kernels.len() {
-            0 => vec![(None, checker.check(None, options))],
+            0 => vec![(None, checker.check(None, options, values))],
             count => for_each(count, on),
         };
         Self { path, object, kernels, outcomes }
@@ -104,7 +110,7 @@ mod tests {
         let kernels: Vec<&Kernel<'_>> = kernels.iter().collect();
         let everywhere = AppliesTo::Config { object: None, program: None, map: None };
         let allow = Allow::new("missing-arena".to_owned(), "a test".to_owned(), everywhere);
-        let judged = Judged::new("sched.bpf.o", &object, &kernels, &Options::default());
+        let judged = Judged::new("sched.bpf.o", &object, &kernels, &Values::default(), &Options::default());
         let foreseen = judged.foreseen();
         let report = judged.report(&[allow]);
 
@@ -125,10 +131,10 @@ mod tests {
     fn without_a_kernel_there_is_one_answer() {
         let data = fixture("missing-arena__no_arena");
         let object = Object::open(&data, "sched.bpf.o").unwrap();
-        let report = lint("sched.bpf.o", &object, &[], &[], &Options::default());
+        let report = lint("sched.bpf.o", &object, &[], &Values::default(), &[], &Options::default());
         assert_eq!((report.kernels.len(), report.verdicts.len()), (0, 1));
         assert_eq!(report.verdicts[0].kernel, None);
-        let judged = Judged::new("sched.bpf.o", &object, &[], &Options::default());
+        let judged = Judged::new("sched.bpf.o", &object, &[], &Values::default(), &Options::default());
         assert_eq!(judged.foreseen().len(), 1);
     }
 }

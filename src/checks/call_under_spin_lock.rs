@@ -3,7 +3,7 @@
 use super::context::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
-use crate::kernel::{Lookup, helpers, kfuncs};
+use crate::kernel::{Lookup, Reason, helpers, kfuncs};
 use crate::object::{FuncIdx, InsnIdx, Object, Referent};
 
 rule! {
@@ -37,7 +37,7 @@ struct Fault {
 }
 
 /// Why it is refused, if it is; the error is the reason why that is not known.
-fn fault(cx: &Context<'_, '_>, function: FuncIdx, at: InsnIdx) -> Result<Option<Fault>, String> {
+fn fault(cx: &Context<'_, '_>, function: FuncIdx, at: InsnIdx) -> Result<Option<Fault>, Reason> {
     let object = cx.object;
     let Some(insn) = object[function].code.get(at.0) else { return Ok(None) };
     let call = |callee: &str| Fault {
@@ -72,7 +72,9 @@ fn fault(cx: &Context<'_, '_>, function: FuncIdx, at: InsnIdx) -> Result<Option<
     match kfuncs::is_allowed_under_spin_lock(cx.kernel, name) {
         Lookup::Found(true) => Ok(None),
         Lookup::Found(false) | Lookup::Absent => Ok(Some(call(&format!("'{name}'")))),
-        Lookup::Unknown(reason) => Err(format!("calls '{name}' while it holds a bpf_spin_lock: {reason}")),
+        Lookup::Unknown(reason) => {
+            Err(reason.within(|why| format!("calls '{name}' while it holds a bpf_spin_lock: {why}")))
+        }
     }
 }
 
@@ -94,7 +96,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                     break;
                 }
                 Err(reason) => {
-                    out.undecided(&CALL_UNDER_SPIN_LOCK, subject(), reason);
+                    let open = out.undecided(&CALL_UNDER_SPIN_LOCK, subject(), reason);
+                    open.via(Site::Insn(holder, at), program, "this call");
                     break;
                 }
             }

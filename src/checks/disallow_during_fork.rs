@@ -58,7 +58,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                 .at(Site::Insn(at.0, at.1), "this store");
         } else {
             let reason = "'init_task' sets p->scx.disallow for every task: kernels from 7.1 on end the scheduler when one forks, those before when one of policy SCHED_EXT does";
-            out.undecided(&DISALLOW_DURING_FORK, subject, reason);
+            out.undecided(&DISALLOW_DURING_FORK, subject, reason).at(Site::Insn(at.0, at.1), "this store");
         }
     }
 }

@@ -33,6 +33,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             .help("leave it 0, or let the loader fill in /sys/kernel/sched_ext/hotplug_seq")
             .at(Site::StructOps(index), "in this ops variable");
         let reason = format!("no file tells whether the machine has counted {seq} CPUs that came or went");
-        out.undecided(&HARD_CODED_HOTPLUG_SEQ, subject, reason);
+        let open = out.undecided(&HARD_CODED_HOTPLUG_SEQ, subject, reason);
+        open.decided_by_member(cx.object, index, "hotplug_seq");
     }
 }

@@ -68,7 +68,9 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                             "calls '{}', which would get the scheduler ejected with its flags as they are in the file ({text})",
                             call.name
                         ),
-                    );
+                    )
+                    .via(call.site(), program, "this call")
+                    .decided_by_member(cx.object, index, "flags");
                     continue;
                 }
                 let program_name = &cx.object[program].name;
@@ -89,7 +91,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                     flags.set,
                     names.join(", ")
                 ),
-            );
+            )
+            .decided_by_member(cx.object, index, "flags");
         }
     }
 }

@@ -27,7 +27,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                 &INVALID_OPS_NAME,
                 Subject::member(cx.object, index, "name"),
                 "the name is empty, which the loader may set before load",
-            );
+            )
+            .decided_by_member(cx.object, index, "name");
             continue;
         };
         let bad = name.iter().find(|&&b| !(b.is_ascii_alphanumeric() || b == b'_' || b == b'.'));

@@ -40,7 +40,11 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                 // It depends on what lies beside it on the stack, which is seldom nothing.
                 let reason =
                     format!("{message}: whether the verifier finds room for it on the stack is not known");
-                out.undecided(&ITERATOR_SIZE_DRIFT, Subject::program(cx.object, program), reason);
+                out.undecided(&ITERATOR_SIZE_DRIFT, Subject::program(cx.object, program), reason).via(
+                    call.site(),
+                    program,
+                    "this call",
+                );
                 out.found(&ITERATOR_SIZE_DRIFT, Subject::program(cx.object, program), message)
                     .help("compile against the newer vmlinux.h; a larger struct works on older kernels")
                     .via(call.site(), program, format!("used in program '{}'", function.name));

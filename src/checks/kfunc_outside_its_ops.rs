@@ -66,7 +66,11 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                         format!("gets the scheduler ejected when it is called {place}"),
                     ),
                     Permission::Unknown(reason) => {
-                        out.undecided(&KFUNC_OUTSIDE_ITS_OPS, subject, reason);
+                        out.undecided(&KFUNC_OUTSIDE_ITS_OPS, subject, reason).via(
+                            call.site(),
+                            program,
+                            "this call",
+                        );
                         continue;
                     }
                 };
@@ -75,7 +79,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                     let reason = format!(
                         "kfunc '{name}' {what}, and this call is in a callback, which may run elsewhere"
                     );
-                    out.undecided_at(&KFUNC_OUTSIDE_ITS_OPS, phase, subject, reason);
+                    let open = out.undecided_at(&KFUNC_OUTSIDE_ITS_OPS, phase, subject, reason);
+                    open.via(call.site(), program, "this call");
                     continue;
                 }
                 // What the verifier walks may never run: an ejection is sure only where nothing leads past the call.

@@ -104,14 +104,18 @@ fn bad_field(
                 return Some((index, problem.clone()));
             }
             if everywhere != Some(Lookup::Absent) || reached == Reached::Possible {
-                guarded.get_or_insert(&problem.text);
+                guarded.get_or_insert((index, problem));
             }
         }
     }
-    if let Some(text) = guarded {
-        let text = Branch::OfVerifier.before(text);
+    if let Some((function, problem)) = guarded {
+        let text = Branch::OfVerifier.before(&problem.text);
         let reason = format!("{text}; kernels before 7.1 refuse it only where they come to it");
-        out.undecided(&MALFORMED_INSTRUCTION, Subject::program(cx.object, program), reason);
+        out.undecided(&MALFORMED_INSTRUCTION, Subject::program(cx.object, program), reason).via(
+            Site::Insn(function, problem.at),
+            program,
+            "here",
+        );
     }
     None
 }

@@ -82,7 +82,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         match kernel.attach_target(module, &name, kind) {
             Lookup::Found(_) => {}
             Lookup::Unknown(reason) => {
-                let reason = format!("attaches to '{name}'{of_module}, and {reason}");
+                let reason = reason.within(|why| format!("attaches to '{name}'{of_module}, and {why}"));
                 out.undecided(&MISSING_ATTACH_TARGET, subject, reason);
             }
             Lookup::Absent => {

@@ -69,7 +69,10 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                 }
             }
             ExternFate::Unknown(reason) if !external.weak => {
-                out.undecided(&MISSING_KFUNC, subject, reason.clone());
+                let open = out.undecided(&MISSING_KFUNC, subject, reason.clone());
+                if let Some(site) = kfunc_calls::first_use(cx.object, index) {
+                    open.at(site, "referred to here");
+                }
             }
             _ => {}
         }

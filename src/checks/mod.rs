@@ -40,6 +40,7 @@ mod invalid_struct_ops_member;
 mod iterator_size_drift;
 mod kernel_object_write;
 mod kfunc_outside_its_ops;
+mod knobs;
 mod legacy_maps;
 mod malformed_btf;
 mod malformed_instruction;

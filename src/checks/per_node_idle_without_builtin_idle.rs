@@ -34,7 +34,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                     &PER_NODE_IDLE_WITHOUT_BUILTIN_IDLE,
                     Subject::member(cx.object, index, "flags"),
                     "SCX_OPS_BUILTIN_IDLE_PER_NODE is set, and update_idle switches built-in idle tracking off unless user space sets SCX_OPS_KEEP_BUILTIN_IDLE",
-                );
+                )
+                .decided_by_member(cx.object, index, "flags");
                 continue;
             }
             let message =

@@ -3,11 +3,12 @@
 use std::cmp::Reverse;
 
 use super::context::Context;
+use super::knobs;
 use super::options::Options;
 use super::registry::REGISTRY;
 use crate::finding::Outcome;
 use crate::kernel::Kernel;
-use crate::load::{Load, Loader};
+use crate::load::{Knobs, Knowledge, Load, Loader, Values};
 use crate::object::Object;
 use crate::rule::{Family, Level, Rule};
 use crate::verifier::{Kept, Verifier};
@@ -19,7 +20,7 @@ pub fn check(object: &Object<'_>, options: &Options) -> Outcome {
 
 /// Runs every check over an object, for one kernel or none. For several kernels a [`Checker`] saves work.
 pub fn check_on(object: &Object<'_>, kernel: Option<&Kernel<'_>>, options: &Options) -> Outcome {
-    Checker::new(object).check(kernel, options)
+    Checker::new(object).check(kernel, options, &Values::default())
 }
 
 /// An object, with what the checks find out about it once and for all kernels.
@@ -35,20 +36,57 @@ impl<'a, 'd> Checker<'a, 'd> {
         Self { object, kept: Kept::new(object) }
     }
 
-    /// Runs every check, for one kernel or none.
-    pub fn check(&self, kernel: Option<&Kernel<'_>>, options: &Options) -> Outcome {
-        let object = self.object;
-        let loader = options.loader.unwrap_or_else(|| Loader::of(object));
-        let load = Load::new(object, kernel, loader);
-        let knowledge = load.knowledge();
-        let verifier = Verifier::new(&load, &knowledge, &self.kept);
+    /// Runs every check, for one kernel or none, with the values that user space is said to set.
+    pub fn check(&self, kernel: Option<&Kernel<'_>>, options: &Options, values: &Values) -> Outcome {
+        let mut outcome = self.pass(kernel, options, values);
+        if outcome.loader == Loader::Scx && values.knobs == Knobs::Open {
+            knobs::weigh(self, kernel, options, values, &mut outcome);
+        }
+        outcome
+    }
+
+    /// Runs every check once.
+    pub(super) fn pass(&self, kernel: Option<&Kernel<'_>>, options: &Options, values: &Values) -> Outcome {
+        let Pass { load, knowledge } = self.prepare(kernel, options, values);
+        let verifier = self.verifier(&load, &knowledge);
         #[cfg(feature = "cli")]
         verifier.walk_all(
-            object.programs().map(|(program, ..)| program).filter(|&program| load.autoload(program)),
+            self.object.programs().map(|(program, ..)| program).filter(|&program| load.autoload(program)),
         );
         let cx = Context::new(&load, options, &verifier);
-        Outcome { loader, ..run(&cx) }
+        Outcome { loader: load.loader, ..run(&cx) }
     }
+
+    /// Follows the load.
+    pub(super) fn prepare<'k>(
+        &self,
+        kernel: Option<&'k Kernel<'k>>,
+        options: &Options,
+        values: &Values,
+    ) -> Pass<'k, 'd>
+    where
+        'a: 'k,
+    {
+        let loader = options.loader.unwrap_or_else(|| Loader::of(self.object));
+        let load = Load::with_values(self.object, kernel, loader, values.clone());
+        let knowledge = load.knowledge();
+        Pass { load, knowledge }
+    }
+
+    /// What the verifier makes of a load.
+    pub(super) fn verifier<'k>(
+        &'k self,
+        load: &'k Load<'k, 'd>,
+        knowledge: &'k Knowledge,
+    ) -> Verifier<'k, 'd> {
+        Verifier::new(load, knowledge, &self.kept)
+    }
+}
+
+/// A load, and what the verifier will know.
+pub(super) struct Pass<'k, 'd> {
+    pub(super) load: Load<'k, 'd>,
+    pub(super) knowledge: Knowledge,
 }
 
 fn run(cx: &Context<'_, '_>) -> Outcome {

@@ -26,7 +26,11 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             match exceptions::sleepable_map(kernel, map.map_type) {
                 Lookup::Found(true) => continue,
                 Lookup::Unknown(reason) => {
-                    out.undecided(&SLEEPABLE_MAP_USE, Subject::program(cx.object, program), reason);
+                    out.undecided(&SLEEPABLE_MAP_USE, Subject::program(cx.object, program), reason).via(
+                        Site::Insn(at.function, at.insn),
+                        program,
+                        format!("uses '{}'", map.name),
+                    );
                     continue;
                 }
                 Lookup::Found(false) | Lookup::Absent => {}

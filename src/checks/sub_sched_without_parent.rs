@@ -57,7 +57,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                 &SUB_SCHED_WITHOUT_PARENT,
                 subject,
                 "whether a scheduler runs above that cgroup is not in any file",
-            );
+            )
+            .decided_by_member(cx.object, index, "sub_cgroup_id");
         }
     }
 }

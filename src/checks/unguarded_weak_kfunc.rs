@@ -43,8 +43,10 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                         out.undecided(
                             &UNGUARDED_WEAK_KFUNC,
                             Subject::program(cx.object, program),
-                            format!("calls weak kfunc '{name}' without a test, and {reason}"),
-                        );
+                            reason
+                                .within(|why| format!("calls weak kfunc '{name}' without a test, and {why}")),
+                        )
+                        .via(call.site(), program, "this call");
                     }
                     continue;
                 }

@@ -41,7 +41,14 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             ),
             ExternFate::Unknown(_) if is_always_set(name) => continue,
             ExternFate::Unknown(reason) if !external.weak && cx.kernel.is_some() => {
-                out.undecided(&UNKNOWN_KCONFIG, subject, format!("must be set, and {reason}"));
+                let open = out.undecided(
+                    &UNKNOWN_KCONFIG,
+                    subject,
+                    reason.within(|why| format!("must be set, and {why}")),
+                );
+                if let Some(site) = kfunc_calls::first_use(cx.object, index) {
+                    open.at(site, "referred to here");
+                }
                 continue;
             }
             _ => continue,

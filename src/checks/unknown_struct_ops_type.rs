@@ -33,17 +33,18 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         let subject = Subject::struct_ops(object, index);
         match &cx.load.ops[index.0].ops_type {
             Lookup::Found(_) => {}
-            Lookup::Unknown(reason) => out.undecided(&UNKNOWN_STRUCT_OPS_TYPE, subject, reason.clone()),
+            Lookup::Unknown(reason) => {
+                out.undecided(&UNKNOWN_STRUCT_OPS_TYPE, subject, reason.clone());
+            }
             // Another rule says so of the kernel as a whole.
             Lookup::Absent if ops.form() != Form::Other && !kernel.has_sched_ext() => {}
-            Lookup::Absent if cx.load.is_edited() && created > 1 => out.undecided(
-                &UNKNOWN_STRUCT_OPS_TYPE,
-                subject,
-                format!(
+            Lookup::Absent if cx.load.is_edited() && created > 1 => {
+                let reason = format!(
                     "the kernel has no struct_ops type '{}', and the loader may leave this ops variable out",
                     ops.type_name
-                ),
-            ),
+                );
+                out.undecided(&UNKNOWN_STRUCT_OPS_TYPE, subject, reason);
+            }
             Lookup::Absent => {
                 let name = &object[ops.map].name;
                 let message =

@@ -44,8 +44,13 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                 CoreFate::Poison(poison) => poison,
                 CoreFate::Unknown(reason) => {
                     if matches!(answer, Surely::Sure(_)) {
-                        let reason = format!("accesses {what} without a test, and {reason}");
-                        out.undecided(&UNRESOLVED_CORE_RELOCATION, subject, reason);
+                        let reason =
+                            reason.within(|why| format!("accesses {what} without a test, and {why}"));
+                        out.undecided(&UNRESOLVED_CORE_RELOCATION, subject, reason).via(
+                            Site::Insn(used.function, used.insn),
+                            program,
+                            "this access",
+                        );
                     }
                     continue;
                 }

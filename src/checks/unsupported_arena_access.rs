@@ -51,10 +51,14 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         });
         let Some((site, at, op)) = found else { continue };
         if let (true, Lookup::Unknown(reason)) = (extends_sign(op), &known) {
-            let reason = format!(
-                "loads from the arena with sign extension, which kernels up to 6.17 refuse; {reason}"
+            let reason = reason.within(|why| {
+                format!("loads from the arena with sign extension, which kernels up to 6.17 refuse; {why}")
+            });
+            out.undecided(&UNSUPPORTED_ARENA_ACCESS, Subject::program(cx.object, program), reason).via(
+                Site::Insn(site, at),
+                program,
+                "this load",
             );
-            out.undecided(&UNSUPPORTED_ARENA_ACCESS, Subject::program(cx.object, program), reason);
             continue;
         }
         let base = op.memory().map_or(0, |memory| memory.base);

@@ -75,6 +75,12 @@ pub(super) struct Lint {
     /// constants tell
     #[arg(long, value_enum)]
     pub(super) loader: Option<LoaderArg>,
+    /// What user space sets between open and load: a variable, a part of one, or OPS.MEMBER (repeatable)
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(super) set: Vec<String>,
+    /// The same from a TOML file of names and values (repeatable)
+    #[arg(long, value_name = "FILE")]
+    pub(super) values: Vec<PathBuf>,
     /// Do not report a rule
     #[arg(short = 'A', long, value_name = "RULE")]
     pub(super) allow: Vec<String>,

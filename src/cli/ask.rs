@@ -3,6 +3,7 @@
 use crate::kernel::Target;
 use crate::kernel::target;
 use crate::live::args::config_beside;
+use crate::load::Values;
 use crate::report::Document;
 #[cfg(feature = "live")]
 use crate::{checks::Options, kernel::Kernel, live};
@@ -31,6 +32,8 @@ pub(super) struct Sample {
     pub(super) file_name: String,
     /// The object.
     pub(super) data: Vec<u8>,
+    /// What user space is said to set.
+    pub(super) values: Values,
     /// What is foreseen on each of the report's kernels.
     pub(super) foreseen: Vec<Document>,
 }
@@ -84,6 +87,7 @@ pub(super) fn ask(
                 title: object.title(),
                 file_name: &sample.file_name,
                 data: &sample.data,
+                values: &sample.values,
                 name: &object.name,
                 loader: object.loader,
                 foreseen: &sample.foreseen,

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use super::ask::Sample;
 use super::progress::Progress;
+use super::values::Settings;
 use crate::checks::Options;
 use crate::input::{self, Compiler, InputFile};
 use crate::kernel::Kernel;
@@ -24,6 +25,8 @@ pub(super) struct Plan<'a, F> {
     pub(super) allows: &'a [Allow],
     /// What the user chose for an input.
     pub(super) options: F,
+    /// What user space is said to set.
+    pub(super) settings: &'a Settings,
 }
 
 /// Lints every object of every input for every kernel. With `keep` the objects are given back.
@@ -87,7 +90,14 @@ impl<F: Fn(&str) -> Options + Sync> Plan<'_, F> {
                 Err(error) => document.add_error(path, error.code(), error.to_string()),
                 Ok(object) => {
                     let number = document.objects.len();
-                    let judged = Judged::new(path, &object, self.kernels, &options);
+                    let values = match self.settings.of(path, &object, self.kernels) {
+                        Ok(values) => values,
+                        Err(why) => {
+                            document.add_error(path, "value", why);
+                            continue;
+                        }
+                    };
+                    let judged = Judged::new(path, &object, self.kernels, &values, &options);
                     let foreseen = if keep { judged.foreseen() } else { Vec::new() };
                     document.append(judged.report(self.allows));
                     document.objects[number].embedded.clone_from(&part.embedded);
@@ -96,6 +106,7 @@ impl<F: Fn(&str) -> Options + Sync> Plan<'_, F> {
                             object: number,
                             file_name: part.name.clone(),
                             data: bytes.to_vec(),
+                            values,
                             foreseen,
                         });
                     }

@@ -7,6 +7,7 @@ use super::examine::{Plan, examine};
 use super::failure::Failure;
 use super::progress::Progress;
 use super::terminal::width;
+use super::values::Settings;
 use crate::checks::Options;
 use crate::input::Compiler;
 use crate::report;
@@ -20,6 +21,7 @@ pub(super) fn run(inspect: &Inspect) -> Result<u8, Failure> {
             compiler: &Compiler::default(),
             allows: &[],
             options: |_: &str| Options::default(),
+            settings: &Settings::default(),
         },
         false,
         Progress::new(true),

@@ -12,6 +12,7 @@ use super::output::{write_report, written};
 use super::progress::Progress;
 use super::rules::known_rule;
 use super::settings::{self, Choices};
+use super::values::Settings;
 use crate::config::{Config, FailOnKey, LevelKey};
 use crate::input::{self, Compiler};
 use crate::kernel::{Kernel, Target, target};
@@ -112,7 +113,8 @@ pub(super) fn run(lint: &Lint) -> Result<u8, Failure> {
         if named.is_empty() { asked.iter().flatten().collect() } else { named.iter().collect() };
     let compiler = Compiler { clang: config.clang.path.clone(), flags: config.clang.flags.clone() };
     let options = |path: &str| choices.of(path);
-    let plan = Plan { kernels: &kernels, compiler: &compiler, allows: &allows, options };
+    let settings = Settings::read(lint, &config)?;
+    let plan = Plan { kernels: &kernels, compiler: &compiler, allows: &allows, options, settings: &settings };
     // A whole BTF is indexed while the inputs are opened.
     let ((), (mut document, samples)) = rayon::join(
         || kernels.par_iter().for_each(|kernel| kernel.btf().names().index_types()),
@@ -121,6 +123,12 @@ pub(super) fn run(lint: &Lint) -> Result<u8, Failure> {
             examine(&lint.inputs, &plan, lint.live.is_wanted(), Progress::new(lint.quiet))
         },
     );
+    // What could not be read may have the variable.
+    if !document.has_input_errors()
+        && let Some(failure) = settings.unknown()
+    {
+        return Err(failure);
+    }
     #[cfg(feature = "live")]
     let mut live = ask::ask(lint, &document, &samples, &asked, &kernels, &options)?;
     #[cfg(feature = "live")]
@@ -147,6 +155,7 @@ pub(super) fn run(lint: &Lint) -> Result<u8, Failure> {
     if lint.quiet && lint.format != Format::Json {
         document.keep_failing(fail_on == FailOnKey::Error, fail_on != FailOnKey::Undecided);
     }
+    document.conclude();
     // The commands of a workflow have an escaping of their own; a page may be read on a terminal too.
     if matches!(lint.format, Format::Full | Format::Concise | Format::Markdown) {
         document.make_printable();

@@ -16,5 +16,6 @@ mod rules;
 mod settings;
 mod shell;
 mod terminal;
+mod values;
 
 pub use main::main;

@@ -10,7 +10,7 @@ use super::gates::{KernelArenaRule, KfuncGate};
 use super::helpers::{self, Helper};
 use super::kernel::Kernel;
 use super::kfuncs::table as kfuncs;
-use super::lookup::{Lookup, Reason};
+use super::lookup::Lookup;
 use super::map_types;
 use crate::btf::Kind;
 use crate::object::MapType;
@@ -342,7 +342,7 @@ impl Mark {
                 })
             }
             Self::Unless(mark, doubt, reason) => match (mark.look(kernel), doubt.look(kernel)) {
-                (Lookup::Found(()), Lookup::Found(())) => Lookup::Unknown(Reason::Borrowed(reason)),
+                (Lookup::Found(()), Lookup::Found(())) => Lookup::Unknown(reason.into()),
                 (Lookup::Found(()), Lookup::Unknown(reason)) => Lookup::Unknown(reason),
                 (found, _) => found,
             },

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use super::gates::KernelArenaRule;
 use super::kfunc_flags::KfuncSets;
-use super::lookup::{Lookup, Reason};
+use super::lookup::{DecidedBy, Lookup, Reason};
 use super::modules::{Module, Modules};
 use super::snapshot;
 use super::target::{Source, Target};
@@ -139,7 +139,9 @@ impl<'d> Kernel<'d> {
     /// What it means that a name is not in the kernel's own BTF, nor in that of any module that is known.
     pub fn absent<T>(&self, name: &str) -> Lookup<T> {
         match self.partial {
-            Some(reason) if !is_own_surface(name) => Lookup::Unknown(reason.clone()),
+            Some(reason) if !is_own_surface(name) => {
+                Lookup::Unknown(reason.clone().decided_by(DecidedBy::Image))
+            }
             _ => Lookup::Absent,
         }
     }

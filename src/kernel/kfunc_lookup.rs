@@ -4,10 +4,13 @@
 //! built-in releases answer for a kfunc of the same prototype, as far as they agree.
 
 use super::kfunc_flags::{KfuncFlags, KfuncSets};
-use super::{Home, Kernel, Kfunc, Lookup, builtin};
+use super::{DecidedBy, Home, Kernel, Kfunc, Lookup, Reason, builtin};
 
-/// Why the kernel itself has no answer.
-const NO_FLAGS: &str = "only the image of a kernel tells the flags of its kfuncs";
+/// The kernel itself has no answer: it is a bare BTF, and what else would tell does not either.
+fn no_flags<T>(besides: String) -> Lookup<T> {
+    let words = format!("only the image of a kernel tells the flags of its kfuncs, and {besides}");
+    Lookup::Unknown(Reason::from(words).decided_by(DecidedBy::Image))
+}
 
 /// Kfuncs that every kernel from 6.12 on gives the same flags, of those that are as old.
 const WITNESSES: [(&str, KfuncFlags); 8] = [
@@ -40,9 +43,7 @@ impl Kernel<'_> {
     pub fn kfunc_flags(&self, name: &str) -> Lookup<KfuncFlags> {
         match self.flags_between(name) {
             Lookup::Found((all, some)) if all == some => Lookup::Found(all),
-            Lookup::Found(_) => Lookup::Unknown(
-                format!("{NO_FLAGS}, and the built-in releases do not agree on those of '{name}'").into(),
-            ),
+            Lookup::Found(_) => no_flags(format!("the built-in releases do not agree on those of '{name}'")),
             Lookup::Absent => Lookup::Absent,
             Lookup::Unknown(reason) => Lookup::Unknown(reason),
         }
@@ -54,10 +55,9 @@ impl Kernel<'_> {
         match self.flags_between(name) {
             Lookup::Found((all, _)) if all.contains(flags) => Lookup::Found(true),
             Lookup::Found((_, some)) if !some.contains(flags) => Lookup::Found(false),
-            Lookup::Found(_) => Lookup::Unknown(
-                format!("{NO_FLAGS}, and the built-in releases do not agree whether '{name}' has {flags}")
-                    .into(),
-            ),
+            Lookup::Found(_) => {
+                no_flags(format!("the built-in releases do not agree whether '{name}' has {flags}"))
+            }
             Lookup::Absent => Lookup::Absent,
             Lookup::Unknown(reason) => Lookup::Unknown(reason),
         }
@@ -94,10 +94,7 @@ impl Kernel<'_> {
         let between = same
             .map(|row| (row.flags, row.flags))
             .reduce(|(all, some), (flags, _)| (all.intersection(flags), some.union(flags)));
-        between.map_or_else(
-            || Lookup::Unknown(format!("{NO_FLAGS}, and no built-in release has '{name}' like this").into()),
-            Lookup::Found,
-        )
+        between.map_or_else(|| no_flags(format!("no built-in release has '{name}' like this")), Lookup::Found)
     }
 
     fn flags_in(&self, sets: &KfuncSets, name: &str) -> Option<KfuncFlags> {
@@ -128,7 +125,7 @@ mod tests {
     }
 
     fn is_unknown<T>(answer: &Lookup<T>, words: &str) -> bool {
-        matches!(answer, Lookup::Unknown(reason) if reason.contains(words))
+        matches!(answer, Lookup::Unknown(reason) if reason.to_string().contains(words))
     }
 
     #[test]

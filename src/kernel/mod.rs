@@ -36,7 +36,7 @@ pub mod trust;
 pub use forms::cpu_name;
 pub use gates::{KernelArenaRule, KfuncGate};
 pub use kernel::{Home, Kernel};
-pub use lookup::{Lookup, Reason};
+pub use lookup::{DecidedBy, Lookup, Reason};
 pub use modules::{Module, Modules};
 pub use ops::{NULLABLE_ARGUMENTS, OpsMember, OpsType, usual_nullable_argument};
 pub use prototypes::Kfunc;

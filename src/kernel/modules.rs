@@ -151,13 +151,13 @@ mod tests {
         let names: Vec<_> = read.iter().map(|module| module.name.as_str()).collect();
         assert_eq!(names, ["first", "second", "aaa", "bbb", "folder"]);
         assert_eq!(read[0].data.as_deref(), Ok(&b"first"[..]));
-        let reason = read[4].data.as_ref().unwrap_err();
+        let reason = read[4].data.as_ref().unwrap_err().to_string();
         assert_eq!(reason, "the BTF of module 'folder' cannot be read: is no regular file");
         // Read once.
         fs::remove_dir_all(&files).unwrap();
         assert_eq!(modules.get().unwrap().unwrap().len(), 5);
         let gone = Modules::in_folder(&files, &list);
-        let reason = gone.get().unwrap().unwrap_err();
+        let reason = gone.get().unwrap().unwrap_err().to_string();
         assert!(
             reason.starts_with("the BTF of loaded modules (") && reason.contains("cannot be read"),
             "{reason}"

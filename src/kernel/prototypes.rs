@@ -2,7 +2,7 @@
 
 use super::exceptions;
 use super::kernel::{Home, Kernel};
-use super::lookup::Lookup;
+use super::lookup::{DecidedBy, Lookup, Reason};
 use crate::btf::{Btf, Kind, TypeId};
 
 /// A kfunc as a kernel's BTF declares it.
@@ -21,14 +21,13 @@ impl<'d> Kernel<'d> {
     pub fn kfunc(&self, name: &str) -> Lookup<Kfunc> {
         if self.find(name, Kind::Func).is_none() {
             if self.is_cut_function(name) {
-                return Lookup::Unknown(
-                    "the kernel's prototype of the function was cut from this snapshot".into(),
-                );
+                let reason =
+                    Reason::from("the kernel's prototype of the function was cut from this snapshot");
+                return Lookup::Unknown(reason.decided_by(DecidedBy::Image));
             }
             if !self.modules.is_known() && exceptions::is_module_kfunc(name) {
-                return Lookup::Unknown(
-                    "modules register such kfuncs, and modules' types are not known".into(),
-                );
+                let reason = Reason::from("modules register such kfuncs, and modules' types are not known");
+                return Lookup::Unknown(reason.decided_by(DecidedBy::Run));
             }
         }
         self.find_anywhere(name, Kind::Func).map(|(home, func)| {

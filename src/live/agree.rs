@@ -1,11 +1,12 @@
 //! Holds what a kernel did against what the static report says. A difference is a bug in scx-lint.
 
-use super::difference::{Difference, Foreseeable};
+use super::difference::{Difference, Unforeseen};
 use super::observation::{ArenaRuleSeen, Came, Observation};
 use crate::checks::{ArenaRule, DISALLOW_DURING_FORK, Options};
 use crate::finding::SubjectKind;
 use crate::kernel::Kernel;
 use crate::lint::Judged;
+use crate::load::Values;
 use crate::object::Object;
 use crate::report::{Answer, Document, FindingDoc, Verdict};
 use crate::rule::{Level, Phase};
@@ -16,7 +17,7 @@ use crate::rule::{Level, Phase};
 pub fn foreseen(
     path: &str,
     object: &Object<'_>,
-    options: &Options,
+    (values, options): (&Values, &Options),
     kernel: Option<&Kernel<'_>>,
     seen: &Observation,
 ) -> Document {
@@ -27,13 +28,22 @@ pub fn foreseen(
             _ => ArenaRule::One,
         };
     }
-    Judged::new(path, object, kernel.as_slice(), &options).foreseen().pop().unwrap_or_default()
+    Judged::new(path, object, kernel.as_slice(), values, &options).foreseen().pop().unwrap_or_default()
+}
+
+/// What the comparison of a report with a real kernel gives.
+#[derive(Debug, Default)]
+pub struct Compared {
+    /// Where they disagree: bugs in scx-lint.
+    pub differs: Vec<Difference>,
+    /// What failed that is not modelled.
+    pub unforeseen: Vec<Unforeseen>,
 }
 
 /// Compares what is foreseen of one object on one kernel with what was seen there: verdicts phase by phase, and the maps of
 /// every program that loaded.
-pub fn differences(document: &Document, seen: &Observation) -> Vec<Difference> {
-    let mut found = Vec::new();
+pub fn compare(document: &Document, seen: &Observation) -> Compared {
+    let mut compared = Compared::default();
     let several = document.verdicts.iter().any(|verdict| verdict.struct_ops.is_some());
     for verdict in &document.verdicts {
         // A whole object's attach verdict is that of its worst ops variable; each has a row of its own.
@@ -43,13 +53,13 @@ pub fn differences(document: &Document, seen: &Observation) -> Vec<Difference> {
             (None, false) => &Phase::ALL,
         };
         for &phase in phases {
-            found.extend(difference(document, verdict, phase, seen));
+            difference(document, verdict, phase, seen, &mut compared);
         }
     }
     for object in &document.objects {
         for program in &seen.programs {
             let Some(known) = object.programs.iter().find(|known| known.name == program.name) else {
-                found.push(Difference::UnknownProgram { program: program.name.clone() });
+                compared.differs.push(Difference::UnknownProgram { program: program.name.clone() });
                 continue;
             };
             let mut expected: Vec<String> = known.maps.iter().chain(&known.bound_maps).cloned().collect();
@@ -57,32 +67,36 @@ pub fn differences(document: &Document, seen: &Observation) -> Vec<Difference> {
             expected.sort_unstable();
             seen.sort_unstable();
             if expected != seen {
-                found.push(Difference::OtherMaps { program: program.name.clone(), seen, expected });
+                compared.differs.push(Difference::OtherMaps {
+                    program: program.name.clone(),
+                    seen,
+                    expected,
+                });
             }
         }
     }
-    found
+    compared
 }
 
-/// Whether a failure could have been foreseen. Some things show only when a program is verified or runs: the static report
-/// does not take the place of either, so its error is no bug; all the same it was wrong.
-fn foreseeable(phase: Phase, map: Option<&str>, seen: &Observation) -> Foreseeable {
-    let found = match phase {
+/// Why a failure could not have been foreseen: some things show only when a program is verified or runs. `None` for one that
+/// the file and the kernel's types show.
+fn unforeseen(phase: Phase, map: Option<&str>, seen: &Observation) -> Option<Unforeseen> {
+    match phase {
         Phase::Open => None,
         Phase::Load => {
             let program = seen.phase(Phase::Load).and_then(|load| load.program.clone());
-            program.map(|program| Foreseeable::Refused { program })
+            program.map(|program| Unforeseen::Refused { program })
         }
         Phase::Attach | Phase::Run => {
             let mut maps = seen.attach.iter().filter(|attach| map.is_none_or(|map| map == attach.map));
-            let failed = maps.find(|attach| attach.call_ok && !attach.ok);
-            failed.and_then(|attach| attach.exit.as_ref()).map(|exit| Foreseeable::Exited {
+            let failed = maps.find(|attach| attach.call_ok && !attach.ok)?;
+            failed.exit.as_ref().map(|exit| Unforeseen::Exited {
+                ops: failed.map.clone(),
                 reason: exit.reason.clone(),
                 message: exit.message.clone(),
             })
         }
-    };
-    found.unwrap_or(Foreseeable::Yes)
+    }
 }
 
 /// The errors that are foreseen at a phase.
@@ -129,22 +143,27 @@ fn difference(
     verdict: &Verdict,
     phase: Phase,
     seen: &Observation,
-) -> Option<Difference> {
+    compared: &mut Compared,
+) {
     let map = verdict.struct_ops.as_deref();
     let ops = verdict.struct_ops.clone();
     match (verdict.at(phase), seen.came(phase, map)) {
-        (Answer::Fail, Came::Pass) if phase == Phase::Run && !was_tried(document, seen) => None,
-        (Answer::Fail, Came::Pass) if phase == Phase::Attach && foreseen_came_late(document, map, seen) => {
-            None
-        }
+        (Answer::Fail, Came::Pass) if phase == Phase::Run && !was_tried(document, seen) => {}
+        (Answer::Fail, Came::Pass) if phase == Phase::Attach && foreseen_came_late(document, map, seen) => {}
         (Answer::Fail, Came::Pass) => {
             let rules = errors(document, phase).map(|finding| finding.rule).collect();
-            Some(Difference::Succeeded { phase, ops, rules })
+            compared.differs.push(Difference::Succeeded { phase, ops, rules });
         }
-        (Answer::Pass, Came::Fail) => {
-            Some(Difference::Failed { phase, ops, foreseeable: foreseeable(phase, map, seen) })
-        }
-        _ => None,
+        (Answer::Pass, Came::Fail) => match unforeseen(phase, map, seen) {
+            // What is proven was foreseen in every respect.
+            Some(unforeseen) if !verdict.proven => {
+                if !compared.unforeseen.contains(&unforeseen) {
+                    compared.unforeseen.push(unforeseen);
+                }
+            }
+            _ => compared.differs.push(Difference::Failed { phase, ops }),
+        },
+        _ => {}
     }
 }
 
@@ -165,14 +184,23 @@ mod tests {
 
     fn document(open: Answer, load: Answer, attach: Answer) -> Document {
         let mut document = Document::default();
-        let verdict =
-            Verdict { object: 0, kernel: None, struct_ops: None, open, load, attach, run: Answer::Unknown };
+        let verdict = Verdict {
+            object: 0,
+            kernel: None,
+            struct_ops: None,
+            open,
+            load,
+            attach,
+            run: Answer::Unknown,
+            proven: false,
+            knobs: Vec::new(),
+        };
         document.verdicts.push(verdict);
         document
     }
 
     fn said(document: &Document, seen: &Observation) -> Vec<String> {
-        differences(document, seen).iter().map(ToString::to_string).collect()
+        compare(document, seen).differs.iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -204,7 +232,13 @@ mod tests {
             "demo_ops".clone_into(&mut seen.attach[0].map);
             let program = ProgramSeen { name: "demo_running".to_owned(), runs, ..ProgramSeen::default() };
             seen.programs.push(program);
-            let document = foreseen("running.bpf.o", &object, &Options::default(), Some(&kernel), &seen);
+            let document = foreseen(
+                "running.bpf.o",
+                &object,
+                (&Values::default(), &Options::default()),
+                Some(&kernel),
+                &seen,
+            );
             assert!(document.verdicts.iter().any(|verdict| verdict.run == Answer::Fail));
             super::tests::said(&document, &seen)
         };
@@ -227,9 +261,15 @@ mod tests {
         let program =
             ProgramSeen { name: "demo_init_task".to_owned(), runs: Some(66), ..ProgramSeen::default() };
         seen.programs.push(program);
-        let document = foreseen("always.bpf.o", &object, &Options::default(), Some(&kernel), &seen);
+        let document = foreseen(
+            "always.bpf.o",
+            &object,
+            (&Values::default(), &Options::default()),
+            Some(&kernel),
+            &seen,
+        );
         assert!(document.verdicts.iter().any(|verdict| verdict.run == Answer::Fail));
-        assert!(differences(&document, &seen).is_empty());
+        assert!(compare(&document, &seen).differs.is_empty());
     }
 
     #[test]
@@ -249,7 +289,13 @@ mod tests {
             let attach = &mut seen.attach[0];
             "demo_ops".clone_into(&mut attach.map);
             (attach.ejected, attach.ok, attach.exit) = (ejected, !ejected, Some(exit));
-            let document = foreseen("task_cgroup.bpf.o", &object, &Options::default(), Some(&kernel), &seen);
+            let document = foreseen(
+                "task_cgroup.bpf.o",
+                &object,
+                (&Values::default(), &Options::default()),
+                Some(&kernel),
+                &seen,
+            );
             assert!(document.verdicts.iter().any(|verdict| verdict.attach == Answer::Fail));
             super::tests::said(&document, &seen)
         };
@@ -268,12 +314,13 @@ mod tests {
         let object = Object::open(&data, "two.bpf.o").unwrap();
         let mut observation = seen(false, false);
         observation.phases[0].ok = false;
-        let document = foreseen("two.bpf.o", &object, &Options::default(), None, &observation);
+        let document =
+            foreseen("two.bpf.o", &object, (&Values::default(), &Options::default()), None, &observation);
         let program = &document.objects[0].programs[0];
         let maps: Vec<String> = program.maps.iter().chain(&program.bound_maps).rev().cloned().collect();
         assert!(!maps.is_empty());
         observation.programs.push(ProgramSeen { name: program.name.clone(), maps, ..ProgramSeen::default() });
-        assert!(differences(&document, &observation).is_empty());
+        assert!(compare(&document, &observation).differs.is_empty());
         observation.programs[0].maps.pop();
         assert!(said(&document, &observation)[0].contains("uses the maps"));
     }

@@ -9,10 +9,10 @@ use std::time::Instant;
 use libbpf_rs::{MapCore, MapHandle, MapType, PrintLevel};
 
 use super::exit::exit_data;
-use super::job::Job;
+use super::job::{Job, RELOAD};
 use super::load::{KernelTypes, LOG_STATS, builder, fail, open, phase, programs, read_run_counts, ready};
 use super::messages::{collect, errno_of, program_log, tail, take_messages};
-use super::observation::{Failure, KernelSeen, Observation, code};
+use super::observation::{Failure, KernelSeen, Observation, PhaseSeen, code};
 use super::running::{self, KernelBtf};
 use super::trial::Trial;
 use super::{kconfig, sys, verifier};
@@ -99,9 +99,14 @@ fn drive<'k>(
     seen.edits.extend(object.as_ref().and_then(|object| kconfig::note(object, &kconfig::path())));
     let mut result = open.load();
     let mut messages = take_messages();
-    if result.is_err() && messages.iter().any(|(_, text)| text.contains("BEGIN PROG LOAD LOG")) {
-        // Once more, so that the log tells of every instruction. libbpf asks for it by itself at level 0.
-        tell(seen, "load (for the verifier's log)");
+    if let Err(error) = &result
+        && messages.iter().any(|(_, text)| text.contains("BEGIN PROG LOAD LOG"))
+    {
+        // Once more, so that the log tells of every instruction. libbpf asks for it by itself at level 0. What the kernel said
+        // stands, should that take too long.
+        seen.phases.push(refused(error, &messages, start, job, object.as_ref()));
+        tell(seen, RELOAD);
+        seen.phases.pop();
         if let Ok(again) = builder(job).open_memory(data) {
             let mut ignored = (Vec::new(), Vec::new());
             open = ready(again, job, object.as_ref(), types, 0, &mut ignored.0, &mut ignored.1);
@@ -110,20 +115,9 @@ fn drive<'k>(
             messages = take_messages();
         }
     }
-    let mut phase = phase(Phase::Load, &messages, start);
     match result {
         Err(error) => {
-            fail(&mut phase, errno_of(&error));
-            if let Some((program, log)) = program_log(&messages) {
-                let mut diagnostic = verifier::parse(&program, &log);
-                if let Some(object) = &object {
-                    verifier::locate(&mut diagnostic, object);
-                }
-                phase.log = tail(&log, job.max_log);
-                phase.diagnostic = Some(diagnostic);
-                phase.program = Some(program);
-            }
-            seen.phases.push(phase);
+            seen.phases.push(refused(&error, &messages, start, job, object.as_ref()));
             if !running::has_sched_ext()
                 && object.as_ref().is_none_or(|object| object.schedulers().next().is_some())
             {
@@ -132,7 +126,7 @@ fn drive<'k>(
             Ok(())
         }
         Ok(mut loaded) => {
-            seen.phases.push(phase);
+            seen.phases.push(phase(Phase::Load, &messages, start));
             programs(&loaded, &messages, seen);
             let counting = sys::count_runs();
             let result = attach_all(job, object.as_ref(), types, &mut loaded, &forced, seen, tell);
@@ -142,6 +136,28 @@ fn drive<'k>(
             result
         }
     }
+}
+
+/// A load that failed, with what libbpf and the verifier said.
+fn refused(
+    error: &libbpf_rs::Error,
+    messages: &[(PrintLevel, String)],
+    start: Instant,
+    job: &Job,
+    object: Option<&Object<'_>>,
+) -> PhaseSeen {
+    let mut phase = phase(Phase::Load, messages, start);
+    fail(&mut phase, errno_of(error));
+    if let Some((program, log)) = program_log(messages) {
+        let mut diagnostic = verifier::parse(&program, &log);
+        if let Some(object) = object {
+            verifier::locate(&mut diagnostic, object);
+        }
+        phase.log = tail(&log, job.max_log);
+        phase.diagnostic = Some(diagnostic);
+        phase.program = Some(program);
+    }
+    phase
 }
 
 fn no_sched_ext() -> Failure {

@@ -1,4 +1,4 @@
-//! Where a real kernel and the static report disagree.
+//! Where a real kernel and the static report disagree, and what failed there that no report foresees.
 
 use std::fmt;
 
@@ -25,8 +25,6 @@ pub enum Difference {
         phase: Phase,
         /// The ops variable; `None` for the object as a whole.
         ops: Option<String>,
-        /// Could the report have foreseen it?
-        foreseeable: Foreseeable,
     },
     /// The kernel loaded a program that the report does not have.
     UnknownProgram {
@@ -44,18 +42,18 @@ pub enum Difference {
     },
 }
 
-/// Whether a failure could have been foreseen.
+/// A failure of something that is not modelled: the report never said that it would succeed. Printed, it is a sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Foreseeable {
-    /// By the file and the kernel's types: that it was not is a bug in scx-lint.
-    Yes,
-    /// The verifier refused a program. The static report does not take its place.
+pub enum Unforeseen {
+    /// The verifier refused a program.
     Refused {
         /// The program.
         program: String,
     },
-    /// The scheduler failed as it ran. No report takes the place of that either.
+    /// The scheduler failed as it ran.
     Exited {
+        /// The ops variable.
+        ops: String,
         /// The kernel's short reason.
         reason: String,
         /// The kernel's message.
@@ -63,31 +61,34 @@ pub enum Foreseeable {
     },
 }
 
-/// Says in a sentence that no file shows a failure in advance.
-pub const UNFORESEEN: &str = "no file shows this";
-
-impl Difference {
-    /// The static report should have known better: a bug in scx-lint.
-    pub fn is_foreseeable(&self) -> bool {
-        match self {
-            Self::Failed { foreseeable, .. } => *foreseeable == Foreseeable::Yes,
-            Self::Succeeded { .. } | Self::UnknownProgram { .. } | Self::OtherMaps { .. } => true,
-        }
-    }
-
+impl Unforeseen {
     /// Escapes control characters in the names that come from the object and in the kernel's words.
     pub(super) fn make_printable(&mut self) {
         let all = |text: &mut String| escape(text, &['\n', '\t']);
         match self {
-            Self::Succeeded { ops, .. } => ops.iter_mut().for_each(all),
-            Self::Failed { ops, foreseeable, .. } => {
-                ops.iter_mut().for_each(all);
-                match foreseeable {
-                    Foreseeable::Yes => {}
-                    Foreseeable::Refused { program } => all(program),
-                    Foreseeable::Exited { reason, message } => [reason, message].into_iter().for_each(all),
-                }
+            Self::Refused { program } => all(program),
+            Self::Exited { ops, reason, message } => [ops, reason, message].into_iter().for_each(all),
+        }
+    }
+}
+
+impl fmt::Display for Unforeseen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused { program } => write!(f, "the verifier, which refuses program '{program}'"),
+            Self::Exited { ops, reason, message } => {
+                write!(f, "what '{ops}' does when it runs: {reason}: {message}")
             }
+        }
+    }
+}
+
+impl Difference {
+    /// Escapes control characters in the names that come from the object and in the kernel's words.
+    pub(super) fn make_printable(&mut self) {
+        let all = |text: &mut String| escape(text, &['\n', '\t']);
+        match self {
+            Self::Succeeded { ops, .. } | Self::Failed { ops, .. } => ops.iter_mut().for_each(all),
             Self::UnknownProgram { program } => all(program),
             Self::OtherMaps { program, seen, expected } => {
                 all(program);
@@ -115,17 +116,8 @@ impl fmt::Display for Difference {
                 let rules = rules.join(", ");
                 write!(f, "{} succeeded, the static report says it fails ({rules})", Of(*phase, ops))
             }
-            Self::Failed { phase, ops, foreseeable } => {
-                write!(f, "{} failed, the static report says it succeeds", Of(*phase, ops))?;
-                match foreseeable {
-                    Foreseeable::Yes => Ok(()),
-                    Foreseeable::Refused { program } => {
-                        write!(f, "; {UNFORESEEN}: the verifier refuses program '{program}'")
-                    }
-                    Foreseeable::Exited { reason, message } => {
-                        write!(f, "; {UNFORESEEN}: {reason}: {message}")
-                    }
-                }
+            Self::Failed { phase, ops } => {
+                write!(f, "{} failed, the static report says it succeeds", Of(*phase, ops))
             }
             Self::UnknownProgram { program } => {
                 write!(f, "program '{program}' was loaded, and the static report has none of that name")
@@ -138,12 +130,18 @@ impl fmt::Display for Difference {
     }
 }
 
-/// JSON has the sentence.
-impl Serialize for Difference {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
+/// JSON has the sentences.
+macro_rules! as_sentence {
+    ($($type:ty),+) => {
+        $(impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        })+
+    };
 }
+
+as_sentence!(Difference, Unforeseen);
 
 #[cfg(test)]
 mod tests {
@@ -153,50 +151,41 @@ mod tests {
     #[test]
     fn sentences_stay() {
         let rules = ["missing-arena", "missing-kfunc"].map(|name| checks::find(name).unwrap());
-        let failed = |foreseeable| Difference::Failed { phase: Phase::Load, ops: None, foreseeable };
-        let refused = failed(Foreseeable::Refused { program: "enqueue".to_owned() });
-        let exited = Difference::Failed {
-            phase: Phase::Run,
-            ops: Some("demo_ops".to_owned()),
-            foreseeable: Foreseeable::Exited {
-                reason: "runtime error".to_owned(),
-                message: "0x0".to_owned(),
-            },
-        };
         let ops = Some("demo_ops".to_owned());
         let maps = |maps: &[&str]| maps.iter().map(|map| (*map).to_owned()).collect();
         let (program, seen, expected) = ("enqueue".to_owned(), maps(&["a", "b"]), maps(&[]));
-        for (difference, is_foreseeable, words) in [
+        for (difference, words) in [
             (
                 Difference::Succeeded { phase: Phase::Attach, ops, rules: rules.to_vec() },
-                true,
                 "attach of 'demo_ops' succeeded, the static report says it fails (missing-arena, missing-kfunc)",
             ),
-            (failed(Foreseeable::Yes), true, "load failed, the static report says it succeeds"),
             (
-                refused,
-                false,
-                "load failed, the static report says it succeeds; no file shows this: the verifier refuses program 'enqueue'",
-            ),
-            (
-                exited,
-                false,
-                "run of 'demo_ops' failed, the static report says it succeeds; no file shows this: runtime error: 0x0",
+                Difference::Failed { phase: Phase::Load, ops: None },
+                "load failed, the static report says it succeeds",
             ),
             (
                 Difference::UnknownProgram { program: program.clone() },
-                true,
                 "program 'enqueue' was loaded, and the static report has none of that name",
             ),
             (
-                Difference::OtherMaps { program, seen, expected },
-                true,
+                Difference::OtherMaps { program: program.clone(), seen, expected },
                 "program 'enqueue' uses the maps [a, b], the static report says []",
             ),
         ] {
             assert_eq!(difference.to_string(), words);
             assert_eq!(serde_json::to_value(&difference).unwrap(), words);
-            assert_eq!(difference.is_foreseeable(), is_foreseeable, "{words}");
+        }
+        let (ops, reason, message) =
+            ("demo_ops".to_owned(), "runtime error".to_owned(), "invalid CPU 9".to_owned());
+        for (unforeseen, words) in [
+            (Unforeseen::Refused { program }, "the verifier, which refuses program 'enqueue'"),
+            (
+                Unforeseen::Exited { ops, reason, message },
+                "what 'demo_ops' does when it runs: runtime error: invalid CPU 9",
+            ),
+        ] {
+            assert_eq!(unforeseen.to_string(), words);
+            assert_eq!(serde_json::to_value(&unforeseen).unwrap(), words);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use libbpf_rs::OpenObject;
 
+use super::job::Patch;
 use super::names::map_name;
 use super::running::{self, Types};
 use crate::elf::SymbolKind;
@@ -11,15 +12,6 @@ use crate::object::{MemberInit, Object, StructOps};
 const OPTIONAL_MEMBERS: [&str; 5] =
     ["cgroup_set_bandwidth", "cgroup_set_idle", "sub_attach", "sub_detach", "sub_cgroup_id"];
 
-/// A value to write into a map's initial content.
-#[derive(Debug, PartialEq, Eq)]
-struct Patch {
-    /// Map by libbpf's name, or section name for a data map.
-    map: String,
-    offset: usize,
-    bytes: Vec<u8>,
-}
-
 /// Edits an object for the running kernel. Gives one sentence for each edit, or for each that failed.
 pub fn apply(open: &mut OpenObject, object: &Object<'_>, kernel: &Types<'_>) -> Vec<String> {
     let mut said = Vec::new();
@@ -27,6 +19,18 @@ pub fn apply(open: &mut OpenObject, object: &Object<'_>, kernel: &Types<'_>) -> 
     for (_, ops) in object.schedulers() {
         patches.extend(members(object, ops, kernel, &mut said));
     }
+    write(open, patches, &mut said);
+    said
+}
+
+/// Writes values that the user tells. Gives one sentence for each.
+pub fn tell(open: &mut OpenObject, values: &[Patch]) -> Vec<String> {
+    let mut said: Vec<String> = values.iter().map(|value| format!("set {}", value.told)).collect();
+    write(open, values.to_vec(), &mut said);
+    said
+}
+
+fn write(open: &mut OpenObject, patches: Vec<Patch>, said: &mut Vec<String>) {
     for patch in patches {
         let mut maps = open.maps_mut();
         let map = maps.find(|map| map_name(&map.name().to_string_lossy()) == patch.map);
@@ -47,7 +51,6 @@ pub fn apply(open: &mut OpenObject, object: &Object<'_>, kernel: &Types<'_>) -> 
             ));
         }
     }
-    said
 }
 
 /// The `__SCX_*` variables: `__SCX_NAME` gets the value of enumerator `SCX_NAME`, and stays 0 where the
@@ -76,6 +79,7 @@ fn constants(object: &Object<'_>, kernel: &Types<'_>, said: &mut Vec<String>) ->
                 map: map.clone(),
                 offset,
                 bytes: value.to_le_bytes()[..symbol.size as usize].to_vec(),
+                told: String::new(),
             }),
             _ => missing.push(name.as_str()),
         }
@@ -108,7 +112,12 @@ fn members(
             && kernel.has_member(&ops.type_name, member.name) == Some(false)
         {
             said.push(format!("cleared {map}.{}, which the kernel lacks", member.name));
-            patches.push(Patch { map: map.clone(), offset: member.offset as usize, bytes: vec![0; 8] });
+            patches.push(Patch {
+                map: map.clone(),
+                offset: member.offset as usize,
+                bytes: vec![0; 8],
+                told: String::new(),
+            });
         }
         if member.name == "hotplug_seq"
             && let Some(count) = running::hotplug_count()
@@ -119,6 +128,7 @@ fn members(
                 map: map.clone(),
                 offset: member.offset as usize,
                 bytes: count.to_le_bytes().to_vec(),
+                told: String::new(),
             });
         }
     }

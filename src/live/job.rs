@@ -3,6 +3,40 @@
 use serde::{Deserialize, Serialize};
 
 use super::observation::ArenaRuleSeen;
+use crate::load::{Home, Setting};
+use crate::object::Object;
+
+/// The step in which a program that the kernel has refused is loaded again, for the verifier's whole log.
+pub const RELOAD: &str = "load (for the verifier's log)";
+
+/// A value to write into a map's initial content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Patch {
+    /// Map by libbpf's name, or section name for a data map.
+    pub map: String,
+    /// First byte.
+    pub offset: usize,
+    /// What is written.
+    pub bytes: Vec<u8>,
+    /// What it is, as the user told it; empty for what was not told.
+    pub told: String,
+}
+
+impl Patch {
+    /// A value that user space is said to set.
+    pub fn of(object: &Object<'_>, setting: &Setting) -> Option<Self> {
+        let map = match setting.home {
+            Home::Data(map) => map,
+            Home::Member(ops, _) => object[ops].map,
+        };
+        Some(Self {
+            map: object[map].name.to_string(),
+            offset: usize::try_from(setting.offset).ok()?,
+            bytes: setting.bytes.clone(),
+            told: setting.assignment.to_string(),
+        })
+    }
+}
 
 /// What a worker is asked to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +49,9 @@ pub struct Job {
     pub name: String,
     /// `plain` or `scx`.
     pub loader: String,
+    /// Values that the user tells, written last.
+    #[serde(default)]
+    pub values: Vec<Patch>,
     /// How long to hold each scheduler, milliseconds.
     pub hold_ms: u64,
     /// How long one step may take, milliseconds, the hold not counted.

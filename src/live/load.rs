@@ -58,6 +58,7 @@ pub(super) fn ready(
     {
         *said = edits::apply(&mut open, object, types);
     }
+    said.extend(edits::tell(&mut open, &job.values));
     for mut map in open.maps_mut().filter(|map| map.map_type() == MapType::StructOps) {
         let flags = map.map_flags();
         let name = map.name().to_string_lossy().into_owned();

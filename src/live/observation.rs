@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "live")]
-use super::difference::Difference;
+use super::difference::{Difference, Unforeseen};
 use crate::rule::Phase;
 
 /// One object on one kernel.
@@ -31,6 +31,10 @@ pub struct Observation {
     #[cfg(feature = "live")]
     #[serde(skip_deserializing)]
     pub differs: Vec<Difference>,
+    /// What failed that the static report does not model. Written and never read, too.
+    #[cfg(feature = "live")]
+    #[serde(skip_deserializing)]
+    pub unforeseen: Vec<Unforeseen>,
 }
 
 /// The kernel of a run.

@@ -11,17 +11,18 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::agree::Compared;
 use super::args::{LiveArgs, OnOff};
 use super::attach;
-use super::difference::Difference;
-use super::job::Job;
+use super::difference::{Difference, Unforeseen};
+use super::job::{Job, Patch};
 use super::observation::{Failure, KernelSeen, Observation, code};
 use super::statistics::{self, Comparison};
 use super::vm::{self, Machine};
 use super::{agree, guest, running, supervise, sys, workload};
 use crate::checks::Options;
 use crate::kernel::Kernel;
-use crate::load::Loader;
+use crate::load::{Loader, Values};
 use crate::object::Object;
 use crate::report::Document;
 
@@ -51,6 +52,8 @@ pub struct Input<'a> {
     pub name: &'a str,
     /// The loader that the report is about.
     pub loader: Loader,
+    /// What user space is said to set.
+    pub values: &'a Values,
     /// What is foreseen on each of the report's kernels.
     pub foreseen: &'a [Document],
 }
@@ -103,15 +106,17 @@ impl Live {
             }
         }
         for seen in &mut self.observations {
-            let mut differs = std::mem::take(&mut seen.differs);
+            let (mut differs, mut unforeseen) =
+                (std::mem::take(&mut seen.differs), std::mem::take(&mut seen.unforeseen));
             differs.iter_mut().for_each(Difference::make_printable);
+            unforeseen.iter_mut().for_each(Unforeseen::make_printable);
             if let Ok(mut value) = serde_json::to_value(&*seen) {
                 walk(&mut value);
                 if let Ok(printable) = serde_json::from_value(value) {
                     *seen = printable;
                 }
             }
-            seen.differs = differs;
+            (seen.differs, seen.unforeseen) = (differs, unforeseen);
         }
         let comparison = self.comparison.iter_mut();
         for comparison in comparison {
@@ -182,7 +187,8 @@ pub fn run(
         let asked = kernels.get(number).copied().flatten();
         for mut seen in observations {
             if let Some(input) = inputs.iter().find(|input| input.object == seen.object) {
-                seen.differs = differences(input, asked, &seen, options);
+                let Compared { differs, unforeseen } = compared(input, asked, &seen, options);
+                (seen.differs, seen.unforeseen) = (differs, unforeseen);
             }
             live.observations.push(seen);
         }
@@ -253,19 +259,19 @@ fn in_file(path: &Path, error: io::Error) -> io::Error {
 
 /// Holds what a kernel did with an input against what the report foresees there, or against what is foreseen for that kernel
 /// now that it has shown itself.
-fn differences(
+fn compared(
     input: &Input<'_>,
     asked: Option<Asked<'_>>,
     seen: &Observation,
     options: &dyn Fn(&str) -> Options,
-) -> Vec<Difference> {
+) -> Compared {
     if let Some(foreseen) = asked.and_then(|asked| input.foreseen.get(asked.number?)) {
-        return agree::differences(foreseen, seen);
+        return agree::compare(foreseen, seen);
     }
-    let Ok(object) = Object::open(input.data, input.file_name) else { return Vec::new() };
+    let Ok(object) = Object::open(input.data, input.file_name) else { return Compared::default() };
     let kernel = asked.map(|asked| asked.kernel);
-    let foreseen = agree::foreseen(input.path, &object, &options(input.path), kernel, seen);
-    agree::differences(&foreseen, seen)
+    let foreseen = agree::foreseen(input.path, &object, (input.values, &options(input.path)), kernel, seen);
+    agree::compare(&foreseen, seen)
 }
 
 fn job(args: &LiveArgs, input: &Input<'_>) -> Job {
@@ -275,12 +281,19 @@ fn job(args: &LiveArgs, input: &Input<'_>) -> Job {
         path: String::new(),
         name: input.name.to_owned(),
         loader: input.loader.as_str().to_owned(),
+        values: patches(input),
         hold_ms: args.hold.as_millis() as u64,
         timeout_ms: args.timeout.as_millis() as u64,
         workload: args.workload == OnOff::On,
         max_log: if args.save.is_some() { save } else { report },
         arena_rule: None,
     }
+}
+
+/// What the user tells of an input's values.
+fn patches(input: &Input<'_>) -> Vec<Patch> {
+    let Ok(object) = Object::open(input.data, input.file_name) else { return Vec::new() };
+    input.values.settings.iter().filter_map(|setting| Patch::of(&object, setting)).collect()
 }
 
 fn on_host(jobs: &[Job], inputs: &[Input<'_>], bars: &MultiProgress) -> Vec<Observation> {
@@ -400,7 +413,9 @@ mod tests {
         let targets = crate::kernel::target::load("6.18,7.3").unwrap();
         let kernel = Kernel::new(&targets[1]).unwrap();
         let object = Object::open(&data, "sched.bpf.o").unwrap();
-        let judged = crate::lint::Judged::new("sched.bpf.o", &object, &[], &Options::default()).foreseen();
+        let judged =
+            crate::lint::Judged::new("sched.bpf.o", &object, &[], &Values::default(), &Options::default())
+                .foreseen();
         let mut foreseen = [Document::default(), judged[0].clone()];
         foreseen[1].verdicts[0].open = crate::report::Answer::Fail;
         let input = Input {
@@ -411,13 +426,14 @@ mod tests {
             data: &data,
             name: "sched",
             loader: Loader::Plain,
+            values: &Values::default(),
             foreseen: &foreseen,
         };
         let phase = PhaseSeen { phase: Phase::Open, ok: true, ..PhaseSeen::default() };
         let seen = Observation { phases: vec![phase], ..Observation::default() };
         let said = |number| {
             let asked = Some(Asked { kernel: &kernel, number });
-            differences(&input, asked, &seen, &|_| Options::default()).len()
+            compared(&input, asked, &seen, &|_| Options::default()).differs.len()
         };
         assert_eq!(said(Some(1)), 1);
         // The report is about other kernels: this one is judged now.

@@ -41,9 +41,8 @@ fn run(seen: &Observation) -> LiveRun {
     let words = sentence::sentence(seen);
     let words = words.split_once(": ").map_or(words.as_str(), |(_, rest)| rest).to_owned();
     let mut run = LiveRun::new(seen.object, sentence::place(seen), outcome, words);
-    // A failure that no file shows is told as the failure that it is.
-    let differs = seen.differs.iter().filter(|difference| difference.is_foreseeable());
-    run.differs = differs.map(ToString::to_string).collect();
+    run.differs = seen.differs.iter().map(ToString::to_string).collect();
+    run.unforeseen = seen.unforeseen.iter().map(ToString::to_string).collect();
     if outcome == LiveOutcome::Failed {
         run.findings.push(failure(seen, &run));
     }

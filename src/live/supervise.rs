@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::attach;
-use super::job::Job;
+use super::job::{Job, RELOAD};
 use super::observation::{Failure, KernelSeen, Observation, code};
 use super::{running, sys};
 
@@ -128,7 +128,9 @@ pub fn run(job: &Job, progress: &mut dyn FnMut(&Observation, &str)) -> Observati
         if let (code::DIED, Some(status)) = (failure.code.as_str(), status) {
             failure.message = format!("{} ({status})", failure.message);
         }
-        if last.failure.is_none() {
+        if is_answered(&failure, &last) {
+            last.edits.push(format!("gave up the verifier's whole log: {}", failure.message));
+        } else if last.failure.is_none() {
             last.failure = Some(failure);
         }
         if running::has_sched_ext() {
@@ -145,6 +147,13 @@ pub fn run(job: &Job, progress: &mut dyn FnMut(&Observation, &str)) -> Observati
         let _ = reader.join();
     }
     last
+}
+
+/// Did the kernel answer before patience ended: what took too long was to hear more of it.
+fn is_answered(failure: &Failure, last: &Observation) -> bool {
+    failure.code == code::TIMEOUT
+        && failure.during.as_deref() == Some(RELOAD)
+        && last.phases.iter().any(|phase| !phase.ok)
 }
 
 /// Waits for a worker that ends or was killed; not for ever, as one can hang in the kernel.
@@ -195,4 +204,30 @@ fn say(update: &Update) {
     let _ = serde_json::to_writer(&mut out, update);
     let _ = writeln!(out);
     let _ = out.flush();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::observation::PhaseSeen;
+    use super::*;
+    use crate::rule::Phase;
+
+    #[test]
+    fn an_answer_survives_the_wait_for_its_log() {
+        let timeout = |during: &str| Failure {
+            during: Some(during.to_owned()),
+            ..Failure::new(code::TIMEOUT, "took longer than 1 s")
+        };
+        let load = |ok| Observation {
+            phases: vec![PhaseSeen { phase: Phase::Load, ok, ..PhaseSeen::default() }],
+            ..Observation::default()
+        };
+        assert!(is_answered(&timeout(RELOAD), &load(false)));
+        // The first load is what takes long, or there is no answer yet.
+        assert!(!is_answered(&timeout("load"), &load(false)));
+        assert!(!is_answered(&timeout(RELOAD), &Observation::default()));
+        assert!(!is_answered(&timeout(RELOAD), &load(true)));
+        let died = Failure { during: Some(RELOAD.to_owned()), ..Failure::new(code::DIED, "the worker died") };
+        assert!(!is_answered(&died, &load(false)));
+    }
 }

@@ -63,12 +63,11 @@ pub fn full(
         if let Some(failure) = &seen.failure {
             print_failure(failure, out)?;
         }
+        for unforeseen in &seen.unforeseen {
+            writeln!(out, "  not foreseen: {unforeseen}")?;
+        }
         for difference in &seen.differs {
-            let plea = match difference.is_foreseeable() {
-                true => " (please report this: it is a bug in scx-lint)",
-                false => "",
-            };
-            writeln!(out, "  differs: {difference}{plea}")?;
+            writeln!(out, "  differs: {difference} (please report this: it is a bug in scx-lint)")?;
         }
         if verbose {
             print_programs(seen, out)?;
@@ -93,6 +92,9 @@ pub fn concise(live: &Live, document: &Document, out: &mut impl Write) -> io::Re
         writeln!(out, "{path}: live[{}]: {}", place(seen), sentence(seen))?;
         for difference in &seen.differs {
             writeln!(out, "{path}: differs[{}]: {difference}", place(seen))?;
+        }
+        for unforeseen in &seen.unforeseen {
+            writeln!(out, "{path}: not foreseen[{}]: {unforeseen}", place(seen))?;
         }
     }
     if let Some(comparison) = compared(live, document) {

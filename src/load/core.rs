@@ -167,10 +167,8 @@ fn one<'d>(
     found.fate = match resolution {
         Err(error) => refused(&error),
         Ok(resolution) => match resolution.outcome {
-            Patched::Poison(Poison::NoCandidate | Poison::NoMatch)
-                if missing(kernel, btf, &relocation).is_some() =>
-            {
-                CoreFate::Unknown(missing(kernel, btf, &relocation).unwrap_or_default())
+            Patched::Poison(poison @ (Poison::NoCandidate | Poison::NoMatch)) => {
+                missing(kernel, btf, &relocation).map_or(CoreFate::Poison(poison), CoreFate::Unknown)
             }
             Patched::Poison(poison) => CoreFate::Poison(poison),
             Patched::Value => {

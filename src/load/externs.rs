@@ -1,7 +1,7 @@
 //! Externs against a kernel (libbpf `bpf_object__resolve_externs`).
 
 use crate::btf::{Btf, Kind, TypeId, types_are_compat};
-use crate::kernel::{Home, Kernel, Kfunc, Lookup, Reason};
+use crate::kernel::{DecidedBy, Home, Kernel, Kfunc, Lookup, Reason};
 use crate::object::{Extern, ExternKind, Object};
 
 /// What an extern resolves to.
@@ -37,7 +37,9 @@ pub(super) fn resolve(object: &Object<'_>, kernel: Option<&Kernel<'_>>) -> Vec<E
 fn one(object: &Object<'_>, kernel: Option<&Kernel<'_>>, external: &Extern<'_>) -> ExternFate {
     match external.kind {
         ExternKind::Kconfig => kconfig(object, kernel, external),
-        _ if kernel.is_none() => ExternFate::Unknown("no kernel is named".into()),
+        _ if kernel.is_none() => {
+            ExternFate::Unknown(Reason::from("no kernel is named").decided_by(DecidedBy::Kernel))
+        }
         ExternKind::Kfunc => kernel.map_or(ExternFate::Missing, |kernel| kfunc(object, kernel, external)),
         ExternKind::Ksym => kernel.map_or(ExternFate::Missing, |kernel| variable(object, kernel, external)),
     }
@@ -75,9 +77,9 @@ fn variable(object: &Object<'_>, kernel: &Kernel<'_>, external: &Extern<'_>) -> 
     let local = btf.get(external.type_id).map(|ty| ty.target());
     let typed = local.and_then(|id| btf.resolve(id)).filter(|(id, _)| *id != TypeId::VOID);
     let Some((local, _)) = typed else {
-        return ExternFate::Unknown(
-            "a symbol without type is looked up in /proc/kallsyms of the running kernel".into(),
-        );
+        let reason =
+            Reason::from("a symbol without type is looked up in /proc/kallsyms of the running kernel");
+        return ExternFate::Unknown(reason.decided_by(DecidedBy::Run));
     };
     match kernel.find_anywhere(external.name, Kind::Var) {
         Lookup::Found((home, id)) => {
@@ -108,7 +110,10 @@ fn kconfig(object: &Object<'_>, kernel: Option<&Kernel<'_>>, external: &Extern<'
         "LINUX_HAS_BPF_COOKIE" | "LINUX_HAS_SYSCALL_WRAPPER" => ExternFate::Kconfig(1),
         name if name.starts_with("CONFIG_") => match kernel.and_then(|kernel| kernel.kconfig) {
             Some(config) => value(object, config, external),
-            None => unknown("the kernel's configuration is not known (--kconfig names it)"),
+            None => {
+                let reason = Reason::from("the kernel's configuration is not known");
+                ExternFate::Unknown(reason.decided_by(DecidedBy::Kconfig))
+            }
         },
         _ if external.weak => ExternFate::Null,
         _ => ExternFate::UnknownKconfig,

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use super::core::CoreFate;
 use super::externs::ExternFate;
 use super::load::Load;
+use super::loader::Loader;
+use super::values::Knobs;
 use crate::elf::{ByteOrder, Symbol, SymbolKind};
 use crate::kernel::{Kernel, Lookup, usual_nullable_argument};
 use crate::object::{FuncIdx, InsnIdx, MapIdx, MapOrigin, MemberInit, Object, OpsIdx};
@@ -133,8 +135,20 @@ impl Load<'_, '_> {
             externs: externs.collect(),
             core: core.collect(),
             nullable: self.kernel.map_or_else(HashMap::new, |kernel| nullable(self, kernel)),
-            rodata: if self.is_edited() { edits(object, self.kernel) } else { Vec::new() },
+            rodata: self.rodata(),
         }
+    }
+}
+
+impl Load<'_, '_> {
+    /// What becomes of `.rodata`: what scx's loaders do to it, then what is told.
+    fn rodata(&self) -> Vec<Edit> {
+        let mut edits = match self.loader {
+            Loader::Plain => Vec::new(),
+            Loader::Scx => edits(self.object, self.kernel, self.values.knobs),
+        };
+        edits.extend(self.values.edits());
+        edits
     }
 }
 
@@ -165,7 +179,7 @@ fn bytes(value: u64, size: u64, order: ByteOrder) -> Vec<u8> {
 
 /// What scx's user space does to `.rodata`: `__SCX_X` becomes the kernel's enumerator `SCX_X`, or 0 where there is none
 /// (`SCX_ENUM_INIT`, `import_enums!`); any other global variable is a knob.
-fn edits(object: &Object<'_>, kernel: Option<&Kernel<'_>>) -> Vec<Edit> {
+fn edits(object: &Object<'_>, kernel: Option<&Kernel<'_>>, knobs: Knobs) -> Vec<Edit> {
     let mut edits = Vec::new();
     for (index, map) in object.maps.iter().enumerate().filter(|(_, map)| map.origin == MapOrigin::Rodata) {
         let is_knob = |symbol: &&Symbol<'_>| {
@@ -175,6 +189,9 @@ fn edits(object: &Object<'_>, kernel: Option<&Kernel<'_>>) -> Vec<Edit> {
         };
         for symbol in object.elf.symbols.iter().filter(is_knob) {
             let constant = symbol.name.as_deref().and_then(|name| name.strip_prefix("__SCX_"));
+            if constant.is_none() && knobs == Knobs::AsInFile {
+                continue;
+            }
             let value = match (constant, kernel) {
                 (Some(name), Some(kernel)) if symbol.size <= WORD => {
                     let name = format!("SCX_{name}");

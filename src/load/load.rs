@@ -4,6 +4,7 @@ use super::core::{self, CoreUse};
 use super::externs::{self, ExternFate};
 use super::loader::Loader;
 use super::ops::{self, OpsFate};
+use super::values::Values;
 use crate::kernel::{Kernel, Lookup};
 use crate::object::{ExternIdx, FuncIdx, MemberInit, Object, OpsIdx, ProgramKind};
 
@@ -22,17 +23,29 @@ pub struct Load<'a, 'd> {
     pub kernel: Option<&'a Kernel<'a>>,
     /// What user space does between open and load.
     pub loader: Loader,
+    /// Which values it is said to set.
+    pub values: Values,
     autoload: Vec<bool>,
 }
 
 impl<'a, 'd> Load<'a, 'd> {
-    /// Follows the load.
+    /// Follows the load, where nothing is told of the values that user space sets.
     pub fn new(object: &'a Object<'d>, kernel: Option<&'a Kernel<'a>>, loader: Loader) -> Self {
+        Self::with_values(object, kernel, loader, Values::default())
+    }
+
+    /// Follows the load.
+    pub fn with_values(
+        object: &'a Object<'d>,
+        kernel: Option<&'a Kernel<'a>>,
+        loader: Loader,
+        values: Values,
+    ) -> Self {
         let externs = externs::resolve(object, kernel);
-        let ops = ops::resolve(object, kernel, loader);
+        let ops = ops::resolve(object, kernel, loader, &values);
         let autoload = autoload(object, &ops);
         let core = core::resolve(object, kernel, |program| autoload[program.0]);
-        Self { externs, ops, core, object, kernel, loader, autoload }
+        Self { externs, ops, core, object, kernel, loader, values, autoload }
     }
 
     /// User space may change values, sizes and what is loaded: the loader is scx's.

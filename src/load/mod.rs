@@ -13,6 +13,7 @@ mod load;
 mod loader;
 mod ops;
 pub mod scx_loader;
+mod values;
 
 pub use self::core::{CoreFate, CoreUse};
 pub use externs::{ExternFate, is_always_set};
@@ -21,3 +22,4 @@ pub use knowledge::{CoreFact, Edit, ExternFact, Knowledge};
 pub use load::Load;
 pub use loader::Loader;
 pub use ops::{MemberFate, OpsFate};
+pub use values::{Assignment, Home, Knobs, Setting, ValueError, Values, in_file, name_at};

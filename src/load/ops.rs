@@ -2,8 +2,9 @@
 
 use super::loader::Loader;
 use super::scx_loader;
+use super::values::Values;
 use crate::btf::{Btf, Kind, TypeId};
-use crate::kernel::{Kernel, Lookup, OpsType, Reason};
+use crate::kernel::{DecidedBy, Kernel, Lookup, OpsType, Reason};
 use crate::object::{Member, MemberInit, Object, OpsIdx, ProgramKind};
 
 /// What becomes of an ops variable.
@@ -52,8 +53,9 @@ pub(super) fn resolve<'a>(
     object: &Object<'_>,
     kernel: Option<&'a Kernel<'a>>,
     loader: Loader,
+    values: &Values,
 ) -> Vec<OpsFate<'a>> {
-    object.ops().map(|(index, _)| one(object, kernel, index, loader)).collect()
+    object.ops().map(|(index, _)| one(object, kernel, index, loader, values)).collect()
 }
 
 fn one<'a>(
@@ -61,6 +63,7 @@ fn one<'a>(
     kernel: Option<&'a Kernel<'a>>,
     index: OpsIdx,
     loader: Loader,
+    values: &Values,
 ) -> OpsFate<'a> {
     let ops = &object[index];
     let unknown = |reason: Reason| OpsFate {
@@ -68,7 +71,7 @@ fn one<'a>(
         ops_type: Lookup::Unknown(reason),
     };
     let (Some(kernel), Some(btf)) = (kernel, object.btf.as_ref()) else {
-        return unknown("no kernel is named".into());
+        return unknown(Reason::from("no kernel is named").decided_by(DecidedBy::Kernel));
     };
     let ops_type = match kernel.ops_type(&ops.type_name) {
         Lookup::Found(ops_type) => ops_type,
@@ -80,9 +83,18 @@ fn one<'a>(
     };
     let local = btf.get(object[ops.map].type_id).and_then(|ty| ty.composite());
     let types = local.into_iter().flat_map(|ty| ty.members());
-    let members = ops.members.iter().zip(types);
-    let members = members.map(|(member, ty)| {
+    let members = ops.members.iter().zip(types).enumerate();
+    let members = members.map(|(at, (member, ty))| {
         let cleared = loader == Loader::Scx && scx_loader::clears(member.name);
+        // A callback can be told to be NULL only, and a number to be another.
+        let told = values.member(object, index, at);
+        let member = &match (member.value, told) {
+            (MemberInit::Program(_), Some(0)) => return MemberFate::Cleared,
+            (MemberInit::Scalar(_), Some(value)) => {
+                Member { value: MemberInit::Scalar(value), ..member.clone() }
+            }
+            _ => member.clone(),
+        };
         match member_fate(object, btf, kernel, &ops_type, member, ty) {
             MemberFate::Missing if cleared => MemberFate::Cleared,
             fate => fate,

@@ -1,8 +1,9 @@
-//! One sentence on an object: on which kernels it works, and what stops it on the others.
+//! One sentence on an object: on which kernels nothing stands against it, and what stops it on the others.
 
 use super::document::Document;
 use super::findings::FindingDoc;
-use super::matrix::{Fate, Matrix, kernel_names};
+use super::matrix::Fate;
+use super::part::Part;
 use super::runs::LiveOutcome;
 use crate::kernel::Source;
 use crate::kernel::builtin::RELEASES;
@@ -10,8 +11,7 @@ use crate::rule::{Level, Phase};
 
 /// Kernels by name; a run of three and more releases that follow each other as `first-last`.
 pub(super) fn kernel_list(document: &Document, kernels: &[usize]) -> String {
-    let names = kernel_names(document);
-    let name = |kernel: usize| names.get(kernel).map_or("?", String::as_str);
+    let name = |kernel: usize| document.kernels.get(kernel).map_or("?", |kernel| kernel.name.as_str());
     let mut parts: Vec<String> = Vec::new();
     let mut rest = kernels;
     while let Some(&first) = rest.first() {
@@ -39,98 +39,132 @@ pub(super) fn only_on(document: &Document, kernels: &[usize]) -> Option<String> 
     (kernels.len() < document.kernels.len()).then(|| kernel_list(document, kernels))
 }
 
-/// The sentence.
-pub(super) fn answer(document: &Document, object: usize) -> String {
-    if document.kernels.is_empty() {
-        return without_kernel(document, object);
+impl Document {
+    /// Writes the sentence of each object. What the report is about has to be complete.
+    pub fn conclude(&mut self) {
+        let parts = self.parts();
+        let sentences: Vec<String> = parts.iter().map(|part| sentence(self, part)).collect();
+        for (object, sentence) in self.objects.iter_mut().zip(sentences) {
+            object.sentence = sentence;
+        }
     }
-    let matrix = Matrix::of(document);
-    let Some(row) = matrix.rows.iter().find(|row| row.object == object && row.ops.is_none()) else {
+}
+
+/// The sentence.
+fn sentence(document: &Document, part: &Part<'_>) -> String {
+    if part.object.error.is_some() {
         return "cannot be read".to_owned();
-    };
+    }
+    if part.kernels.is_empty() {
+        return without_kernel(part);
+    }
     let mut works = Vec::new();
-    let mut attaches = Vec::new();
-    let mut unknown: Vec<(usize, String)> = Vec::new();
-    let mut fails: Vec<(Vec<usize>, String)> = Vec::new();
-    for (kernel, cell) in row.cells.iter().enumerate() {
-        match cell.fate {
+    let mut clear = Reasons::default();
+    let mut may_not_stay = Reasons::default();
+    let mut unknown = Reasons::default();
+    let mut fails = Reasons::default();
+    for kernel in 0..part.kernels.len() {
+        match part.fate(Some(kernel), None) {
             Fate::Works => works.push(kernel),
-            Fate::Attaches => attaches.push((kernel, first_question(document, object, kernel))),
-            Fate::Unreadable => return "cannot be read".to_owned(),
-            Fate::Unknown => unknown.push((kernel, first_question(document, object, kernel))),
-            Fate::Fails(phase) => {
-                let reason =
-                    format!("{}: {}", cell.fate.words(), first_reason(document, object, kernel, phase));
-                match fails.iter_mut().find(|(_, known)| *known == reason) {
-                    Some((kernels, _)) => kernels.push(kernel),
-                    None => fails.push((vec![kernel], reason)),
-                }
+            Fate::NothingFound => clear.add(kernel, with_knobs(part, kernel)),
+            Fate::MayNotStay => {
+                let reason = first_question(part, kernel);
+                may_not_stay.add(
+                    kernel,
+                    format!("{}, but it may not stay enabled: {reason}", with_knobs(part, kernel)),
+                );
+            }
+            Fate::Unreadable | Fate::Unknown => unknown.add(kernel, first_question(part, kernel)),
+            fate @ Fate::Fails(phase) => {
+                fails.add(kernel, format!("{}: {}", fate.words(), first_reason(part, kernel, phase)));
             }
         }
     }
+    let list = |kernels: &[usize]| kernel_list(document, kernels);
+    let unproven = !clear.0.is_empty() || !may_not_stay.0.is_empty();
     let mut parts = Vec::new();
     if !works.is_empty() {
-        parts.push(format!("works on {}", kernel_list(document, &works)));
+        parts.push(format!("works on {}", list(&works)));
     }
-    for (kernels, reason) in fails {
-        parts.push(format!("on {} {reason}", kernel_list(document, &kernels)));
+    for (kernels, with) in clear.0 {
+        parts.push(format!("nothing found against {}{with}", list(&kernels)));
     }
-    for (kernels, reason) in merged(attaches) {
-        parts.push(format!("attaches on {}, but may not stay: {reason}", kernel_list(document, &kernels)));
+    for (kernels, reason) in fails.0 {
+        parts.push(format!("on {} {reason}", list(&kernels)));
     }
-    for (kernels, reason) in merged(unknown) {
-        parts.push(format!("cannot tell for {}: {reason}", kernel_list(document, &kernels)));
+    for (kernels, reason) in may_not_stay.0 {
+        parts.push(format!("nothing found against {}{reason}", list(&kernels)));
+    }
+    for (kernels, reason) in unknown.0 {
+        parts.push(format!("cannot tell for {}: {reason}", list(&kernels)));
+    }
+    if unproven && part.object.loaded() > 0 {
+        parts.push(unverified(part.object.loaded()));
     }
     // A real kernel has said otherwise, or may have: what it did comes further down.
-    let is_refuted =
-        document.runs.iter().any(|run| run.object == object && run.outcome != LiveOutcome::Passed);
+    let is_refuted = part.runs.iter().any(|run| run.outcome != LiveOutcome::Passed);
     if is_refuted { format!("by the file alone: {}", parts.join("; ")) } else { parts.join("; ") }
 }
 
-/// Kernels with one reason together, in the order of the first.
-fn merged(reasons: Vec<(usize, String)>) -> Vec<(Vec<usize>, String)> {
-    let mut merged: Vec<(Vec<usize>, String)> = Vec::new();
-    for (kernel, reason) in reasons {
-        match merged.iter_mut().find(|(_, known)| *known == reason) {
+/// ` with 'a', 'b' as in the file (0, 1)` where the answer on a kernel depends on values that user space may set.
+fn with_knobs(part: &Part<'_>, kernel: usize) -> String {
+    let knobs = part.verdict(Some(kernel), None).map_or(&[][..], |verdict| &verdict.knobs);
+    if knobs.is_empty() {
+        return String::new();
+    }
+    let names: Vec<String> = knobs.iter().map(|knob| format!("'{}'", knob.name)).collect();
+    let values: Option<Vec<String>> = knobs.iter().map(|knob| Some(knob.value?.to_string())).collect();
+    let values = values.map_or_else(String::new, |values| format!(" ({})", values.join(", ")));
+    format!(" with {} as in the file{values}", names.join(", "))
+}
+
+/// What keeps an answer from being proven where nothing is found.
+fn unverified(programs: usize) -> String {
+    match programs {
+        1 => "not proven: the verification of its program".to_owned(),
+        _ => format!("not proven: the verification of its {programs} programs"),
+    }
+}
+
+/// Reasons, each with the kernels for which it is given, in the order of the first.
+#[derive(Debug, Default)]
+struct Reasons(Vec<(Vec<usize>, String)>);
+
+impl Reasons {
+    fn add(&mut self, kernel: usize, reason: String) {
+        match self.0.iter_mut().find(|(_, known)| *known == reason) {
             Some((kernels, _)) => kernels.push(kernel),
-            None => merged.push((vec![kernel], reason)),
+            None => self.0.push((vec![kernel], reason)),
         }
     }
-    merged
 }
 
 /// The first finding that stops an object on a kernel.
-fn first_reason(document: &Document, object: usize, kernel: usize, phase: Phase) -> String {
-    let here = |finding: &&FindingDoc| {
-        finding.object == object
-            && finding.refuses
+fn first_reason(part: &Part<'_>, kernel: usize, phase: Phase) -> String {
+    let here = |finding: &&&FindingDoc| {
+        finding.refuses
             && finding.phase == phase
             && (finding.kernels.is_empty() || finding.kernels.contains(&kernel))
     };
     // An error first, else what the user made a warning or note of.
-    let mut found = document.findings.iter().filter(here);
+    let mut found = part.findings.iter().filter(here);
     let first = found.clone().find(|finding| finding.level == Level::Error).or_else(|| found.next());
     first.map_or_else(|| "by a rule that is allowed".to_owned(), |finding| finding.message.clone())
 }
 
 /// The first open question about an object on a kernel.
-fn first_question(document: &Document, object: usize, kernel: usize) -> String {
+fn first_question(part: &Part<'_>, kernel: usize) -> String {
     // Open questions about notes do not keep a verdict open; of the others the one that comes up first.
-    let here = document.undecided.iter().filter(|open| {
-        open.object == object && open.kernels.contains(&kernel) && open.rule.level >= Level::Warning
-    });
-    here.min_by_key(|open| open.rule.phase).map_or_else(
-        || "no rule says".to_owned(),
-        |open| format!("{} '{}': {}", open.subject.kind.as_str(), open.subject.name, open.reason),
-    )
+    let here = part
+        .undecided
+        .iter()
+        .filter(|open| open.kernels.contains(&kernel) && open.rule.level >= Level::Warning);
+    here.min_by_key(|open| open.rule.phase).map_or_else(|| "no rule says".to_owned(), |open| open.question())
 }
 
-fn without_kernel(document: &Document, object: usize) -> String {
-    let Some(verdict) = document.verdicts.iter().find(|v| v.object == object && v.struct_ops.is_none())
-    else {
-        return "cannot be read".to_owned();
-    };
-    let Some(phase) = verdict.failure() else {
+fn without_kernel(part: &Part<'_>) -> String {
+    let failure = part.verdict(None, None).and_then(|verdict| verdict.failure());
+    let Some(phase) = failure else {
         return "opens; nothing in the file keeps it from loading and attaching (no kernel named)".to_owned();
     };
     let words = match phase {
@@ -140,8 +174,7 @@ fn without_kernel(document: &Document, object: usize) -> String {
         Phase::Run => "will be ejected",
     };
     let mut rules: Vec<&str> = Vec::new();
-    let stops = |f: &&FindingDoc| f.object == object && f.phase == phase && f.level == Level::Error;
-    for finding in document.findings.iter().filter(stops) {
+    for finding in part.findings.iter().filter(|f| f.phase == phase && f.level == Level::Error) {
         if !rules.contains(&finding.rule.name) {
             rules.push(finding.rule.name);
         }

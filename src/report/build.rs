@@ -34,6 +34,7 @@ impl Document {
             byte_order: None,
             loader: Loader::Plain,
             error: Some(InputError { code: code.to_owned(), message }),
+            sentence: String::new(),
             struct_ops: Vec::new(),
             programs: Vec::new(),
             maps: Vec::new(),
@@ -78,13 +79,7 @@ impl Document {
                 }
             }
             for open in &outcome.undecided {
-                let doc = UndecidedDoc {
-                    rule: open.rule,
-                    object: number,
-                    kernels: Vec::new(),
-                    subject: open.subject.clone(),
-                    reason: open.reason.clone(),
-                };
+                let doc = UndecidedDoc::of(number, object, open);
                 match undecided.iter_mut().find(|known| known.is_same(&doc)) {
                     Some(known) => known.kernels.extend(*kernel),
                     None => undecided.push(UndecidedDoc { kernels: kernel.iter().copied().collect(), ..doc }),

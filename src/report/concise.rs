@@ -3,6 +3,8 @@
 use std::io::{self, Write};
 
 use super::document::Document;
+use super::location::LocationDoc;
+use super::part::questions;
 use super::words::{counts, unmatched};
 
 /// Prints `FILE:LINE:COL: level[rule]: message`, or the object's path where there is no C line.
@@ -16,25 +18,15 @@ pub fn concise(document: &Document, out: &mut impl Write) -> io::Result<()> {
         }
     }
     for finding in document.findings.iter().filter(|finding| !finding.known) {
-        let path = document.objects[finding.object].title();
-        let place = finding.locations.iter().find_map(|location| {
-            let (file, line) = (location.file.as_ref()?, location.line?);
-            let column = location.column.map_or_else(String::new, |column| format!(":{column}"));
-            Some(format!("{file}:{line}{column}: {path}"))
-        });
-        let place = place.unwrap_or_else(|| path.clone());
+        let place = place(&finding.locations, &document.objects[finding.object].title());
         let on = on(document, &finding.kernels);
         writeln!(out, "{place}: {}[{}]: {}{on}", finding.level.as_str(), finding.rule.name, finding.message)?;
     }
-    for undecided in document.undecided.iter().filter(|open| !document.is_moot(open)) {
-        let path = document.objects[undecided.object].title();
-        let (kind, name) = (undecided.subject.kind.as_str(), &undecided.subject.name);
-        let on = on(document, &document.still_open(undecided));
-        writeln!(
-            out,
-            "{path}: undecided[{}]: {kind} '{name}': {}{on}",
-            undecided.rule.name, undecided.reason
-        )?;
+    for (part, open, kernels) in questions(&document.parts()) {
+        let place = place(&open.locations, &part.object.title());
+        let on = on(document, &kernels);
+        let way = open.way_out();
+        writeln!(out, "{place}: undecided[{}]: {}{on}; {way} would tell", open.rule.name, open.question())?;
     }
     if document.failing_only {
         return Ok(());
@@ -42,15 +34,22 @@ pub fn concise(document: &Document, out: &mut impl Write) -> io::Result<()> {
     for line in unmatched(document) {
         writeln!(out, "{line}")?;
     }
-    #[cfg(feature = "cli")]
     if !document.kernels.is_empty() {
-        for (number, object) in
-            document.objects.iter().enumerate().filter(|(_, object)| object.error.is_none())
-        {
-            writeln!(out, "{}: {}", object.title(), super::answer::answer(document, number))?;
+        for object in document.objects.iter().filter(|object| object.error.is_none()) {
+            writeln!(out, "{}: {}", object.title(), object.sentence)?;
         }
     }
     writeln!(out, "{}", counts(document))
+}
+
+/// The first C line of some places and the object's path; only the path where there is no line.
+fn place(locations: &[LocationDoc], path: &str) -> String {
+    let place = locations.iter().find_map(|location| {
+        let (file, line) = (location.file.as_ref()?, location.line?);
+        let column = location.column.map_or_else(String::new, |column| format!(":{column}"));
+        Some(format!("{file}:{line}{column}: {path}"))
+    });
+    place.unwrap_or_else(|| path.to_owned())
 }
 
 /// ` (on 7.1, 7.2)` where something is not about all kernels.

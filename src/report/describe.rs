@@ -52,6 +52,7 @@ pub(super) fn describe(path: &str, object: &Object<'_>, loader: Loader) -> Objec
         byte_order: Some(object.elf.byte_order),
         loader,
         error: None,
+        sentence: String::new(),
         struct_ops: object.ops().map(|(_, ops)| describe_ops(object, ops)).collect(),
         programs,
         maps: maps.collect(),

@@ -141,24 +141,6 @@ impl Document {
         }
     }
 
-    /// An open question is about kernels only on which the object fails all the same.
-    pub fn is_moot(&self, open: &UndecidedDoc) -> bool {
-        !open.kernels.is_empty() && self.still_open(open).is_empty()
-    }
-
-    /// The kernels of an open question on which the object does not fail anyway.
-    pub fn still_open(&self, open: &UndecidedDoc) -> Vec<usize> {
-        let fails = |kernel: usize| {
-            let verdict = self.verdicts.iter().find(|verdict| {
-                verdict.object == open.object
-                    && verdict.kernel == Some(kernel)
-                    && verdict.struct_ops.is_none()
-            });
-            verdict.is_some_and(|verdict| verdict.failure().is_some())
-        };
-        open.kernels.iter().copied().filter(|&kernel| !fails(kernel)).collect()
-    }
-
     /// Some input could not be read.
     pub fn has_input_errors(&self) -> bool {
         self.objects.iter().any(|object| object.error.is_some())

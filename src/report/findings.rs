@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use super::location::{LocationDoc, locate};
 use crate::errno::Errno;
-use crate::finding::{Finding, Subject};
+use crate::finding::{Finding, Location, Subject, Undecided};
+use crate::kernel::DecidedBy;
 use crate::object::Object;
 use crate::rule::{Level, Phase, Rule};
 
@@ -42,6 +43,9 @@ pub struct UndecidedDoc {
     pub kernels: Vec<usize>,
     pub subject: Subject,
     pub reason: String,
+    pub locations: Vec<LocationDoc>,
+    /// What would answer it, as it is typed on the command line.
+    pub decided_by: Vec<DecidedBy>,
 }
 
 /// Who allows a finding.
@@ -137,8 +141,44 @@ impl FindingDoc {
 }
 
 impl UndecidedDoc {
+    /// What a check left open in an object.
+    pub(super) fn of(number: usize, object: &Object<'_>, open: &Undecided) -> Self {
+        let mut decided_by = open.decided_by.clone();
+        // A kernel that runs the scheduler answers what is asked about a kernel.
+        if !decided_by.iter().any(|what| matches!(what, DecidedBy::Kernel | DecidedBy::Run)) {
+            decided_by.push(DecidedBy::Run);
+        }
+        // What a rule says no place of is shown where it is defined.
+        let defined = || {
+            let site = open.subject.site(object)?;
+            Some(Location { site, label: format!("this {}", open.subject.kind.noun()), program: None })
+        };
+        let places = open.locations.iter().map(|location| locate(object, location));
+        let mut locations: Vec<LocationDoc> = places.collect();
+        if locations.is_empty() {
+            locations.extend(defined().map(|location| locate(object, &location)));
+        }
+        let (subject, reason) = (open.subject.clone(), open.reason.clone());
+        Self { rule: open.rule, object: number, kernels: Vec::new(), subject, reason, locations, decided_by }
+    }
+
     /// Equal but for the kernels.
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        self.rule == other.rule && self.subject == other.subject && self.reason == other.reason
+        self.rule == other.rule
+            && self.subject == other.subject
+            && self.reason == other.reason
+            && self.decided_by == other.decided_by
+            && self.locations == other.locations
+    }
+
+    /// What is open, in a sentence without a full stop: `program 'x': calls ...`.
+    pub(super) fn question(&self) -> String {
+        format!("{} '{}': {}", self.subject.kind.as_str(), self.subject.name, self.reason)
+    }
+
+    /// How it can be decided, as a part of a sentence: `--kconfig FILE or --vm IMAGE`.
+    pub(super) fn way_out(&self) -> String {
+        let ways: Vec<String> = self.decided_by.iter().map(ToString::to_string).collect();
+        ways.join(" or ")
     }
 }

@@ -9,11 +9,12 @@ use miette::{
     Severity, SourceCode, SourceSpan, SpanContents,
 };
 
-use super::answer::{answer, only_on};
+use super::answer::only_on;
 use super::document::Document;
-use super::findings::FindingDoc;
+use super::findings::{FindingDoc, UndecidedDoc};
 use super::location::LocationDoc;
 use super::matrix::{Fate, Matrix};
+use super::part::{Part, questions};
 use super::sources::Sources;
 use super::words::{counts, unmatched};
 use crate::rule::Level;
@@ -133,21 +134,14 @@ pub fn full(document: &Document, style: &Style, sources: &Sources, out: &mut imp
         };
         render(finding, &about, style, sources, out)?;
     }
-    for undecided in document.undecided.iter().filter(|open| !document.is_moot(open)) {
-        let path = document.objects[undecided.object].title();
-        let (kind, name) = (undecided.subject.kind.as_str(), &undecided.subject.name);
-        let kernels = only_on(document, &document.still_open(undecided))
-            .map_or_else(String::new, |on| format!(" for {on}"));
-        writeln!(
-            out,
-            "{path}: cannot tell{kernels} [{}]: {kind} '{name}': {}",
-            undecided.rule.name, undecided.reason
-        )?;
+    let parts = document.parts();
+    for (part, open, kernels) in questions(&parts) {
+        question(document, part, open, &kernels, style, out)?;
     }
     if document.failing_only {
         return Ok(());
     }
-    let moot = document.undecided.iter().filter(|open| document.is_moot(open)).count();
+    let moot = document.undecided.len() - questions(&parts).count();
     if moot > 0 {
         writeln!(
             out,
@@ -155,27 +149,58 @@ pub fn full(document: &Document, style: &Style, sources: &Sources, out: &mut imp
         )?;
     }
     if document.kernels.len() > 1 {
-        matrix(document, style, out)?;
+        matrix(&Matrix::of_parts(&parts), style, out)?;
     }
     for line in unmatched(document) {
         writeln!(out, "{line}")?;
     }
-    for (number, object) in document.objects.iter().enumerate().filter(|(_, object)| object.error.is_none()) {
-        writeln!(out, "{}: {}", object.title(), answer(document, number))?;
+    for object in document.objects.iter().filter(|object| object.error.is_none()) {
+        writeln!(out, "{}: {}", object.title(), object.sentence)?;
     }
     writeln!(out, "{}", counts(document))
 }
 
+/// An open question: what it is, the line that it comes from, and what would answer it.
+fn question(
+    document: &Document,
+    part: &Part<'_>,
+    open: &UndecidedDoc,
+    kernels: &[usize],
+    style: &Style,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let on = only_on(document, kernels).map_or_else(String::new, |on| format!(" for {on}"));
+    let text = format!("{}: cannot tell{on} [{}]: {}", part.object.title(), open.rule.name, open.question());
+    wrap(&text, "", style, out)?;
+    let place = open.locations.iter().find(|location| location.line.is_some());
+    if let (Some(place), Some(file)) = (place, place.and_then(|place| place.file.as_deref())) {
+        let line = place.line.unwrap_or_default();
+        let text = place.text.as_deref().map_or_else(String::new, |text| format!(": {}", text.trim()));
+        writeln!(out, "  at {file}:{line}{text}")?;
+    }
+    wrap(&format!("{} would tell", open.way_out()), "  ", style, out)
+}
+
+/// A line, broken between words where it is wider than the terminal; what follows is indented.
+fn wrap(text: &str, indent: &str, style: &Style, out: &mut impl Write) -> io::Result<()> {
+    let further = format!("{indent}  ");
+    let options = textwrap::Options::new(style.width)
+        .initial_indent(indent)
+        .subsequent_indent(&further)
+        .break_words(false)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation);
+    for line in textwrap::wrap(text, options) {
+        writeln!(out, "{line}")?;
+    }
+    Ok(())
+}
+
 /// The verdicts as a table: a row for each object and ops variable, a column for each kernel. Columns that do not fit
 /// the width make a further block.
-fn matrix(document: &Document, style: &Style, out: &mut impl Write) -> io::Result<()> {
-    let matrix = Matrix::of(document);
+fn matrix(matrix: &Matrix, style: &Style, out: &mut impl Write) -> io::Result<()> {
     let word = |fate: Fate| match fate {
-        Fate::Works => "pass".to_owned(),
-        Fate::Attaches => "attaches".to_owned(),
         Fate::Fails(phase) => format!("fail at {}", phase.as_str()),
-        Fate::Unknown => "unknown".to_owned(),
-        Fate::Unreadable => "-".to_owned(),
+        other => other.word().to_owned(),
     };
     let len = |text: &str| text.chars().count();
     let title = matrix.rows.iter().map(|row| len(&row.title)).max().unwrap_or(0).max(len("scheduler"));
@@ -211,7 +236,10 @@ fn matrix(document: &Document, style: &Style, out: &mut impl Write) -> io::Resul
         writeln!(out)?;
         first = last;
     }
-    Ok(())
+    for fate in matrix.fates().into_iter().filter(|fate| !matches!(fate, Fate::Fails(_) | Fate::Unreadable)) {
+        writeln!(out, "{}: {}", fate.word(), fate.meaning())?;
+    }
+    writeln!(out)
 }
 
 /// What a finding is about, for its heading.

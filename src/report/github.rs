@@ -9,7 +9,8 @@ use std::io::{self, Write};
 use super::document::Document;
 use super::findings::FindingDoc;
 use super::matrix::kernels_of;
-use super::place::Repository;
+use super::part::questions;
+use super::place::{Place, Repository};
 use super::runs::LiveOutcome;
 use super::words::{counts, unmatched};
 use crate::rule::Level;
@@ -80,14 +81,15 @@ pub fn github(document: &Document, repository: &Repository, out: &mut impl Write
             commands[1].1.push((properties("scx-lint: differs"), text));
         }
     }
-    for undecided in &document.undecided {
-        let object = document.objects[undecided.object].title();
-        let place = repository.object(&document.objects[undecided.object].path);
-        let title = Property(undecided.rule.name).to_string();
-        let properties = format!("file={},title={title}", Property(&place.path));
-        let (kind, name, reason) =
-            (undecided.subject.kind.as_str(), &undecided.subject.name, &undecided.reason);
-        commands[2].1.push((properties, format!("{object}: {kind} '{name}': cannot tell: {reason}")));
+    for (part, open, kernels) in questions(&document.parts()) {
+        let place = &repository.places(part.object, &open.locations)[0];
+        let mut message = format!("{}: cannot tell: {}", part.object.title(), open.question());
+        let kernels = kernels_of(document, &kernels);
+        if !kernels.is_empty() {
+            message.push_str(&format!("\non kernels {}", kernels.join(", ")));
+        }
+        message.push_str(&format!("\n{} would tell", open.way_out()));
+        commands[2].1.push((properties(place, open.rule.name), message));
     }
     for line in unmatched(document) {
         commands[2].1.push(("title=unmatched allow".to_owned(), line));
@@ -116,12 +118,14 @@ pub fn github(document: &Document, repository: &Repository, out: &mut impl Write
     if document.failing_only {
         return Ok(());
     }
+    for object in document.objects.iter().filter(|object| object.error.is_none()) {
+        writeln!(out, "{}", plain(&format!("{}: {}", object.title(), object.sentence)))?;
+    }
     writeln!(out, "{}", plain(&counts(document)))
 }
 
-fn annotation(document: &Document, repository: &Repository, finding: &FindingDoc) -> (String, String) {
-    let object = &document.objects[finding.object];
-    let place = &repository.places(document, finding)[0];
+/// Where a command puts its annotation, and what it is headed by.
+fn properties(place: &Place, title: &str) -> String {
     let mut properties = format!("file={}", Property(&place.path));
     if let Some(line) = place.line {
         properties.push_str(&format!(",line={line}"));
@@ -129,9 +133,16 @@ fn annotation(document: &Document, repository: &Repository, finding: &FindingDoc
             properties.push_str(&format!(",col={column}"));
         }
     }
-    properties.push_str(&format!(",title={}", Property(finding.rule.name)));
+    properties.push_str(&format!(",title={}", Property(title)));
+    properties
+}
+
+fn annotation(document: &Document, repository: &Repository, finding: &FindingDoc) -> (String, String) {
+    let object = &document.objects[finding.object];
+    let place = &repository.places(&document.objects[finding.object], &finding.locations)[0];
+    let properties = properties(place, finding.rule.name);
     let mut message = format!("{}: {}", object.title(), finding.message);
-    let kernels = kernels_of(document, finding);
+    let kernels = kernels_of(document, &finding.kernels);
     if !kernels.is_empty() {
         message.push_str(&format!("\non kernels {}", kernels.join(", ")));
     }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::document::Document;
 use super::fingerprint::{fingerprints, fingerprints_of};
 use super::matrix::kernels_of;
+use super::part::questions;
 use super::place::Repository;
 use super::runs::LiveOutcome;
 use crate::rule::Level;
@@ -61,12 +62,10 @@ pub fn gitlab(document: &Document, repository: &Repository, out: &mut impl Write
     let seen = || document.runs.iter().flat_map(|run| &run.findings);
     let live = seen().zip(fingerprints_of(document, seen()));
     for (finding, fingerprint) in document.findings.iter().zip(fingerprints(document)).chain(live) {
-        let place = repository.places_inside(document, finding).swap_remove(0);
+        let place =
+            repository.places_inside(&document.objects[finding.object], &finding.locations).swap_remove(0);
         let mut description = format!("{}: {}", document.objects[finding.object].title(), finding.message);
-        let kernels = kernels_of(document, finding);
-        if !kernels.is_empty() {
-            description.push_str(&format!(" (kernels {})", kernels.join(", ")));
-        }
+        description.push_str(&on(document, &finding.kernels));
         issues.push(Issue {
             description,
             check_name: finding.rule.name,
@@ -79,6 +78,38 @@ pub fn gitlab(document: &Document, repository: &Repository, out: &mut impl Write
             location: Location { path: place.path, lines: Lines { begin: place.line.unwrap_or(1) } },
         });
     }
+    let parts = document.parts();
+    for (part, open, kernels) in questions(&parts) {
+        let place = repository.places_inside(part.object, &open.locations).swap_remove(0);
+        let title = part.object.title();
+        let on = on(document, &kernels);
+        let description =
+            format!("{title}: cannot tell: {}{on}; {} would tell", open.question(), open.way_out());
+        issues.push(Issue {
+            fingerprint: format!("undecided:{}:{title}:{}", open.rule.name, open.question()),
+            description,
+            check_name: open.rule.name,
+            severity: "info",
+            location: Location { path: place.path, lines: Lines { begin: place.line.unwrap_or(1) } },
+        });
+    }
+    // What is said of an object as a whole is shown where it changes.
+    for object in document.objects.iter().filter(|object| object.error.is_none()) {
+        let description = format!("{}: {}", object.title(), object.sentence);
+        issues.push(Issue {
+            fingerprint: format!("verdict:{description}"),
+            description,
+            check_name: "verdict",
+            severity: "info",
+            location: Location { path: repository.object(&object.path).path, lines: Lines { begin: 1 } },
+        });
+    }
     serde_json::to_writer_pretty(&mut *out, &issues)?;
     writeln!(out)
+}
+
+/// ` (kernels 7.1, 7.2)` where something is not about all kernels.
+fn on(document: &Document, kernels: &[usize]) -> String {
+    let kernels = kernels_of(document, kernels);
+    if kernels.is_empty() { String::new() } else { format!(" (kernels {})", kernels.join(", ")) }
 }

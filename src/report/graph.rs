@@ -8,6 +8,7 @@ use quick_xml::escape::escape;
 
 use super::document::Document;
 use super::objects::ObjectDoc;
+use super::part::Part;
 use crate::finding::SubjectKind;
 use crate::object::{F_ARENA_MAP_ALWAYS, MapType};
 use crate::rule::Level;
@@ -43,8 +44,8 @@ pub(super) struct Graph {
 
 impl Graph {
     /// One graph for each ops variable of an object, and one for the other programs that load with it.
-    pub(super) fn of(document: &Document, index: usize) -> Vec<Self> {
-        let object = &document.objects[index];
+    pub(super) fn of(part: &Part<'_>) -> Vec<Self> {
+        let object = part.object;
         let mut graphs = Vec::new();
         let mut shown: Vec<&str> = Vec::new();
         for ops in &object.struct_ops {
@@ -54,9 +55,9 @@ impl Graph {
             for member in &ops.members {
                 let Some(program) = member.program.as_deref() else { continue };
                 let full = format!("{}.{}", ops.map, member.name);
-                let marked = problem(document, index, SubjectKind::Member, &full);
+                let marked = problem(part, SubjectKind::Member, &full);
                 let from = graph.node(Kind::Member, format!(".{}", member.name), String::new(), marked);
-                let to = graph.program(document, index, program, &mut known);
+                let to = graph.program(part, program, &mut known);
                 graph.edges.push((from, to));
                 shown.push(program);
             }
@@ -66,7 +67,7 @@ impl Graph {
         let mut known = BTreeMap::new();
         for program in &object.programs {
             if !shown.contains(&program.name.as_str()) {
-                rest.program(document, index, &program.name, &mut known);
+                rest.program(part, &program.name, &mut known);
             }
         }
         if !rest.nodes.is_empty() {
@@ -81,23 +82,17 @@ impl Graph {
     }
 
     /// A program and its maps, each once.
-    fn program(
-        &mut self,
-        document: &Document,
-        index: usize,
-        name: &str,
-        known: &mut BTreeMap<(bool, String), usize>,
-    ) -> usize {
+    fn program(&mut self, part: &Part<'_>, name: &str, known: &mut BTreeMap<(bool, String), usize>) -> usize {
         if let Some(&node) = known.get(&(false, name.to_owned())) {
             return node;
         }
-        let object = &document.objects[index];
+        let object = part.object;
         let program = object.programs.iter().find(|program| program.name == name);
         let note = program.map_or_else(String::new, |program| {
             let sleepable = if program.sleepable { ", sleepable" } else { "" };
             format!("{} instructions{sleepable}", program.insns_linked)
         });
-        let marked = problem(document, index, SubjectKind::Program, name);
+        let marked = problem(part, SubjectKind::Program, name);
         let from = self.node(Kind::Program, name.to_owned(), note, marked);
         known.insert((false, name.to_owned()), from);
         for map in program.map(|program| program.maps.as_slice()).unwrap_or_default() {
@@ -105,8 +100,7 @@ impl Graph {
                 Some(&node) => node,
                 None => {
                     let (kind, note) = map_note(object, map);
-                    let node =
-                        self.node(kind, map.clone(), note, problem(document, index, SubjectKind::Map, map));
+                    let node = self.node(kind, map.clone(), note, problem(part, SubjectKind::Map, map));
                     known.insert((true, map.clone()), node);
                     node
                 }
@@ -206,12 +200,9 @@ fn cut(text: &str, most: usize) -> String {
 }
 
 /// The first error or warning about a thing.
-fn problem(document: &Document, object: usize, kind: SubjectKind, name: &str) -> Option<String> {
-    let about = document.findings.iter().find(|finding| {
-        finding.object == object
-            && finding.level > Level::Note
-            && finding.subject.kind == kind
-            && finding.subject.name == name
+fn problem(part: &Part<'_>, kind: SubjectKind, name: &str) -> Option<String> {
+    let about = part.findings.iter().find(|finding| {
+        finding.level > Level::Note && finding.subject.kind == kind && finding.subject.name == name
     })?;
     Some(format!("{}[{}]: {}", about.level.as_str(), about.rule.name, about.message))
 }
@@ -234,9 +225,9 @@ fn map_note(object: &ObjectDoc, name: &str) -> (Kind, String) {
 pub fn dot(document: &Document, out: &mut impl Write) -> io::Result<()> {
     let quote = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
     writeln!(out, "digraph scx {{\n  rankdir=LR;\n  node [shape=box, fontname=\"sans-serif\"];")?;
-    for (index, object) in document.objects.iter().enumerate() {
-        for (number, graph) in Graph::of(document, index).iter().enumerate() {
-            let title = format!("{}: {}", object.title(), graph.title);
+    for (index, part) in document.parts().iter().enumerate() {
+        for (number, graph) in Graph::of(part).iter().enumerate() {
+            let title = format!("{}: {}", part.object.title(), graph.title);
             writeln!(out, "  subgraph cluster_{index}_{number} {{\n    label={};", quote(&title))?;
             for (id, node) in graph.nodes.iter().enumerate() {
                 let mut label = quote(&node.title);
@@ -271,9 +262,9 @@ pub fn mermaid(document: &Document, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "flowchart LR")?;
     writeln!(out, "  classDef arena fill:#ffd700,stroke:#8a6d00,color:#000")?;
     writeln!(out, "  classDef bad stroke:#d00,stroke-width:3px")?;
-    for (index, object) in document.objects.iter().enumerate() {
-        for (number, graph) in Graph::of(document, index).iter().enumerate() {
-            let title = format!("{}: {}", object.title(), graph.title);
+    for (index, part) in document.parts().iter().enumerate() {
+        for (number, graph) in Graph::of(part).iter().enumerate() {
+            let title = format!("{}: {}", part.object.title(), graph.title);
             writeln!(out, "  subgraph g{index}_{number}[{}]", quote(&title))?;
             for (id, node) in graph.nodes.iter().enumerate() {
                 let text = match node.note.as_str() {

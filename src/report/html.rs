@@ -6,13 +6,16 @@ use std::io::{self, Write};
 use quick_xml::escape::escape;
 
 use super::document::Document;
-use super::findings::FindingDoc;
+use super::findings::{FindingDoc, UndecidedDoc};
 use super::graph::Graph;
+use super::location::LocationDoc;
 use super::matrix::{Fate, Matrix, kernels_of};
+use super::objects::ObjectDoc;
+use super::part::Part;
 use super::place::Repository;
 use super::runs::LiveOutcome;
 use super::words::counts;
-use crate::rule::Phase;
+use crate::rule::{Phase, Rule};
 
 const STYLE: &str = include_str!("html.css");
 
@@ -37,9 +40,11 @@ pub fn html(document: &Document, repository: &Repository, out: &mut impl Write) 
         counts(document)
     )?;
     writeln!(out, "<header><h1>scx-lint</h1><p>{}</p></header>\n<main>", counts(document))?;
-    matrix(document, out)?;
+    let parts = document.parts();
+    matrix(&Matrix::of_parts(&parts), out)?;
     live(document, out)?;
-    for (index, object) in document.objects.iter().enumerate() {
+    for (index, part) in parts.iter().enumerate() {
+        let object = part.object;
         writeln!(out, "<section id=\"o{index}\">\n<h2>{}</h2>", escape(object.title()))?;
         if let Some(error) = &object.error {
             writeln!(
@@ -58,31 +63,15 @@ pub fn html(document: &Document, repository: &Repository, out: &mut impl Write) 
             object.programs.len(),
             object.maps.len()
         )?;
-        let mut any = false;
-        let seen = document.runs.iter().flat_map(|run| &run.findings);
-        for found in document.findings.iter().chain(seen).filter(|finding| finding.object == index) {
-            any = true;
+        writeln!(out, "<p class=\"verdict\">{}</p>", escape(object.sentence.as_str()))?;
+        let seen = part.runs.iter().flat_map(|run| &run.findings);
+        for found in part.findings.iter().copied().chain(seen) {
             finding(document, repository, found, out)?;
         }
-        if !any {
-            writeln!(out, "<p class=\"facts\">No findings.</p>")?;
+        for (open, kernels) in part.questions() {
+            question(document, repository, part, open, &kernels, out)?;
         }
-        let unknown: Vec<_> = document.undecided.iter().filter(|u| u.object == index).collect();
-        if !unknown.is_empty() {
-            writeln!(out, "<details><summary>{} not decided</summary><ul>", unknown.len())?;
-            for undecided in unknown {
-                writeln!(
-                    out,
-                    "<li><code>{}</code> {} <code>{}</code>: {}</li>",
-                    undecided.rule.name,
-                    undecided.subject.kind.as_str(),
-                    escape(undecided.subject.name.as_str()),
-                    escape(undecided.reason.as_str())
-                )?;
-            }
-            writeln!(out, "</ul></details>")?;
-        }
-        for graph in Graph::of(document, index) {
+        for graph in Graph::of(part) {
             writeln!(out, "<figure><figcaption>{}</figcaption>", escape(graph.title.as_str()))?;
             writeln!(out, "{}\n</figure>", graph.svg())?;
         }
@@ -122,6 +111,9 @@ fn live(document: &Document, out: &mut impl Write) -> io::Result<()> {
             run.outcome.word(),
             escape(run.words.as_str())
         )?;
+        for unforeseen in &run.unforeseen {
+            write!(out, "<br>not foreseen: {}", escape(unforeseen.as_str()))?;
+        }
         for difference in &run.differs {
             write!(out, "<br>differs: {}", escape(difference.as_str()))?;
         }
@@ -130,8 +122,19 @@ fn live(document: &Document, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "</tbody></table></div>")
 }
 
-fn matrix(document: &Document, out: &mut impl Write) -> io::Result<()> {
-    let matrix = Matrix::of(document);
+/// How style sheets call a fate.
+fn class(fate: Fate) -> &'static str {
+    match fate {
+        Fate::Works => "works",
+        Fate::NothingFound => "clear",
+        Fate::MayNotStay => "may-not-stay",
+        Fate::Fails(_) => "fails",
+        Fate::Unknown => "unknown",
+        Fate::Unreadable => "unreadable",
+    }
+}
+
+fn matrix(matrix: &Matrix, out: &mut impl Write) -> io::Result<()> {
     write!(out, "<div class=\"scroll\"><table class=\"matrix\"><thead><tr><th scope=\"col\">scheduler</th>")?;
     for column in &matrix.columns {
         write!(out, "<th scope=\"col\">{}</th>", escape(column.as_str()))?;
@@ -141,12 +144,7 @@ fn matrix(document: &Document, out: &mut impl Write) -> io::Result<()> {
         let title = escape(row.title.as_str());
         write!(out, "<tr><th scope=\"row\"><a href=\"#o{}\">{title}</a></th>", row.object)?;
         for cell in &row.cells {
-            let class = match cell.fate {
-                Fate::Works | Fate::Attaches => "works",
-                Fate::Fails(_) => "fails",
-                Fate::Unknown => "unknown",
-                Fate::Unreadable => "unreadable",
-            };
+            let class = class(cell.fate);
             if matrix.is_wide() {
                 let title = [cell.fate.words()].into_iter().chain(cell.rules.iter().map(|rule| rule.name));
                 let title = title.collect::<Vec<_>>().join(", ");
@@ -166,7 +164,44 @@ fn matrix(document: &Document, out: &mut impl Write) -> io::Result<()> {
         }
         writeln!(out, "</tr>")?;
     }
-    writeln!(out, "</tbody></table></div>")
+    writeln!(out, "</tbody></table></div>\n<ul class=\"legend\">")?;
+    for fate in matrix.fates() {
+        let (class, sign, meaning) = (class(fate), fate.sign(), fate.meaning());
+        writeln!(out, "<li><span class=\"{class}\">{sign}</span> {meaning}</li>")?;
+    }
+    writeln!(out, "</ul>")
+}
+
+/// An open question, the kernels that it is about, the line that it comes from, and what would answer it.
+fn question(
+    document: &Document,
+    repository: &Repository,
+    part: &Part<'_>,
+    open: &UndecidedDoc,
+    kernels: &[usize],
+    out: &mut impl Write,
+) -> io::Result<()> {
+    write!(out, "<article class=\"finding open\">\n<h3><span class=\"level\">cannot tell</span> ")?;
+    rule(repository, open.rule, out)?;
+    let kernels = kernels_of(document, kernels);
+    if !kernels.is_empty() {
+        write!(out, " <span class=\"when\">on {}</span>", escape(kernels.join(", ")))?;
+    }
+    writeln!(out, "</h3>\n<p>{}</p>", escape(open.question()))?;
+    for location in &open.locations {
+        place(repository, part.object, location, out)?;
+    }
+    let ways: Vec<String> =
+        open.decided_by.iter().map(|way| format!("<code>{}</code>", escape(way.to_string()))).collect();
+    writeln!(out, "<p class=\"help\">{} would tell</p>\n</article>", ways.join(" or "))
+}
+
+/// A link to a rule's page, or its name.
+fn rule(repository: &Repository, rule: &Rule, out: &mut impl Write) -> io::Result<()> {
+    match repository.rule_page(rule) {
+        Some(address) => write!(out, "<a href=\"{}\"><code>{}</code></a>", escape(address), rule.name),
+        None => write!(out, "<code>{}</code>", rule.name),
+    }
 }
 
 fn finding(
@@ -182,12 +217,9 @@ fn finding(
         found.level.as_str(),
         found.level.as_str()
     )?;
-    match repository.rule_page(found.rule) {
-        Some(address) => write!(out, "<a href=\"{}\"><code>{}</code></a>", escape(address), found.rule.name)?,
-        None => write!(out, "<code>{}</code>", found.rule.name)?,
-    }
+    rule(repository, found.rule, out)?;
     write!(out, " <span class=\"when\">at {}", found.phase.as_str())?;
-    let kernels = kernels_of(document, found);
+    let kernels = kernels_of(document, &found.kernels);
     if !kernels.is_empty() {
         write!(out, " on {}", escape(kernels.join(", ")))?;
     }
@@ -199,49 +231,59 @@ fn finding(
         let errno = found.errno.as_ref().map_or_else(String::new, |errno| format!("{errno}: "));
         writeln!(out, "<pre class=\"kernel\">{}{}</pre>", escape(errno), escape(words.as_str()))?;
     }
-    let object = &document.objects[found.object].path;
     for location in &found.locations {
-        let (Some(file), Some(line)) = (location.file.as_deref(), location.line) else {
-            writeln!(out, "<p class=\"place\">{}</p>", escape(location.label.as_str()))?;
-            continue;
-        };
-        let shown = repository.sources.remapped(file);
-        let program = location.program.as_deref().map_or_else(String::new, |p| format!(" in {p}"));
-        writeln!(
-            out,
-            "<figure class=\"source\"><figcaption>{}:{line}{}</figcaption><pre>",
-            escape(shown.as_str()),
-            escape(program.as_str())
-        )?;
-        let recorded = location.text.as_deref().unwrap_or_default();
-        let disk =
-            repository.sources.lines(file, object).or_else(|| repository.sources.lines(&shown, object));
-        let at = line as usize;
-        // Only where the file still has the recorded line.
-        let disk = disk.filter(|lines| {
-            lines.get(at.wrapping_sub(1)).is_some_and(|text| text.trim_end() == recorded.trim_end())
-        });
-        let one = [recorded.to_owned()];
-        let (first, lines) = match &disk {
-            Some(lines) => {
-                let first = at.saturating_sub(AROUND).max(1);
-                (first, &lines[first - 1..(at + AROUND).min(lines.len())])
-            }
-            None => (at, &one[..]),
-        };
-        for (number, text) in (first..).zip(lines) {
-            let class = if number == at { " class=\"here\"" } else { "" };
-            // The spans are blocks: a line feed would add an empty line.
-            write!(out, "<span{class}><i>{number:5}</i> {}</span>", escape(text.replace('\t', "    ")))?;
-            if number == at {
-                let text = escape(location.label.as_str());
-                write!(out, "<span class=\"label\"><i>     </i> ╰ {text}</span>")?;
-            }
-        }
-        writeln!(out, "</pre></figure>")?;
+        place(repository, &document.objects[found.object], location, out)?;
     }
     if let Some(help) = &found.help {
         writeln!(out, "<p class=\"help\">{}</p>", escape(help.as_str()))?;
     }
     writeln!(out, "</article>")
+}
+
+/// The line of a place with what is around it, or its label where there is no line.
+fn place(
+    repository: &Repository,
+    object: &ObjectDoc,
+    location: &LocationDoc,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let (Some(file), Some(line)) = (location.file.as_deref(), location.line) else {
+        return writeln!(out, "<p class=\"place\">{}</p>", escape(location.label.as_str()));
+    };
+    let shown = repository.sources.remapped(file);
+    let program = location.program.as_deref().map_or_else(String::new, |p| format!(" in {p}"));
+    writeln!(
+        out,
+        "<figure class=\"source\"><figcaption>{}:{line}{}</figcaption><pre>",
+        escape(shown.as_str()),
+        escape(program.as_str())
+    )?;
+    let recorded = location.text.as_deref().unwrap_or_default();
+    let disk = repository
+        .sources
+        .lines(file, &object.path)
+        .or_else(|| repository.sources.lines(&shown, &object.path));
+    let at = line as usize;
+    // Only where the file still has the recorded line.
+    let disk = disk.filter(|lines| {
+        lines.get(at.wrapping_sub(1)).is_some_and(|text| text.trim_end() == recorded.trim_end())
+    });
+    let one = [recorded.to_owned()];
+    let (first, lines) = match &disk {
+        Some(lines) => {
+            let first = at.saturating_sub(AROUND).max(1);
+            (first, &lines[first - 1..(at + AROUND).min(lines.len())])
+        }
+        None => (at, &one[..]),
+    };
+    for (number, text) in (first..).zip(lines) {
+        let class = if number == at { " class=\"here\"" } else { "" };
+        // The spans are blocks: a line feed would add an empty line.
+        write!(out, "<span{class}><i>{number:5}</i> {}</span>", escape(text.replace('\t', "    ")))?;
+        if number == at {
+            let text = escape(location.label.as_str());
+            write!(out, "<span class=\"label\"><i>     </i> ╰ {text}</span>")?;
+        }
+    }
+    writeln!(out, "</pre></figure>")
 }

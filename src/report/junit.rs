@@ -6,35 +6,45 @@ use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::document::Document;
 use super::findings::FindingDoc;
-use super::matrix::{Matrix, concerns};
+use super::matrix::{Fate, Matrix};
 use super::place::Repository;
 use super::runs::{LiveOutcome, LiveRun};
 use crate::rule::Level;
 
 /// Prints the verdicts as test results. A case fails where an error finding keeps the scheduler from running;
-/// an input that cannot be read is an error, and what is not decided stands in the output of the case. A run on a real kernel
+/// an input that cannot be read is an error; one of which it cannot be told is skipped, and the output of the case says why. A run on a real kernel
 /// is a case of its own; it is an error where the kernel could not be asked.
 ///
 /// # Errors
 /// The writer's.
 pub fn junit(document: &Document, repository: &Repository, out: &mut impl Write) -> io::Result<()> {
-    let matrix = Matrix::of(document);
+    let parts = document.parts();
+    let columns = Matrix::of_parts(&parts).columns;
     let mut report = Report::new("scx-lint");
-    for (index, object) in document.objects.iter().enumerate() {
+    for (index, part) in parts.iter().enumerate() {
+        let object = part.object;
         let path = object.title();
         let mut suite = TestSuite::new(path.clone());
-        for row in matrix.rows.iter().filter(|row| row.object == index) {
-            for (column, (kernel, cell)) in matrix.columns.iter().zip(&row.cells).enumerate() {
+        for row in part.rows(index) {
+            for (column, (kernel, cell)) in columns.iter().zip(&row.cells).enumerate() {
                 let ops = row.ops.as_deref().unwrap_or("object");
                 let name = format!("{ops} on {kernel}");
-                let here = |finding: &&FindingDoc| {
-                    finding.object == index
-                        && (finding.kernels.is_empty() || finding.kernels.contains(&column))
-                        && concerns(document, finding, row.ops.as_deref())
+                let is_here = |kernels: &[usize]| kernels.is_empty() || kernels.contains(&column);
+                let concerns = |finding: &&FindingDoc| {
+                    is_here(&finding.kernels) && part.concerns(finding, row.ops.as_deref())
                 };
-                let fails =
-                    |finding: &&FindingDoc| here(finding) && finding.level == Level::Error && !finding.known;
-                let failing: Vec<&FindingDoc> = document.findings.iter().filter(fails).collect();
+                let here = part.findings.iter().copied().filter(concerns);
+                let (failing, others): (Vec<&FindingDoc>, Vec<&FindingDoc>) =
+                    here.partition(|finding| finding.level == Level::Error && !finding.known);
+                let open: Vec<String> = part
+                    .undecided
+                    .iter()
+                    .filter(|open| is_here(&open.kernels))
+                    .map(|open| {
+                        let (rule, question, way) = (open.rule.name, open.question(), open.way_out());
+                        format!("cannot tell [{rule}]: {question}; {way} would tell\n")
+                    })
+                    .collect();
                 let status = if let Some(error) = &object.error {
                     let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
                     status.set_message(error.message.clone());
@@ -49,33 +59,27 @@ pub fn junit(document: &Document, repository: &Repository, out: &mut impl Write)
                     let texts = failing.iter().map(|finding| describe(document, repository, finding));
                     status.set_description(texts.collect::<Vec<_>>().join("\n"));
                     status
+                } else if matches!(cell.fate, Fate::Unknown | Fate::MayNotStay) && !open.is_empty() {
+                    // Neither passed nor failed.
+                    let mut status = TestCaseStatus::skipped();
+                    status.set_message(format!("{}: {}", cell.fate.words(), open[0].trim_end()));
+                    status
                 } else {
                     TestCaseStatus::success()
                 };
                 let mut case = TestCase::new(name, status);
                 case.set_classname(path.clone());
-                let others = document
-                    .findings
-                    .iter()
-                    .filter(here)
-                    .filter(|finding| !fails(finding))
-                    .map(|finding| describe(document, repository, finding));
-                let unknown = document.undecided.iter().filter(|undecided| {
-                    undecided.object == index
-                        && (undecided.kernels.is_empty() || undecided.kernels.contains(&column))
-                });
-                let unknown = unknown.map(|undecided| {
-                    let (kind, name) = (undecided.subject.kind.as_str(), &undecided.subject.name);
-                    format!("cannot tell [{}]: {kind} '{name}': {}\n", undecided.rule.name, undecided.reason)
-                });
-                let text: String = others.chain(unknown).collect();
+                let others = others.into_iter().map(|finding| describe(document, repository, finding));
+                let sentence = (object.error.is_none() && !part.kernels.is_empty())
+                    .then(|| format!("{}: {}\n", path, object.sentence));
+                let text: String = sentence.into_iter().chain(others).chain(open).collect();
                 if !text.is_empty() {
                     case.set_system_out(text);
                 }
                 suite.add_test_case(case);
             }
         }
-        for run in document.runs.iter().filter(|run| run.object == index) {
+        for run in &part.runs {
             suite.add_test_case(live(document, repository, run, &path));
         }
         report.add_test_suite(suite);
@@ -100,14 +104,15 @@ fn live(document: &Document, repository: &Repository, run: &LiveRun, path: &str)
     }
     let mut case = TestCase::new(format!("live on {}", run.kernel), status);
     case.set_classname(path);
+    let unforeseen = run.unforeseen.iter().map(|unforeseen| format!("not foreseen: {unforeseen}\n"));
     let differs = run.differs.iter().map(|difference| format!("differs: {difference}\n"));
-    case.set_system_out(format!("{}\n{}", run.words, differs.collect::<String>()));
+    case.set_system_out(format!("{}\n{}", run.words, unforeseen.chain(differs).collect::<String>()));
     case
 }
 
 fn describe(document: &Document, repository: &Repository, finding: &FindingDoc) -> String {
     let mut text = String::new();
-    let place = &repository.places(document, finding)[0];
+    let place = &repository.places(&document.objects[finding.object], &finding.locations)[0];
     if let Some(line) = place.line {
         text.push_str(&format!("{}:{line}: ", place.path));
     }

@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use super::document::Document;
-use super::findings::FindingDoc;
-use super::matrix::{Fate, Matrix, kernels_of};
+use super::findings::{FindingDoc, UndecidedDoc};
+use super::matrix::{Matrix, kernels_of};
+use super::part::{Part, questions};
 use super::place::Repository;
 use super::words::{counts, unmatched};
 use crate::rule::Rule;
@@ -53,7 +54,8 @@ fn rule(repository: &Repository, rule: &Rule) -> String {
 /// # Errors
 /// The writer's.
 pub fn markdown(document: &Document, repository: &Repository, out: &mut impl Write) -> io::Result<()> {
-    let matrix = Matrix::of(document);
+    let parts = document.parts();
+    let matrix = Matrix::of_parts(&parts);
     writeln!(out, "### scx-lint: {}\n", escape(&counts(document)))?;
     write!(out, "| scheduler |")?;
     for column in &matrix.columns {
@@ -63,12 +65,7 @@ pub fn markdown(document: &Document, repository: &Repository, out: &mut impl Wri
     for row in &matrix.rows {
         write!(out, "| {} |", code(&row.title))?;
         for cell in &row.cells {
-            let sign = match cell.fate {
-                Fate::Works | Fate::Attaches => "✅",
-                Fate::Fails(_) => "❌",
-                Fate::Unknown => "➖",
-                Fate::Unreadable => "⚠️",
-            };
+            let sign = cell.fate.emoji();
             if matrix.is_wide() {
                 write!(out, " {sign} {}", cell.fate.word())?;
             } else {
@@ -83,6 +80,11 @@ pub fn markdown(document: &Document, repository: &Repository, out: &mut impl Wri
         writeln!(out)?;
     }
     writeln!(out)?;
+    let legend = matrix.fates().into_iter().map(|fate| format!("{} {}", fate.emoji(), fate.meaning()));
+    writeln!(out, "{}\n", legend.collect::<Vec<_>>().join(" · "))?;
+    for object in document.objects.iter().filter(|object| object.error.is_none()) {
+        writeln!(out, "- {}: {}", code(&object.title()), escape(&object.sentence))?;
+    }
     for object in &document.objects {
         if let Some(error) = &object.error {
             writeln!(out, "- ⚠️ {}: {}", code(&object.path), escape(&error.message))?;
@@ -105,23 +107,46 @@ pub fn markdown(document: &Document, repository: &Repository, out: &mut impl Wri
     for line in unmatched(document) {
         writeln!(out, "- {}", escape(&line))?;
     }
-    if !document.undecided.is_empty() {
-        writeln!(out, "\n<details><summary>{} not decided</summary>\n", document.undecided.len())?;
-        for undecided in &document.undecided {
-            let object = document.objects[undecided.object].title();
-            writeln!(
-                out,
-                "- {} {}: {} {}: {}",
-                rule(repository, undecided.rule),
-                code(&object),
-                undecided.subject.kind.as_str().replace('_', "\\_"),
-                code(&undecided.subject.name),
-                escape(&undecided.reason)
-            )?;
+    let open: Vec<String> = questions(&parts)
+        .map(|(part, open, kernels)| question(document, repository, part, open, &kernels))
+        .collect();
+    if !open.is_empty() {
+        writeln!(out, "\n#### Cannot tell\n")?;
+        for (number, text) in open.iter().enumerate() {
+            used += text.len();
+            if used > LIMIT {
+                writeln!(out, "\n… and {} more.", open.len() - number)?;
+                break;
+            }
+            out.write_all(text.as_bytes())?;
         }
-        writeln!(out, "\n</details>")?;
     }
     Ok(())
+}
+
+/// An open question, the kernels that it is about, where it comes from, and what would answer it.
+fn question(
+    document: &Document,
+    repository: &Repository,
+    part: &Part<'_>,
+    open: &UndecidedDoc,
+    kernels: &[usize],
+) -> String {
+    let (kind, name) = (open.subject.kind.as_str().replace('_', "\\_"), code(&open.subject.name));
+    let mut text = format!("- {}: {kind} {name}: {}", rule(repository, open.rule), escape(&open.reason));
+    let kernels = kernels_of(document, kernels);
+    if !kernels.is_empty() {
+        let _ = write!(text, " (kernels {})", escape(&kernels.join(", ")));
+    }
+    let place = &repository.places(part.object, &open.locations)[0];
+    let line = place.line.map_or_else(String::new, |line| format!(":{line}"));
+    let _ = write!(text, "  \n  at {}", code(&format!("{}{line}", place.path)));
+    if place.line.is_some() {
+        let _ = write!(text, " in {}", code(&part.object.title()));
+    }
+    let ways: Vec<String> = open.decided_by.iter().map(|way| code(&way.to_string())).collect();
+    let _ = writeln!(text, "  \n  {} would tell", ways.join(" or "));
+    text
 }
 
 /// A table of what real kernels did.
@@ -134,6 +159,9 @@ fn live(document: &Document, out: &mut impl Write) -> io::Result<()> {
         let object = document.objects[run.object].title();
         let (sign, word) = (run.outcome.sign(), run.outcome.word());
         write!(out, "| {} | {} | {sign} {word}: {}", code(&object), escape(&run.kernel), escape(&run.words))?;
+        for unforeseen in &run.unforeseen {
+            write!(out, "<br>not foreseen: {}", escape(unforeseen))?;
+        }
         for difference in &run.differs {
             write!(out, "<br>differs: {}", escape(difference))?;
         }
@@ -144,7 +172,7 @@ fn live(document: &Document, out: &mut impl Write) -> io::Result<()> {
 
 fn describe(document: &Document, repository: &Repository, finding: &FindingDoc) -> String {
     let mut out = String::new();
-    let place = &repository.places(document, finding)[0];
+    let place = &repository.places(&document.objects[finding.object], &finding.locations)[0];
     let _ = write!(
         out,
         "- **{}** {}: {}",
@@ -152,7 +180,7 @@ fn describe(document: &Document, repository: &Repository, finding: &FindingDoc) 
         rule(repository, finding.rule),
         escape(&finding.message)
     );
-    let kernels = kernels_of(document, finding);
+    let kernels = kernels_of(document, &finding.kernels);
     if !kernels.is_empty() {
         let _ = write!(out, " (kernels {})", escape(&kernels.join(", ")));
     }

@@ -2,7 +2,7 @@
 
 use super::document::Document;
 use super::findings::FindingDoc;
-use super::verdict::Answer;
+use super::part::Part;
 use crate::rule::{Level, Phase, Rule};
 
 /// The table.
@@ -39,13 +39,15 @@ pub struct Cell {
 /// How far an object comes on a kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Fate {
-    /// Every phase passes.
+    /// Every phase passes, and that is proven.
     Works,
-    /// Opens, loads and attaches; whether it then stays enabled is open.
-    Attaches,
+    /// Nothing speaks against it; what the verifier will say is not known.
+    NothingFound,
+    /// Nothing speaks against it until it runs; whether it then stays enabled is open.
+    MayNotStay,
     /// Fails at that phase.
     Fails(Phase),
-    /// Nothing says that it fails, nor that it works.
+    /// Cannot be told: a question is open.
     #[default]
     Unknown,
     /// The input cannot be read.
@@ -53,16 +55,27 @@ pub enum Fate {
 }
 
 impl Fate {
+    /// One of each, in the order of a legend.
+    pub const ALL: [Self; 6] = [
+        Self::Works,
+        Self::NothingFound,
+        Self::MayNotStay,
+        Self::Unknown,
+        Self::Fails(Phase::Load),
+        Self::Unreadable,
+    ];
+
     /// In two or three words.
     pub fn words(self) -> &'static str {
         match self {
             Self::Works => "works",
-            Self::Attaches => "attaches",
+            Self::NothingFound => "nothing found",
+            Self::MayNotStay => "may not stay",
             Self::Fails(Phase::Open) => "does not open",
             Self::Fails(Phase::Load) => "does not load",
             Self::Fails(Phase::Attach) => "does not attach",
             Self::Fails(Phase::Run) => "is ejected",
-            Self::Unknown => "nothing found",
+            Self::Unknown => "unknown",
             Self::Unreadable => "unreadable",
         }
     }
@@ -70,44 +83,107 @@ impl Fate {
     /// In one word, for tables of many kernels.
     pub fn word(self) -> &'static str {
         match self {
-            Self::Works => "works",
-            Self::Attaches => "attaches",
+            Self::NothingFound => "pass",
+            Self::MayNotStay => "stay?",
             Self::Fails(phase) => phase.as_str(),
-            Self::Unknown => "",
-            Self::Unreadable => "unreadable",
+            other => other.words(),
         }
     }
 
     /// One character for narrow columns.
     pub fn sign(self) -> &'static str {
         match self {
-            Self::Works | Self::Attaches => "✓",
+            Self::Works => "✓",
+            Self::NothingFound => "○",
+            Self::MayNotStay => "◐",
             Self::Fails(_) => "✗",
-            Self::Unknown => "·",
+            Self::Unknown => "?",
             Self::Unreadable => "!",
+        }
+    }
+
+    /// The same in colour.
+    pub fn emoji(self) -> &'static str {
+        match self {
+            Self::Works => "✅",
+            Self::NothingFound => "⚪",
+            Self::MayNotStay => "🟡",
+            Self::Fails(_) => "❌",
+            Self::Unknown => "❔",
+            Self::Unreadable => "⚠️",
+        }
+    }
+
+    /// What it means, for a legend.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Works => "works: every phase is proven",
+            Self::NothingFound => "nothing is found; what the verifier will say is not proven",
+            Self::MayNotStay => {
+                "nothing is found before it runs; whether it then stays enabled cannot be told"
+            }
+            Self::Fails(_) => "fails; the word is the phase, or what it does not come through",
+            Self::Unknown => "cannot be told: a question is open",
+            Self::Unreadable => "the input cannot be read",
         }
     }
 }
 
-/// Names of the document's kernels.
-pub(super) fn kernel_names(document: &Document) -> Vec<String> {
-    document.kernels.iter().map(|kernel| kernel.name.clone()).collect()
-}
-
-/// The kernels that a finding is about, by name; empty where no kernel is named or it is about all of them.
-pub(super) fn kernels_of(document: &Document, finding: &FindingDoc) -> Vec<String> {
-    let names = kernel_names(document);
-    if finding.kernels.len() == names.len() {
+/// The kernels that something is about, by name; empty where no kernel is named or it is about all of them.
+#[cfg(feature = "cli")]
+pub(super) fn kernels_of(document: &Document, kernels: &[usize]) -> Vec<String> {
+    if kernels.len() == document.kernels.len() {
         return Vec::new();
     }
-    finding.kernels.iter().filter_map(|&kernel| names.get(kernel).cloned()).collect()
+    let names = kernels.iter().filter_map(|&kernel| document.kernels.get(kernel));
+    names.map(|kernel| kernel.name.clone()).collect()
 }
 
-/// Does a finding belong to an ops variable: one of open or load concerns all of them.
-pub(super) fn concerns(document: &Document, finding: &FindingDoc, ops: Option<&str>) -> bool {
-    let Some(name) = ops else { return true };
-    let ops = document.objects[finding.object].struct_ops.iter().find(|ops| ops.map == name);
-    finding.phase <= Phase::Load || ops.is_none_or(|ops| ops.is_meant_by(&finding.subject))
+impl Part<'_> {
+    /// Does a finding belong to an ops variable: one of open or load concerns all of them.
+    pub(super) fn concerns(&self, finding: &FindingDoc, ops: Option<&str>) -> bool {
+        let Some(name) = ops else { return true };
+        let ops = self.object.struct_ops.iter().find(|ops| ops.map == name);
+        finding.phase <= Phase::Load || ops.is_none_or(|ops| ops.is_meant_by(&finding.subject))
+    }
+
+    /// Its rows of the table: the object as a whole, then each ops variable where there are several.
+    pub(super) fn rows(&self, number: usize) -> Vec<Row> {
+        let count = self.kernels.len();
+        let keys: Vec<Option<usize>> = if count == 0 { vec![None] } else { (0..count).map(Some).collect() };
+        let mut ops: Vec<Option<&str>> = vec![None];
+        for verdict in &self.verdicts {
+            if !ops.contains(&verdict.struct_ops.as_deref()) {
+                ops.push(verdict.struct_ops.as_deref());
+            }
+        }
+        let row = |ops: Option<&str>| Row {
+            object: number,
+            ops: ops.map(str::to_owned),
+            title: ops.map_or_else(|| self.object.title(), |ops| format!("{}: {ops}", self.object.title())),
+            cells: keys.iter().map(|&kernel| self.cell(kernel, ops)).collect(),
+        };
+        ops.into_iter().map(row).collect()
+    }
+
+    fn cell(&self, kernel: Option<usize>, ops: Option<&str>) -> Cell {
+        let fate = self.fate(kernel, ops);
+        let mut rules = Vec::new();
+        if let Fate::Fails(phase) = fate {
+            let here = self.findings.iter().filter(|finding| {
+                finding.level == Level::Error
+                    && finding.phase == phase
+                    && kernel.is_none_or(|k| finding.kernels.is_empty() || finding.kernels.contains(&k))
+                    && self.concerns(finding, ops)
+            });
+            for finding in here {
+                if !rules.contains(&finding.rule) {
+                    rules.push(finding.rule);
+                }
+            }
+        }
+        Cell { fate, rules }
+    }
 }
 
 impl Matrix {
@@ -118,60 +194,24 @@ impl Matrix {
 
     /// The table of a document.
     pub fn of(document: &Document) -> Self {
-        let names = kernel_names(document);
-        let keys: Vec<Option<usize>> =
-            if names.is_empty() { vec![None] } else { (0..names.len()).map(Some).collect() };
-        let mut rows = Vec::new();
-        for (object, input) in document.objects.iter().enumerate() {
-            let path = input.title();
-            if input.error.is_some() {
-                let cell = Cell { fate: Fate::Unreadable, rules: Vec::new() };
-                rows.push(Row { object, ops: None, title: path, cells: vec![cell; keys.len()] });
-                continue;
-            }
-            let mut ops: Vec<Option<&str>> = Vec::new();
-            for verdict in document.verdicts.iter().filter(|verdict| verdict.object == object) {
-                if !ops.contains(&verdict.struct_ops.as_deref()) {
-                    ops.push(verdict.struct_ops.as_deref());
-                }
-            }
-            for ops in ops {
-                let title = ops.map_or_else(|| path.clone(), |ops| format!("{path}: {ops}"));
-                let cells = keys.iter().map(|&kernel| cell(document, object, ops, kernel)).collect();
-                rows.push(Row { object, ops: ops.map(str::to_owned), title, cells });
-            }
-        }
+        Self::of_parts(&document.parts())
+    }
+
+    /// The same of what is gathered already.
+    pub(super) fn of_parts(parts: &[Part<'_>]) -> Self {
+        let names: Vec<String> =
+            parts.first().map_or_else(Vec::new, |part| part.kernels.iter().map(|&n| n.to_owned()).collect());
+        let rows = parts.iter().enumerate().flat_map(|(number, part)| part.rows(number)).collect();
         let columns = if names.is_empty() { vec!["any kernel".to_owned()] } else { names };
         Self { columns, rows }
     }
-}
 
-fn cell(document: &Document, object: usize, ops: Option<&str>, kernel: Option<usize>) -> Cell {
-    let found = document
-        .verdicts
-        .iter()
-        .find(|v| v.object == object && v.kernel == kernel && v.struct_ops.as_deref() == ops);
-    let Some(verdict) = found else { return Cell::default() };
-    let Some(phase) = verdict.failure() else {
-        let fate = match Phase::ALL.into_iter().find(|&phase| verdict.at(phase) != Answer::Pass) {
-            None => Fate::Works,
-            Some(Phase::Run) => Fate::Attaches,
-            Some(_) => Fate::Unknown,
+    /// The fates that it has, each once, for a legend.
+    pub fn fates(&self) -> Vec<Fate> {
+        let has = |fate: &Fate| {
+            let same = |other: Fate| std::mem::discriminant(&other) == std::mem::discriminant(fate);
+            self.rows.iter().flat_map(|row| &row.cells).any(|cell| same(cell.fate))
         };
-        return Cell { fate, rules: Vec::new() };
-    };
-    let mut rules = Vec::new();
-    let here = document.findings.iter().filter(|finding| {
-        finding.object == object
-            && finding.level == Level::Error
-            && finding.phase == phase
-            && kernel.is_none_or(|kernel| finding.kernels.is_empty() || finding.kernels.contains(&kernel))
-            && concerns(document, finding, ops)
-    });
-    for finding in here {
-        if !rules.contains(&finding.rule) {
-            rules.push(finding.rule);
-        }
+        Fate::ALL.into_iter().filter(has).collect()
     }
-    Cell { fate: Fate::Fails(phase), rules }
 }

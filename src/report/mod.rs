@@ -3,7 +3,6 @@
 //! [`Document`] is JSON version 1; the formats for people print the same document. What the document says is kept as types
 //! ([`Rule`](crate::rule::Rule), [`Phase`](crate::rule::Phase) and so on); the formats make words of them.
 
-#[cfg(feature = "cli")]
 mod answer;
 mod build;
 mod concise;
@@ -29,10 +28,10 @@ mod junit;
 mod location;
 #[cfg(feature = "cli")]
 mod markdown;
-#[cfg(feature = "cli")]
 mod matrix;
 mod number;
 mod objects;
+mod part;
 #[cfg(feature = "cli")]
 mod place;
 mod printable;
@@ -51,6 +50,7 @@ pub use findings::{AllowedBy, FindingDoc, SuppressedDoc, UndecidedDoc, Unmatched
 pub use inspect::inspect;
 pub use json::{SCHEMA, json};
 pub use location::LocationDoc;
+pub use matrix::{Cell, Fate, Matrix, Row};
 pub use objects::{
     Embedded, InputError, KfuncDoc, MapDoc, MemberDoc, MemberValue, ObjectDoc, ProgramDoc, StructOpsDoc,
 };
@@ -71,13 +71,12 @@ mod with_cli {
     pub use super::html::html;
     pub use super::junit::junit;
     pub use super::markdown::markdown;
-    pub use super::matrix::{Cell, Fate, Matrix, Row};
     pub use super::place::{Place, Repository};
     pub use super::sarif::sarif;
     pub use super::sources::Sources;
 }
 #[cfg(feature = "cli")]
 pub use with_cli::{
-    About, Cell, Fate, Matrix, Place, Repository, Row, Sources, Style, dot, fingerprints, full, github,
-    gitlab, html, junit, markdown, mermaid, recorded_fingerprints, render, sarif,
+    About, Place, Repository, Sources, Style, dot, fingerprints, full, github, gitlab, html, junit, markdown,
+    mermaid, recorded_fingerprints, render, sarif,
 };

@@ -26,6 +26,8 @@ pub struct ObjectDoc {
     pub loader: Loader,
     /// Why it cannot be read.
     pub error: Option<InputError>,
+    /// On which kernels it works, and what stops it on the others, in one sentence; empty until the report is complete.
+    pub sentence: String,
     /// Ops variables.
     pub struct_ops: Vec<StructOpsDoc>,
     /// Entry programs.
@@ -45,6 +47,11 @@ pub struct Embedded {
 }
 
 impl ObjectDoc {
+    /// How many programs load with it.
+    pub fn loaded(&self) -> usize {
+        self.programs.iter().filter(|program| program.autoload).count()
+    }
+
     /// The path, and which of an executable's objects it is: `scx_sched(bpf_bpf)`, or its offset where no symbol
     /// names it.
     pub fn title(&self) -> String {

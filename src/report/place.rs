@@ -4,8 +4,8 @@ use std::path::{Component, Path, PathBuf};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
-use super::document::Document;
-use super::findings::FindingDoc;
+use super::location::LocationDoc;
+use super::objects::ObjectDoc;
 use super::runs::live_rule;
 use super::sources::Sources;
 use crate::rule::Rule;
@@ -80,12 +80,11 @@ impl Place {
 }
 
 impl Repository {
-    /// The places of a finding that have a C line, those inside the repository first and of these the most telling; the object's
-    /// own path where none has.
-    pub fn places(&self, document: &Document, finding: &FindingDoc) -> Vec<Place> {
-        let object = &document.objects[finding.object].path;
-        let mut places: Vec<Place> = finding
-            .locations
+    /// The places that have a C line, those inside the repository first and of these the most telling; the path of the object
+    /// that they are places of where none has.
+    pub fn places(&self, object: &ObjectDoc, locations: &[LocationDoc]) -> Vec<Place> {
+        let object = &object.path;
+        let mut places: Vec<Place> = locations
             .iter()
             .filter_map(|location| {
                 let (file, line) = (location.file.as_deref()?, location.line?);
@@ -110,9 +109,9 @@ impl Repository {
     }
 
     /// The same for services that show nothing outside of the repository: the object leads where no C line is inside, if it is.
-    pub fn places_inside(&self, document: &Document, finding: &FindingDoc) -> Vec<Place> {
-        let mut places = self.places(document, finding);
-        let own = self.object(&document.objects[finding.object].path);
+    pub fn places_inside(&self, object: &ObjectDoc, locations: &[LocationDoc]) -> Vec<Place> {
+        let mut places = self.places(object, locations);
+        let own = self.object(&object.path);
         if own.inside && !places[0].inside {
             places.insert(0, own);
         }

@@ -2,7 +2,9 @@
 
 use super::document::Document;
 use super::findings::FindingDoc;
+use super::location::LocationDoc;
 use super::runs::LiveRun;
+use crate::kernel::DecidedBy;
 
 /// Writes control characters out as `\u{1b}`, so that no name moves the cursor, colours the text or breaks the line.
 pub(crate) fn escape(text: &mut String, keep: &[char]) {
@@ -31,6 +33,7 @@ impl Document {
             all(&mut object.path);
             all(&mut object.name);
             all(&mut object.license);
+            all(&mut object.sentence);
             if let Some(error) = &mut object.error {
                 all(&mut error.message);
             }
@@ -70,6 +73,12 @@ impl Document {
         for undecided in &mut self.undecided {
             all(&mut undecided.subject.name);
             all(&mut undecided.reason);
+            for way in &mut undecided.decided_by {
+                if let DecidedBy::Value(name) = way {
+                    all(name);
+                }
+            }
+            undecided.locations.iter_mut().for_each(LocationDoc::make_printable);
         }
     }
 }
@@ -81,12 +90,17 @@ impl FindingDoc {
         all(&mut self.subject.name);
         self.kernel_message.iter_mut().for_each(all);
         self.help.iter_mut().for_each(|help| escape(help, &['\n']));
-        for location in &mut self.locations {
-            location.file.iter_mut().for_each(all);
-            location.text.iter_mut().for_each(|text| escape(text, &['\t']));
-            all(&mut location.label);
-            location.program.iter_mut().for_each(all);
-        }
+        self.locations.iter_mut().for_each(LocationDoc::make_printable);
+    }
+}
+
+impl LocationDoc {
+    fn make_printable(&mut self) {
+        let all = |text: &mut String| escape(text, &[]);
+        self.file.iter_mut().for_each(all);
+        self.text.iter_mut().for_each(|text| escape(text, &['\t']));
+        all(&mut self.label);
+        self.program.iter_mut().for_each(all);
     }
 }
 
@@ -96,7 +110,7 @@ impl LiveRun {
         let all = |text: &mut String| escape(text, &[]);
         all(&mut self.kernel);
         all(&mut self.words);
-        self.differs.iter_mut().for_each(all);
+        self.differs.iter_mut().chain(&mut self.unforeseen).for_each(all);
         self.findings.iter_mut().for_each(FindingDoc::make_printable);
     }
 }

@@ -21,6 +21,8 @@ pub struct LiveRun {
     pub findings: Vec<FindingDoc>,
     /// Where kernel and report disagree, one sentence each.
     pub differs: Vec<String>,
+    /// What failed that the report does not model.
+    pub unforeseen: Vec<String>,
 }
 
 /// How a run on a real kernel went.
@@ -37,7 +39,15 @@ pub enum LiveOutcome {
 impl LiveRun {
     /// A run; what there is to say comes in its fields.
     pub fn new(object: usize, kernel: String, outcome: LiveOutcome, words: String) -> Self {
-        Self { object, kernel, outcome, words, findings: Vec::new(), differs: Vec::new() }
+        Self {
+            object,
+            kernel,
+            outcome,
+            words,
+            findings: Vec::new(),
+            differs: Vec::new(),
+            unforeseen: Vec::new(),
+        }
     }
 }
 

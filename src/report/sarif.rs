@@ -12,7 +12,8 @@ use serde_json::{Map, Value, json};
 use super::document::Document;
 use super::findings::FindingDoc;
 use super::fingerprint::{fingerprints, fingerprints_of};
-use super::matrix::{kernel_names, kernels_of};
+use super::matrix::kernels_of;
+use super::part::questions;
 use super::place::{Place, Repository, encode};
 use super::runs::LiveOutcome;
 use super::words::{sentence, unmatched};
@@ -114,7 +115,7 @@ pub fn sarif(document: &Document, repository: &Repository, out: &mut impl Write)
             column_kind: "utf16CodeUnits",
             artifacts,
             results,
-            properties: json!({ "kernels": kernel_names(document) }),
+            properties: json!({ "kernels": document.kernels.iter().map(|kernel| &kernel.name).collect::<Vec<_>>() }),
         }],
     };
     serde_json::to_writer_pretty(&mut *out, &log)?;
@@ -186,7 +187,7 @@ fn result(
     rule_index: usize,
     print: &str,
 ) -> Finding {
-    let places = repository.places_inside(document, finding);
+    let places = repository.places_inside(&document.objects[finding.object], &finding.locations);
     let object = &document.objects[finding.object];
     let mut first = location(&places[0], None);
     first["logicalLocations"] = json!([{
@@ -217,7 +218,7 @@ fn result(
 /// Everything that the finding says, for services that show no more than the message.
 fn message(document: &Document, finding: &FindingDoc) -> Value {
     let mut text = sentence(&finding.message);
-    let kernels = kernels_of(document, finding);
+    let kernels = kernels_of(document, &finding.kernels);
     if !kernels.is_empty() {
         text.push_str(&format!(" Kernels: {}.", kernels.join(", ")));
     }
@@ -300,15 +301,26 @@ fn notifications(document: &Document, repository: &Repository, rules: &[&'static
     for line in unmatched(document) {
         notifications.push(json!({ "level": "note", "message": { "text": format!("{line}.") } }));
     }
-    for undecided in &document.undecided {
-        let object = &document.objects[undecided.object];
-        let index = rules.iter().position(|rule| *rule == undecided.rule);
+    for (part, open, kernels) in questions(&document.parts()) {
+        let index = rules.iter().position(|rule| *rule == open.rule);
+        let title = part.object.title();
+        let kernels = kernels_of(document, &kernels);
+        let on =
+            if kernels.is_empty() { String::new() } else { format!(" Kernels: {}.", kernels.join(", ")) };
+        let places = repository.places_inside(part.object, &open.locations);
         notifications.push(json!({
             "level": "note",
             "message": { "text": format!(
-                "{}: {} '{}': cannot tell: {}.", object.title(), undecided.subject.kind.as_str(), undecided.subject.name, undecided.reason
+                "{title}: cannot tell: {}.{on} {} would tell.", open.question(), open.way_out()
             ) },
-            "associatedRule": { "id": undecided.rule.name, "index": index },
+            "associatedRule": { "id": open.rule.name, "index": index },
+            "locations": [location(&places[0], None)],
+        }));
+    }
+    for object in document.objects.iter().filter(|object| object.error.is_none()) {
+        notifications.push(json!({
+            "level": "note",
+            "message": { "text": format!("{}: {}.", object.title(), object.sentence) },
             "locations": [{ "physicalLocation": { "artifactLocation": artifact(&repository.object(&object.path)) } }],
         }));
     }

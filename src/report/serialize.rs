@@ -3,11 +3,12 @@
 use serde::{Serialize, Serializer};
 
 use super::findings::AllowedBy;
+use super::number::number;
 use super::verdict::Answer;
 use crate::elf::ByteOrder;
 use crate::errno::Errno;
-use crate::finding::{Subject, SubjectKind};
-use crate::kernel::{KernelArenaRule, Source};
+use crate::finding::{Knob, Subject, SubjectKind};
+use crate::kernel::{DecidedBy, KernelArenaRule, Source};
 use crate::load::Loader;
 use crate::object::{Form, MapType, ProgramKind};
 use crate::rule::{Level, Phase, Rule};
@@ -48,7 +49,7 @@ macro_rules! as_printed {
     };
 }
 
-as_printed!(Errno, MapType);
+as_printed!(DecidedBy, Errno, MapType);
 
 impl Serialize for Rule {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -64,6 +65,19 @@ impl Serialize for Subject {
             name: &'a str,
         }
         Fields { kind: self.kind, name: &self.name }.serialize(serializer)
+    }
+}
+
+impl Serialize for Knob {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Fields<'a> {
+            name: &'a str,
+            value: Option<Number>,
+        }
+        #[derive(Serialize)]
+        struct Number(#[serde(serialize_with = "number")] u64);
+        Fields { name: &self.name, value: self.value.map(Number) }.serialize(serializer)
     }
 }
 
@@ -95,6 +109,9 @@ mod tests {
         assert_eq!(spelled(kinds), "object struct_ops member program map extern");
         assert_eq!(spelled([Kind::Section]), "section");
         assert_eq!(spelled([Errno::EINVAL, Errno(5)]), "EINVAL errno 5");
+        assert_eq!(spelled([DecidedBy::Kconfig, DecidedBy::Run]), "--kconfig FILE --vm IMAGE");
+        assert_eq!(spelled([DecidedBy::Kernel, DecidedBy::Image]), "--kernel KERNEL --kernel IMAGE");
+        assert_eq!(spelled([DecidedBy::Value("ops.flags".to_owned())]), "--set ops.flags=VALUE");
         assert_eq!(spelled([MapType::ARENA, MapType(9999)]), "arena 9999");
         assert_eq!(spelled([crate::checks::find("missing-arena").unwrap()]), "missing-arena");
         let subject = Subject { kind: Kind::Map, name: "m".to_owned() };

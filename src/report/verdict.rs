@@ -3,13 +3,13 @@
 use serde::Serialize;
 
 use super::objects::ObjectDoc;
-use crate::finding::{Outcome, Subject};
+use crate::finding::{Knob, Outcome, Subject, Undecided};
 use crate::rule::{Level, Phase};
 
 /// `pass`, `fail` or `unknown`.
 ///
-/// `pass` means that nothing which the file and the kernel's types can show stands against it; the
-/// verifier's full walk and what the scheduler does when it runs are not foreseen.
+/// `pass` means that nothing which the file and the kernel's types can show stands against it. Only where the verdict is
+/// [proven](Verdict::proven) too does it mean that it works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Answer {
@@ -41,6 +41,12 @@ pub struct Verdict {
     pub load: Answer,
     pub attach: Answer,
     pub run: Answer,
+    /// Every phase passes, and nothing that a kernel decides was left out of the account. The verifier is not modelled: what
+    /// has programs to load is not proven.
+    pub proven: bool,
+    /// Values that user space may set and that this depends on: it is so where they are as in the file.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub knobs: Vec<Knob>,
 }
 
 impl Verdict {
@@ -81,13 +87,21 @@ pub(super) fn verdict(
         .filter(|finding| finding.phase <= Phase::Load || concerns(&finding.subject))
         .map(|finding| finding.phase)
         .min();
-    let open = outcome
-        .undecided
-        .iter()
-        .filter(|open| open.rule.level >= Level::Warning)
-        .filter(|open| open.phase <= Phase::Load || concerns(&open.subject))
-        .map(|open| open.phase)
-        .min();
+    let first_open = |undecided: &[Undecided]| {
+        let matters = undecided.iter().filter(|open| open.rule.level >= Level::Warning);
+        let here = matters.filter(|open| open.phase <= Phase::Load || concerns(&open.subject));
+        here.map(|open| open.phase).min()
+    };
+    let mut open = first_open(&outcome.undecided);
+    let mut knobs = Vec::new();
+    // Never unknown where the file's own values decide.
+    if let Some(as_in_file) = outcome.as_in_file.as_ref().filter(|_| open.is_some() && failed.is_none()) {
+        let left = first_open(&as_in_file.undecided);
+        if left.is_none() || left > open {
+            open = left;
+            knobs.clone_from(&as_in_file.knobs);
+        }
+    }
     let answer = |phase: Phase| match failed {
         Some(at) if at == phase => Answer::Fail,
         Some(at) if at < phase => Answer::Unknown,
@@ -100,6 +114,7 @@ pub(super) fn verdict(
         Some(ops) if !ops.autocreate && phase > Phase::Load => Answer::Unknown,
         _ => answer(phase),
     };
+    let passes = Phase::ALL.into_iter().all(|phase| answer(phase) == Answer::Pass);
     Verdict {
         object: number,
         kernel,
@@ -108,5 +123,7 @@ pub(super) fn verdict(
         load: answer(Phase::Load),
         attach: answer(Phase::Attach),
         run: answer(Phase::Run),
+        proven: passes && knobs.is_empty() && object.loaded() == 0,
+        knobs,
     }
 }

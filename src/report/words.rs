@@ -37,7 +37,7 @@ pub(super) fn counts(document: &Document) -> String {
     if summary.notes > 0 {
         parts.push(plural(summary.notes, "note"));
     }
-    let undecided = document.undecided.iter().filter(|open| !document.is_moot(open)).count();
+    let undecided: usize = document.parts().iter().map(|part| part.questions().count()).sum();
     if undecided > 0 {
         parts.push(format!("{undecided} undecided"));
     }

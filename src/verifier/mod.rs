@@ -16,6 +16,6 @@ mod walk;
 pub use arguments::{Access, Holds, MAX_ARGUMENTS, Tested};
 pub use callees::Callees;
 pub use kept::Kept;
-pub use reach::{Base, Leak, Reached, helper_takes, may_return_null, takes};
+pub use reach::{Base, Leak, Reached, Read, helper_takes, may_return_null, takes};
 pub use stack::{accessed, addressed};
 pub use walk::{At, Regs, Verifier, Walk};

@@ -4,7 +4,7 @@ use super::arguments::Access;
 use super::callees::Callees;
 use super::constants;
 use super::kept::Kept;
-use super::reach::{Analysis, Base, Leak, Reached};
+use super::reach::{Analysis, Answers, Base, Leak, Reached, Read};
 use crate::insn::flow::{Fault, Flow};
 use crate::insn::{Insn, Op};
 use crate::load::{ExternFate, Knowledge, Load};
@@ -53,6 +53,11 @@ impl<'a, 'd> Verifier<'a, 'd> {
         self.kept.endless_loops(self.object, function)
     }
 
+    /// What walks of this object have found out so far.
+    pub fn answers(&self) -> &'a Answers {
+        &self.kept.answers
+    }
+
     /// The functions below each function, as the verifier counts frames and stack.
     pub fn callees(&self) -> &'a Callees {
         self.kept.callees(self.object)
@@ -75,6 +80,11 @@ impl<'a, 'd> Walk<'a, 'd> {
     /// Does the verifier walk an instruction, of the program or of a function appended to it.
     pub fn reached(self, (function, insn): At) -> Reached {
         self.verifier.analysis.program(self.program).at(function, insn)
+    }
+
+    /// What the program reads of `.rodata` maps that user space may set to anything.
+    pub fn unknown_reads(self) -> &'a [Read] {
+        self.verifier.analysis.program(self.program).unknown_reads()
     }
 
     /// What registers hold where the verifier comes to an instruction.

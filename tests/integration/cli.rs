@@ -127,7 +127,7 @@ fn levels_and_exit_codes() {
     let told = scx_lint(&["--loader", "scx", "--kernel", "6.18,7.3", &ejected]);
     let told = text(&told.stdout);
     assert!(
-        told.contains(": attaches on 6.18, 7.3, but may not stay: struct_ops 'demo_ops': flags are 0x0"),
+        told.contains(": nothing found against 6.18, 7.3, but it may not stay enabled: struct_ops 'demo_ops': flags are 0x0"),
         "{told}"
     );
     assert_eq!(code(&[]), Some(2));

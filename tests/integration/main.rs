@@ -25,6 +25,7 @@ mod schema;
 mod services;
 mod small_kernels;
 mod tools;
+mod values;
 mod verifier;
 
 use std::path::{Path, PathBuf};

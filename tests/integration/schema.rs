@@ -2,6 +2,7 @@
 
 use scx_lint::Options;
 use scx_lint::lint;
+use scx_lint::load::Values;
 use scx_lint::object::Object;
 use scx_lint::report::{Document, SCHEMA};
 
@@ -16,7 +17,14 @@ fn documents_fit_the_schema() {
         let mut document = Document::default();
         match Object::open(&data, &name(&path)) {
             Ok(object) => {
-                document.append(lint::lint(&name(&path), &object, &[], &[], &Options::default()));
+                document.append(lint::lint(
+                    &name(&path),
+                    &object,
+                    &[],
+                    &Values::default(),
+                    &[],
+                    &Options::default(),
+                ));
             }
             Err(error) => document.add_error(&name(&path), error.code(), error.to_string()),
         }

@@ -9,7 +9,7 @@ use scx_lint::checks::{self, Checker, Options};
 use scx_lint::finding::Outcome;
 use scx_lint::kernel::builtin::{RELEASES, Release};
 use scx_lint::kernel::{Kernel, KernelArenaRule, Modules, Source, Target, image, snapshot, target};
-use scx_lint::load::Loader;
+use scx_lint::load::{Loader, Values};
 use scx_lint::object::Object;
 use scx_lint::rule::Level;
 
@@ -298,7 +298,7 @@ fn differences(one: &Target, other: &Target) -> Vec<String> {
         let data = std::fs::read(path).unwrap();
         let Ok(object) = Object::open(&data, &name(path)) else { continue };
         let checker = Checker::new(&object);
-        let lint = |kernel| words(&checker.check(Some(kernel), &Options::default()));
+        let lint = |kernel| words(&checker.check(Some(kernel), &Options::default(), &Values::default()));
         let (one, other) = (lint(&kernels[0]), lint(&kernels[1]));
         let only = |a: &[String], b: &[String]| -> Vec<String> {
             a.iter().filter(|line| !b.contains(line)).cloned().collect()

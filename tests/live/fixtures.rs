@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use libtest_mimic::{Failed, Trial};
 use scx_lint::checks;
-use scx_lint::live::difference::UNFORESEEN;
 use scx_lint::live::observation::{AttachSeen, Came, Observation, code};
 use scx_lint::object::{Form, Object};
 use scx_lint::rule::{Level, Phase};
@@ -108,11 +107,6 @@ fn run(kernel: &Kernel) -> Result<(), Failed> {
         };
         let excused = REFUSED_ANYWAY.iter().any(|(name, _)| *name == fixture.name);
         for difference in differs.iter().filter(|_| !excused) {
-            // What no file shows is told and does not fail the test: a fixture may be about something else.
-            if difference.contains(UNFORESEEN) {
-                println!("{} on {}: {difference}", fixture.name, kernel.name);
-                continue;
-            }
             complain(format!("differs: {difference}"));
         }
         judge(fixture, kernel, &seen, &report, &mut complain);

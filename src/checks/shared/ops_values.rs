@@ -19,10 +19,10 @@
 //! may have put in**. It could also take back what is there, but who wants a value to be chosen at run time leaves it
 //! out of the file; so a bad value that is written down is an error under every loader, and whatever follows from a value that
 //! is not there is undecided under scx's. Which ops variables are created, and which programs load, is user space's
-//! choice too; [`crate::load`] models what the macros do about it.
+//! choice too; [`crate::load`] models what the macros do about it. A value that the user tells ([`crate::load::Values`]) goes before all of it.
 
 use super::super::context::Context;
-use crate::load::{MemberFate, scx_loader};
+use crate::load::{Knobs, MemberFate, scx_loader};
 use crate::object::{MemberInit, OpsIdx};
 
 /// A number in an ops variable, as the kernel will see it.
@@ -84,26 +84,41 @@ impl Context<'_, '_> {
             return OpsValue::Stands(0);
         };
         let MemberInit::Scalar(value) = members[at].value else { return OpsValue::Stands(0) };
+        let told = self.load.values.member(self.object, ops, at);
         if !self.load.ops[ops.0].members.get(at).is_none_or(MemberFate::reaches_kernel) {
             return OpsValue::Stands(0);
         }
-        match value {
+        match (told, value) {
+            (Some(told), _) => OpsValue::Stands(told),
             _ if !self.load.is_edited() => OpsValue::Stands(value),
             _ if scx_loader::replaces(member) => OpsValue::Replaced,
-            0 => OpsValue::Open,
-            value => OpsValue::Stands(value),
+            (None, 0) if self.load.values.knobs == Knobs::Open => OpsValue::Open,
+            (None, value) => OpsValue::Stands(value),
         }
     }
 
     /// The flags that a scheduler will have in the kernel.
     pub(in crate::checks) fn ops_flags(&self, ops: OpsIdx) -> Flags {
-        Flags { set: self.object[ops].scalar("flags"), open: self.load.is_edited() }
+        let set = self.object[ops].scalar("flags");
+        match self.told(ops, "flags") {
+            Some(told) => Flags { set: told, open: false },
+            None => Flags { set, open: self.load.is_edited() && self.load.values.knobs == Knobs::Open },
+        }
+    }
+
+    /// What is told of a number in an ops variable.
+    fn told(&self, ops: OpsIdx, member: &str) -> Option<u64> {
+        let at = self.object[ops].members.iter().position(|known| known.name == member)?;
+        self.load.values.member(self.object, ops, at)
     }
 
     /// The name in the file, up to its NUL, and whether it has one; `None` if it is empty and user space may set it.
     pub(in crate::checks) fn ops_name(&self, ops: OpsIdx) -> Option<(&[u8], bool)> {
-        let bytes: &[u8] = match self.object[ops].member("name").map(|member| member.value) {
-            Some(MemberInit::Bytes(bytes)) => bytes,
+        let at = self.object[ops].members.iter().position(|member| member.name == "name");
+        let told = at.and_then(|at| self.load.values.member_bytes(ops, at));
+        let bytes: &[u8] = match (told, at.map(|at| self.object[ops].members[at].value)) {
+            (Some(told), _) => told,
+            (None, Some(MemberInit::Bytes(bytes))) => bytes,
             _ => &[],
         };
         let end = bytes.iter().position(|&b| b == 0);

@@ -1,7 +1,7 @@
 //! Does a program surely do something: one answer, and one wording where it stays open.
 
 use super::super::context::Context;
-use crate::finding::{Outcome, Subject};
+use crate::finding::{Outcome, Site, Subject};
 use crate::insn::Op;
 use crate::object::{FuncIdx, InsnIdx};
 use crate::rule::{Phase, Rule};
@@ -12,8 +12,8 @@ use crate::verifier::{At, Reached};
 pub(in crate::checks) enum Surely<T> {
     /// It does.
     Sure(T),
-    /// A branch lies before it.
-    Open(T, Branch),
+    /// A branch lies before it, which is at that instruction.
+    Open(T, Branch, At),
     /// It does not.
     No,
 }
@@ -41,7 +41,7 @@ impl<T> Surely<T> {
     /// What was found, whether it is sure or not.
     pub(in crate::checks) fn found(&self) -> Option<&T> {
         match self {
-            Self::Sure(found) | Self::Open(found, _) => Some(found),
+            Self::Sure(found) | Self::Open(found, ..) => Some(found),
             Self::No => None,
         }
     }
@@ -68,8 +68,9 @@ impl<T> Surely<T> {
     ) -> Option<T> {
         match self {
             Self::Sure(found) => Some(found),
-            Self::Open(found, branch) => {
-                out.undecided_at(rule, phase, subject, branch.before(&what(&found)));
+            Self::Open(found, branch, (function, insn)) => {
+                let reason = branch.before(&what(&found));
+                out.undecided_at(rule, phase, subject, reason).at(Site::Insn(function, insn), "here");
                 None
             }
             Self::No => None,
@@ -97,7 +98,7 @@ impl Context<'_, '_> {
         for (at, found) in places {
             answer = answer.or(match self.walk(program).reached(at) {
                 Reached::Certain => return Surely::Sure(found),
-                Reached::Possible => Surely::Open(found, Branch::OfVerifier),
+                Reached::Possible => Surely::Open(found, Branch::OfVerifier, at),
                 Reached::Never => Surely::No,
             });
         }
@@ -122,7 +123,7 @@ impl Context<'_, '_> {
         match self.walk(program).reached(at) {
             Reached::Never => Surely::No,
             Reached::Certain if self.walk(program).is_unavoidable(at) => Surely::Sure(found),
-            Reached::Certain | Reached::Possible => Surely::Open(found, Branch::OfRun),
+            Reached::Certain | Reached::Possible => Surely::Open(found, Branch::OfRun, at),
         }
     }
 }
@@ -152,10 +153,12 @@ pub(in crate::checks) fn surest<T, K: PartialEq>(
 mod tests {
     use super::*;
 
+    const AT: At = (FuncIdx(0), InsnIdx(7));
+
     #[test]
     fn the_surer_answer_wins_and_the_first_of_equals() {
         use Surely::{No, Open, Sure};
-        let open = |n| Open(n, Branch::OfVerifier);
+        let open = |n| Open(n, Branch::OfVerifier, AT);
         assert_eq!(open(1).or(Sure(2)), Sure(2));
         assert_eq!(Sure(1).or(Sure(2)), Sure(1));
         assert_eq!(Sure(1).or(open(2)), Sure(1));
@@ -170,13 +173,16 @@ mod tests {
         let ask = |answer: Surely<u8>| {
             let mut out = Outcome::default();
             let sure = answer.or_undecided(&mut out, rule, Subject::section("x"), |n| format!("does {n}"));
+            let places = out.undecided.iter().flat_map(|open| &open.locations);
+            assert!(places.clone().all(|place| place.site == Site::Insn(AT.0, AT.1)));
+            assert_eq!(places.count(), out.undecided.len());
             (sure, out.undecided.into_iter().map(|open| open.reason).collect::<Vec<_>>())
         };
         assert_eq!(ask(Surely::Sure(1)), (Some(1), vec![]));
         assert_eq!(ask(Surely::No), (None, vec![]));
         let pruned = "does 1, behind a branch that the verifier may prune".to_owned();
-        assert_eq!(ask(Surely::Open(1, Branch::OfVerifier)), (None, vec![pruned]));
+        assert_eq!(ask(Surely::Open(1, Branch::OfVerifier, AT)), (None, vec![pruned]));
         let taken = "does 1, behind a branch that may never be taken".to_owned();
-        assert_eq!(ask(Surely::Open(1, Branch::OfRun)), (None, vec![taken]));
+        assert_eq!(ask(Surely::Open(1, Branch::OfRun, AT)), (None, vec![taken]));
     }
 }

@@ -226,20 +226,28 @@ impl<'a, 'd> Analysis<'a, 'd> {
             let reached: Vec<Reached> = (0..code.insns.len()).map(reached).collect();
             (code.function, reached)
         };
+        let unknown = machine.reads().filter(|(_, value)| value.is_none());
+        let mut unknown_reads: Vec<Read> = unknown.map(|(read, _)| read).collect();
+        unknown_reads.sort_unstable();
         let reach = Reach {
             exhaustive: may.is_some(),
             functions: scope.codes.iter().enumerate().map(merge).collect(),
             findings,
+            unknown_reads,
         };
         (reach, premises)
     }
 }
+
+/// So many bytes of a `.rodata` map from an offset.
+pub type Read = (MapIdx, u64, u8);
 
 /// What the verifier walks of one program.
 #[derive(Debug, Clone)]
 pub struct Reach {
     functions: HashMap<FuncIdx, Vec<Reached>>,
     findings: must::Findings,
+    unknown_reads: Vec<Read>,
     /// The program was looked at in full; else nothing is told to be never walked.
     exhaustive: bool,
 }
@@ -278,6 +286,11 @@ impl Reach {
     /// `bpf_spin_lock` then; in the order of the walk.
     pub fn under_lock(&self) -> &[(FuncIdx, InsnIdx)] {
         &self.findings.under_lock
+    }
+
+    /// What it reads of `.rodata` maps that user space may set to anything, in the order of maps and offsets.
+    pub fn unknown_reads(&self) -> &[Read] {
+        &self.unknown_reads
     }
 
     /// Was the whole program looked at. If not, for its size, nothing is said to be never walked.

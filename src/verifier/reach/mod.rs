@@ -25,7 +25,7 @@ mod scope;
 mod state;
 mod value;
 
-pub use analysis::{Analysis, Answers, Reach};
+pub use analysis::{Analysis, Answers, Reach, Read};
 pub use model::{helper_takes, may_return_null, takes};
 pub use reached::{Base, Leak, Reached};
 

@@ -1,0 +1,104 @@
+//! What a document says of one object, gathered in one pass over the document.
+
+use super::document::Document;
+use super::findings::{FindingDoc, UndecidedDoc};
+use super::matrix::Fate;
+use super::objects::ObjectDoc;
+use super::runs::LiveRun;
+use super::verdict::{Answer, Verdict};
+use crate::rule::Phase;
+
+/// All about one object.
+#[derive(Debug)]
+pub(super) struct Part<'a> {
+    /// The object.
+    pub(super) object: &'a ObjectDoc,
+    /// Its verdicts.
+    pub(super) verdicts: Vec<&'a Verdict>,
+    /// Problems.
+    pub(super) findings: Vec<&'a FindingDoc>,
+    /// Open questions.
+    pub(super) undecided: Vec<&'a UndecidedDoc>,
+    /// What real kernels did with it.
+    pub(super) runs: Vec<&'a LiveRun>,
+    /// Names of the document's kernels.
+    pub(super) kernels: Vec<&'a str>,
+}
+
+impl Document {
+    /// What it says of each object, in their order.
+    pub(super) fn parts(&self) -> Vec<Part<'_>> {
+        let kernels: Vec<&str> = self.kernels.iter().map(|kernel| kernel.name.as_str()).collect();
+        let part = |object| Part {
+            object,
+            verdicts: Vec::new(),
+            findings: Vec::new(),
+            undecided: Vec::new(),
+            runs: Vec::new(),
+            kernels: kernels.clone(),
+        };
+        let mut parts: Vec<Part<'_>> = self.objects.iter().map(part).collect();
+        for verdict in &self.verdicts {
+            parts[verdict.object].verdicts.push(verdict);
+        }
+        for finding in &self.findings {
+            parts[finding.object].findings.push(finding);
+        }
+        for open in &self.undecided {
+            parts[open.object].undecided.push(open);
+        }
+        for run in &self.runs {
+            parts[run.object].runs.push(run);
+        }
+        parts
+    }
+}
+
+/// The open questions of all objects whose answer still matters, each with its object and the kernels that it is about.
+pub(super) fn questions<'a>(
+    parts: &'a [Part<'a>],
+) -> impl Iterator<Item = (&'a Part<'a>, &'a UndecidedDoc, Vec<usize>)> {
+    parts.iter().flat_map(|part| part.questions().map(move |(open, kernels)| (part, open, kernels)))
+}
+
+impl<'a> Part<'a> {
+    /// The verdict of the whole object, or of an ops variable, on a kernel or on none.
+    pub(super) fn verdict(&self, kernel: Option<usize>, ops: Option<&str>) -> Option<&'a Verdict> {
+        let mut verdicts = self.verdicts.iter().copied();
+        verdicts.find(|verdict| verdict.kernel == kernel && verdict.struct_ops.as_deref() == ops)
+    }
+
+    /// How far it, or an ops variable of it, comes.
+    pub(super) fn fate(&self, kernel: Option<usize>, ops: Option<&str>) -> Fate {
+        if self.object.error.is_some() {
+            return Fate::Unreadable;
+        }
+        let Some(verdict) = self.verdict(kernel, ops) else { return Fate::Unknown };
+        if let Some(phase) = verdict.failure() {
+            return Fate::Fails(phase);
+        }
+        match Phase::ALL.into_iter().find(|&phase| verdict.at(phase) != Answer::Pass) {
+            None if verdict.proven => Fate::Works,
+            None => Fate::NothingFound,
+            Some(Phase::Run) => Fate::MayNotStay,
+            Some(_) => Fate::Unknown,
+        }
+    }
+
+    /// The kernels of an open question on which the object does not fail anyway.
+    pub(super) fn still_open(&self, open: &UndecidedDoc) -> Vec<usize> {
+        let fails = |kernel| self.verdict(Some(kernel), None).is_some_and(|v| v.failure().is_some());
+        open.kernels.iter().copied().filter(|&kernel| !fails(kernel)).collect()
+    }
+
+    /// An open question is about kernels only on which the object fails all the same.
+    pub(super) fn is_moot(&self, open: &UndecidedDoc) -> bool {
+        !open.kernels.is_empty() && self.still_open(open).is_empty()
+    }
+
+    /// The open questions whose answer still matters, each with the kernels that it is about: empty where none is named.
+    pub(super) fn questions(&self) -> impl Iterator<Item = (&'a UndecidedDoc, Vec<usize>)> {
+        let asked = self.undecided.iter().copied().filter(|open| !self.is_moot(open));
+        asked.map(|open| (open, self.still_open(open)))
+    }
+}
