@@ -4,7 +4,7 @@ use super::options::Options;
 use super::run::{Checker, Pass};
 use crate::finding::{AsInFile, Finding, Knob, Outcome, Site, SubjectKind, Undecided};
 use crate::kernel::{DecidedBy, Kernel};
-use crate::load::{Edit, Knobs, Knowledge, Load, Values, in_file, name_at};
+use crate::load::{Edit, Knobs, Knowledge, Load, Loader, Values, in_file, name_at};
 use crate::object::{FuncIdx, Object};
 use crate::rule::Level;
 use crate::verifier::reach::Analysis;
@@ -13,9 +13,20 @@ use crate::verifier::{At, Reached, Verifier};
 /// Variables that are tried one by one at most, to find the one that decides.
 const MOST_TRIED: usize = 64;
 
+impl Checker<'_, '_> {
+    /// Runs every check, for one kernel or none, with the values that user space is said to set.
+    pub fn check(&self, kernel: Option<&Kernel<'_>>, options: &Options, values: &Values) -> Outcome {
+        let mut outcome = self.pass(kernel, options, values);
+        if outcome.loader == Loader::Scx && values.knobs == Knobs::Open {
+            weigh(self, kernel, options, values, &mut outcome);
+        }
+        outcome
+    }
+}
+
 /// Judges an object whose values user space may set, where that leaves questions open: once more, with the values as they
 /// stand in the file. Each question that this answers is told which values decide it.
-pub(super) fn weigh(
+fn weigh(
     checker: &Checker<'_, '_>,
     kernel: Option<&Kernel<'_>>,
     options: &Options,

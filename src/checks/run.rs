@@ -3,12 +3,11 @@
 use std::cmp::Reverse;
 
 use super::context::Context;
-use super::knobs;
 use super::options::Options;
 use super::registry::REGISTRY;
 use crate::finding::Outcome;
 use crate::kernel::Kernel;
-use crate::load::{Knobs, Knowledge, Load, Loader, Values};
+use crate::load::{Knowledge, Load, Loader, Values};
 use crate::object::Object;
 use crate::rule::{Family, Level, Rule};
 use crate::verifier::{Kept, Verifier};
@@ -34,15 +33,6 @@ impl<'a, 'd> Checker<'a, 'd> {
     /// Nothing is found out yet.
     pub fn new(object: &'a Object<'d>) -> Self {
         Self { object, kept: Kept::new(object) }
-    }
-
-    /// Runs every check, for one kernel or none, with the values that user space is said to set.
-    pub fn check(&self, kernel: Option<&Kernel<'_>>, options: &Options, values: &Values) -> Outcome {
-        let mut outcome = self.pass(kernel, options, values);
-        if outcome.loader == Loader::Scx && values.knobs == Knobs::Open {
-            knobs::weigh(self, kernel, options, values, &mut outcome);
-        }
-        outcome
     }
 
     /// Runs every check once.

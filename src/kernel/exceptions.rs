@@ -526,7 +526,7 @@ mod tests {
 
     use super::*;
     use crate::kernel::builtin::RELEASES;
-    use crate::kernel::target;
+    use crate::kernel::{DecidedBy, Reason, target};
 
     #[test]
     fn every_mark_tells_the_releases_apart_as_its_row_says() {
@@ -567,7 +567,8 @@ mod tests {
         };
         assert_eq!(states(&target), [const { Lookup::Absent }; 4]);
         target.partial = Some("it was cut".into());
-        let unknown = || Lookup::Unknown("it was cut".into());
+        let cut = || Reason::from("it was cut").decided_by(DecidedBy::Image);
+        let unknown = || Lookup::Unknown(cut());
         assert_eq!(states(&target), [unknown(), unknown(), unknown(), Lookup::Absent]);
         // A part of a conjunction that is missing for sure decides, one that is not known leaves it open.
         let kernel = Kernel::new(&target).unwrap();

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::core::CoreFate;
+use super::edit::{Edit, number};
 use super::externs::ExternFate;
 use super::load::Load;
 use super::loader::Loader;
@@ -36,19 +37,6 @@ pub enum CoreFact {
     Poison,
 }
 
-/// Bytes of a `.rodata` map that user space sets before load.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Edit {
-    /// Which map.
-    pub map: MapIdx,
-    /// First byte.
-    pub start: u64,
-    /// Number of bytes.
-    pub len: u64,
-    /// What they become, `len` bytes; `None` where that is not known.
-    pub bytes: Option<Vec<u8>>,
-}
-
 /// What is known before the program runs, of the kernel and of what the loader does. By default nothing of the
 /// kernel, and `.rodata` is as it stands in the file.
 #[derive(Debug, Clone, Default)]
@@ -75,26 +63,20 @@ impl Knowledge {
         let end = at.checked_add(u64::from(bytes))?;
         let section = object.elf.section_at(object[map].section.0)?.data?;
         let raw = section.get(usize::try_from(at).ok()?..usize::try_from(end).ok()?)?;
-        let mut value = [0; 8];
+        let (mut value, mut known) = ([0; 8], [true; 8]);
         let value = value.get_mut(..raw.len())?;
         value.copy_from_slice(raw);
         for edit in self.rodata.iter().filter(|edit| edit.map == map) {
             let (from, to) = (edit.start.max(at), edit.start.saturating_add(edit.len).min(end));
             for byte in from..to {
                 let index = usize::try_from(byte - edit.start).ok()?;
-                value[usize::try_from(byte - at).ok()?] = *edit.bytes.as_ref()?.get(index)?;
+                let place = usize::try_from(byte - at).ok()?;
+                let told = edit.bytes.as_ref().and_then(|bytes| bytes.get(index));
+                known[place] = told.is_some();
+                value[place] = told.copied().unwrap_or_default();
             }
         }
-        Some(number(value, object.elf.byte_order))
-    }
-}
-
-/// Up to eight bytes as a number.
-pub(crate) fn number(bytes: &[u8], order: ByteOrder) -> u64 {
-    let push = |value: u64, byte: &u8| value << 8 | u64::from(*byte);
-    match order {
-        ByteOrder::Little => bytes.iter().rev().fold(0, push),
-        ByteOrder::Big => bytes.iter().fold(0, push),
+        known.iter().all(|known| *known).then(|| number(value, object.elf.byte_order))
     }
 }
 

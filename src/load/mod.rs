@@ -5,6 +5,7 @@
 //! and CO-RE (`bpf_object__relocate_core`). Without a kernel everything that depends on one is unknown.
 
 mod core;
+mod edit;
 mod externs;
 mod knowledge;
 // What the folder is about is the struct of that name.
@@ -16,9 +17,10 @@ pub mod scx_loader;
 mod values;
 
 pub use self::core::{CoreFate, CoreUse};
+pub use edit::Edit;
+pub(crate) use edit::number;
 pub use externs::{ExternFate, is_always_set};
-pub(crate) use knowledge::number;
-pub use knowledge::{CoreFact, Edit, ExternFact, Knowledge};
+pub use knowledge::{CoreFact, ExternFact, Knowledge};
 pub use load::Load;
 pub use loader::Loader;
 pub use ops::{MemberFate, OpsFate};

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::knowledge::Edit;
+use super::edit::{Edit, number};
 use crate::btf::{Btf, Kind, TypeId};
 use crate::elf::{ByteOrder, SymbolKind};
 use crate::kernel::Kernel;
@@ -112,7 +112,7 @@ impl Values {
     /// What is told of a member of an ops variable, as a number; `None` where nothing is, or not one number.
     pub fn member(&self, object: &Object<'_>, ops: OpsIdx, at: usize) -> Option<u64> {
         let bytes = self.member_bytes(ops, at).filter(|bytes| bytes.len() <= 8)?;
-        Some(super::knowledge::number(bytes, object.elf.byte_order))
+        Some(number(bytes, object.elf.byte_order))
     }
 
     /// What is told of a member of an ops variable.
@@ -377,7 +377,7 @@ pub fn in_file(object: &Object<'_>, name: &str) -> Option<u64> {
             let data = object.elf.section_at(object[map].section.0)?.data?;
             let start = usize::try_from(place.offset).ok()?;
             let bytes = data.get(start..start.checked_add(usize::try_from(size).ok()?)?)?;
-            Some(super::knowledge::number(bytes, object.elf.byte_order))
+            Some(number(bytes, object.elf.byte_order))
         }
     }
 }

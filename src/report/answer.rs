@@ -1,8 +1,8 @@
 //! One sentence on an object: on which kernels nothing stands against it, and what stops it on the others.
 
 use super::document::Document;
+use super::fate::Fate;
 use super::findings::FindingDoc;
-use super::matrix::Fate;
 use super::part::Part;
 use super::runs::LiveOutcome;
 use crate::kernel::Source;

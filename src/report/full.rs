@@ -11,9 +11,10 @@ use miette::{
 
 use super::answer::only_on;
 use super::document::Document;
+use super::fate::Fate;
 use super::findings::{FindingDoc, UndecidedDoc};
 use super::location::LocationDoc;
-use super::matrix::{Fate, Matrix};
+use super::matrix::Matrix;
 use super::part::{Part, questions};
 use super::sources::Sources;
 use super::words::{counts, unmatched};

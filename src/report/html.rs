@@ -6,10 +6,11 @@ use std::io::{self, Write};
 use quick_xml::escape::escape;
 
 use super::document::Document;
+use super::fate::Fate;
 use super::findings::{FindingDoc, UndecidedDoc};
 use super::graph::Graph;
 use super::location::LocationDoc;
-use super::matrix::{Fate, Matrix, kernels_of};
+use super::matrix::{Matrix, kernels_of};
 use super::objects::ObjectDoc;
 use super::part::Part;
 use super::place::Repository;

@@ -5,8 +5,9 @@ use std::io::{self, Write};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::document::Document;
+use super::fate::Fate;
 use super::findings::FindingDoc;
-use super::matrix::{Fate, Matrix};
+use super::matrix::Matrix;
 use super::place::Repository;
 use super::runs::{LiveOutcome, LiveRun};
 use crate::rule::Level;

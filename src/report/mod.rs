@@ -8,6 +8,7 @@ mod build;
 mod concise;
 mod describe;
 mod document;
+mod fate;
 mod findings;
 #[cfg(feature = "cli")]
 mod fingerprint;
@@ -46,11 +47,12 @@ mod words;
 
 pub use concise::concise;
 pub use document::{Assumptions, Document, KernelDoc, Summary};
+pub use fate::Fate;
 pub use findings::{AllowedBy, FindingDoc, SuppressedDoc, UndecidedDoc, UnmatchedDoc};
 pub use inspect::inspect;
 pub use json::{SCHEMA, json};
 pub use location::LocationDoc;
-pub use matrix::{Cell, Fate, Matrix, Row};
+pub use matrix::{Cell, Matrix, Row};
 pub use objects::{
     Embedded, InputError, KfuncDoc, MapDoc, MemberDoc, MemberValue, ObjectDoc, ProgramDoc, StructOpsDoc,
 };

@@ -1,8 +1,8 @@
 //! What a document says of one object, gathered in one pass over the document.
 
 use super::document::Document;
+use super::fate::Fate;
 use super::findings::{FindingDoc, UndecidedDoc};
-use super::matrix::Fate;
 use super::objects::ObjectDoc;
 use super::runs::LiveRun;
 use super::verdict::{Answer, Verdict};
@@ -26,7 +26,7 @@ pub(super) struct Part<'a> {
 }
 
 impl Document {
-    /// What it says of each object, in their order.
+    /// What it says of each object, in their order; what is said of none of them is left out.
     pub(super) fn parts(&self) -> Vec<Part<'_>> {
         let kernels: Vec<&str> = self.kernels.iter().map(|kernel| kernel.name.as_str()).collect();
         let part = |object| Part {
@@ -39,16 +39,24 @@ impl Document {
         };
         let mut parts: Vec<Part<'_>> = self.objects.iter().map(part).collect();
         for verdict in &self.verdicts {
-            parts[verdict.object].verdicts.push(verdict);
+            if let Some(part) = parts.get_mut(verdict.object) {
+                part.verdicts.push(verdict);
+            }
         }
         for finding in &self.findings {
-            parts[finding.object].findings.push(finding);
+            if let Some(part) = parts.get_mut(finding.object) {
+                part.findings.push(finding);
+            }
         }
         for open in &self.undecided {
-            parts[open.object].undecided.push(open);
+            if let Some(part) = parts.get_mut(open.object) {
+                part.undecided.push(open);
+            }
         }
         for run in &self.runs {
-            parts[run.object].runs.push(run);
+            if let Some(part) = parts.get_mut(run.object) {
+                part.runs.push(run);
+            }
         }
         parts
     }

@@ -48,6 +48,7 @@ fn commands_of_the_pages_run() {
     }
     // What the fixtures' own build says to the compiler.
     fs::write(folder.join("scx-lint.toml"), "[clang]\nflags = [\"-w\", \"-Wno-int-conversion\"]\n").unwrap();
+    fs::write(folder.join("sched-values.toml"), "fifo = true\n").unwrap();
     fs::create_dir_all(folder.join("home/.local/share/bash-completion/completions")).unwrap();
     let mut count = 0;
     for page in pages() {
