@@ -6,7 +6,7 @@ use globset::{Glob, GlobMatcher};
 use serde::{Deserialize, Serialize};
 
 use crate::checks::{self, ArenaRule};
-use crate::input::relative_to;
+use crate::input::{Refused, describing, left_out, relative_to};
 use crate::kernel::builtin;
 use crate::load::Loader;
 use crate::rule::Level;
@@ -68,6 +68,9 @@ pub struct Config {
     /// The file; `None` for the built-in configuration.
     #[serde(skip)]
     pub file: Option<PathBuf>,
+    /// What was left out of a file that was found, and not given.
+    #[serde(skip)]
+    pub refused: Refused,
 }
 
 /// Levels by rule name.
@@ -207,6 +210,27 @@ impl Config {
         Ok(Self::default())
     }
 
+    /// Without what a file may not ask for that was found and not given: it may lie in somebody else's project. It names no program
+    /// but a clang of the path, and of flags those that describe a source.
+    #[must_use]
+    pub fn as_found(mut self) -> Self {
+        let file = self.file.as_deref().map_or_else(String::new, |file| file.display().to_string());
+        if let Some(path) = self.clang.path.take_if(|path| !is_clang_of_the_path(path)) {
+            self.refused.clang = Some(format!(
+                "{file} names '{}' as the compiler, and a configuration that is only found names no program but a clang of the path \
+                 ('clang', 'clang-19'); give that file with --config, or the program with --clang or BPF_CLANG",
+                path.display()
+            ));
+        }
+        // Their folders are absolute by now.
+        let found = describing(&self.clang.flags, Path::new(""), None);
+        if !found.dropped.is_empty() {
+            self.refused.flags = Some(left_out(&file, &found.dropped));
+        }
+        self.clang.flags = found.kept;
+        self
+    }
+
     /// Reads a file.
     ///
     /// # Errors
@@ -336,6 +360,16 @@ impl Config {
     }
 }
 
+/// `clang`, `clang-19`: looked for where the user's own programs are.
+fn is_clang_of_the_path(path: &Path) -> bool {
+    let version = path.to_str().and_then(|name| name.strip_prefix("clang"));
+    version.is_some_and(|rest| {
+        let number = rest.strip_prefix('-');
+        rest.is_empty()
+            || number.is_some_and(|n| !n.is_empty() && n.bytes().all(|byte| byte.is_ascii_digit()))
+    })
+}
+
 fn glob(pattern: Option<&str>) -> Result<Option<GlobMatcher>, String> {
     let compile = |pattern| Glob::new(pattern).map(|glob| glob.compile_matcher());
     pattern.map(compile).transpose().map_err(|error| error.to_string())
@@ -358,5 +392,26 @@ mod tests {
         assert_eq!(again.to_toml(), config.to_toml());
         assert!(config.to_toml().contains("missing-arena = \"note\""));
         assert_eq!(Config::default().to_toml(), "");
+    }
+
+    #[test]
+    fn a_file_that_is_only_found_names_no_program() {
+        let found = |clang: &str| {
+            let config: Config = toml::from_str(&format!("[clang]\n{clang}\n")).unwrap();
+            let config = Config { file: Some(PathBuf::from("/p/scx-lint.toml")), ..config }.as_found();
+            (config.clang.path, config.clang.flags, config.refused)
+        };
+        for name in ["clang", "clang-19"] {
+            let (path, _, refused) = found(&format!("path = '{name}'"));
+            assert_eq!((path, refused), (Some(PathBuf::from(name)), Refused::default()));
+        }
+        for name in ["./clang", "/usr/bin/clang", "clang-", "clang-x", "evil", "clang-19/../../evil", ""] {
+            let (path, _, refused) = found(&format!("path = '{name}'"));
+            assert_eq!(path, None, "{name}");
+            assert!(refused.clang.unwrap().contains("--clang"), "{name}");
+        }
+        let (_, flags, refused) = found("flags = ['-Iinc', '-fplugin=x.so', '-Xclang', '-load', '-DX']");
+        assert_eq!(flags, ["-Iinc", "-DX"]);
+        assert!(refused.flags.unwrap().contains("-fplugin=x.so -Xclang -load"));
     }
 }

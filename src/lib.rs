@@ -62,6 +62,8 @@ pub mod live;
 pub mod load;
 pub mod object;
 mod regular;
+#[cfg(feature = "cli")]
+mod replace;
 pub mod report;
 mod suggest;
 pub mod suppress;

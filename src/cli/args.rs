@@ -108,6 +108,9 @@ pub(super) struct Lint {
     /// The clang that compiles BPF C sources [env: BPF_CLANG]
     #[arg(long, value_name = "PATH")]
     pub(super) clang: Option<PathBuf>,
+    /// Compile BPF C sources in folders too, not only those that are named; see docs/configuration.md for what is trusted then
+    #[arg(long)]
+    pub(super) compile: bool,
     /// Flag for clang (repeatable)
     #[arg(long, value_name = "FLAG", allow_hyphen_values = true)]
     pub(super) cflag: Vec<String>,
@@ -120,7 +123,7 @@ pub(super) struct Lint {
     /// Print only what fails the run: findings, no verdicts, table or counts (JSON stays whole)
     #[arg(short, long, conflicts_with = "verbose")]
     pub(super) quiet: bool,
-    /// Print what was taken for granted
+    /// Print what was taken for granted, and what was passed over in folders
     #[arg(short, long)]
     pub(super) verbose: bool,
 }

@@ -55,7 +55,7 @@ pub(super) fn targets(lint: &Lint) -> Vec<Option<Target>> {
     let host = lint.live.attach.then(|| target::load("host").ok().and_then(|mut host| host.pop()));
     let images = lint.live.vm.iter().map(|image| {
         let name = image.to_string_lossy();
-        let mut target = target::from_file(&name, std::fs::read(image).ok()?).ok()?;
+        let mut target = target::from_file(&name, target::read_file(image).ok()?).ok()?;
         // What the guest will see: the option, else the file beside the image, else what the image holds.
         let config = lint.kconfig.clone().or_else(|| config_beside(image));
         target.kconfig = config.and_then(|path| target::read_kconfig(&path).ok()).or(target.kconfig);

@@ -8,11 +8,11 @@ use super::ask::Sample;
 use super::progress::Progress;
 use super::values::Settings;
 use crate::checks::Options;
-use crate::input::{self, Compiler, InputFile};
+use crate::input::{self, Compiler, Expanded, InputFile, Part};
 use crate::kernel::Kernel;
 use crate::lint::Judged;
 use crate::object::Object;
-use crate::report::Document;
+use crate::report::{Document, PassedDoc, PassedOver};
 use crate::suppress::Allow;
 
 /// How inputs are linted.
@@ -36,12 +36,13 @@ pub(super) fn examine<F: Fn(&str) -> Options + Sync>(
     keep: bool,
     progress: Progress,
 ) -> (Document, Vec<Sample>) {
-    let targets = input::expand(arguments);
+    let Expanded { files: targets, passed } = input::expand(arguments, plan.compiler.folders);
     progress.start(targets.len());
     let parts: Vec<(Document, Vec<Sample>)> =
         targets.par_iter().map(|target| plan.one(target, keep, &progress)).collect();
     drop(progress);
     let mut document = Document::for_kernels(plan.kernels);
+    document.passed_over = passed;
     let mut samples = Vec::new();
     for (part, mut kept) in parts {
         kept.iter_mut().for_each(|sample| sample.object += document.objects.len());
@@ -82,7 +83,14 @@ impl<F: Fn(&str) -> Options + Sync> Plan<'_, F> {
             }
         };
         let options = (self.options)(path);
-        for part in &loaded.parts {
+        for words in &loaded.dropped {
+            document.passed_over.push(PassedDoc::new(path, PassedOver::Flags, words));
+        }
+        let here = |part: &&Part| {
+            let offset = part.embedded.as_ref().map_or(0, |embedded| embedded.offset);
+            target.only.as_ref().is_none_or(|only| only.contains(&offset))
+        };
+        for part in loaded.parts.iter().filter(here) {
             let Some(bytes) = loaded.bytes.get(part.range.clone()) else { continue };
             match Object::open(bytes, &part.name) {
                 // A pattern as wide as `build/*` means the objects among what is there.

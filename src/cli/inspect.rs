@@ -1,6 +1,6 @@
 //! `scx-lint inspect`: what libbpf would make of an object.
 
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal};
 
 use super::args::{Graph, Inspect, InspectFormat};
 use super::examine::{Plan, examine};
@@ -26,16 +26,20 @@ pub(super) fn run(inspect: &Inspect) -> Result<u8, Failure> {
         false,
         Progress::new(true),
     );
-    let mut out = BufWriter::new(io::stdout().lock());
+    let json = inspect.graph.is_none() && inspect.format == InspectFormat::Json;
+    if !json {
+        document.make_printable();
+    }
+    let spelling = if json { report::Spelling::Json } else { report::Spelling::Text };
+    let mut out = report::Guard::new(BufWriter::new(io::stdout().lock()), spelling);
     match (inspect.graph, inspect.format) {
         (Some(Graph::Dot), _) => report::dot(&document, &mut out)?,
         (Some(Graph::Mermaid), _) => report::mermaid(&document, &mut out)?,
         (None, InspectFormat::Json) => report::json(&document, &mut out)?,
         (None, InspectFormat::Full) => {
-            document.make_printable();
             report::inspect(&document, &mut out, width(io::stdout().is_terminal()))?;
         }
     }
-    out.flush()?;
+    out.finish()?;
     Ok(if document.has_input_errors() { 2 } else { 0 })
 }

@@ -9,12 +9,15 @@ use clap::{Subcommand, ValueEnum};
 use serde::Serialize;
 
 use super::failure::Failure;
+use super::stdout::written;
 use crate::btf::{Btf, Kind, TypeId};
 use crate::input;
 use crate::kernel::exceptions::Fact;
 use crate::kernel::kfunc_flags::KfuncFlags;
 use crate::kernel::trust::TrustedField;
 use crate::kernel::{Home, Kernel, KernelArenaRule, Kfunc, KfuncGate, snapshot, target};
+use crate::replace::replace;
+use crate::report;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum KernelCommand {
@@ -119,7 +122,7 @@ pub(super) fn run(command: &KernelCommand) -> Result<u8, Failure> {
 }
 
 fn info(name: &str, format: InfoFormat, verbose: bool) -> Result<u8, Failure> {
-    let mut out = io::stdout().lock();
+    let mut out = Vec::new();
     for target in target::load(name)? {
         let kernel = Kernel::new(&target).map_err(|error| Failure::Kernel(target.name.clone(), error))?;
         let found = describe(&kernel, target.cut.as_ref());
@@ -131,7 +134,17 @@ fn info(name: &str, format: InfoFormat, verbose: bool) -> Result<u8, Failure> {
             InfoFormat::Full => print(&found, verbose, &mut out)?,
         }
     }
-    Ok(0)
+    // A file that is named as a kernel may hold any names.
+    let mut text = String::from_utf8_lossy(&out).into_owned();
+    let spelling = match format {
+        InfoFormat::Json => report::Spelling::Json,
+        InfoFormat::Full => {
+            report::escape(&mut text, &['\n', '\t']);
+            report::Spelling::Text
+        }
+    };
+    let text = report::without_commands(&text, spelling);
+    written(|stdout| stdout.write_all(text.as_bytes()))
 }
 
 fn describe(kernel: &Kernel<'_>, cut: Option<&snapshot::Cut>) -> Info {
@@ -321,15 +334,17 @@ fn write_snapshot(name: &str, output: &PathBuf) -> Result<u8, Failure> {
     let bytes = snapshot::write(&target.btf, target.btf_ids.as_deref(), target.kconfig.as_deref(), &meta)
         .map_err(fail)?;
     // An older snapshot may be written anew, a kernel not.
-    let is_snapshot = fs::File::open(output).is_ok_and(|mut file| {
-        let mut head = [0; 8];
-        std::io::Read::read_exact(&mut file, &mut head).is_ok() && head == *snapshot::MAGIC
-    });
+    let is_file = fs::metadata(output).is_ok_and(|metadata| metadata.is_file());
+    let is_snapshot = is_file
+        && fs::File::open(output).is_ok_and(|mut file| {
+            let mut head = [0; 8];
+            std::io::Read::read_exact(&mut file, &mut head).is_ok() && head == *snapshot::MAGIC
+        });
     if !is_snapshot && input::is_binary(output) {
         return Err(Failure::OutputIsBinary(output.display().to_string()));
     }
     let failed = |error| Failure::Output(output.display().to_string(), error);
-    fs::write(output, &bytes).map_err(failed)?;
+    replace(output, &bytes).map_err(failed)?;
     writeln!(
         io::stderr(),
         "{}: {} bytes, from {} bytes of BTF",

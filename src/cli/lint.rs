@@ -8,10 +8,11 @@ use super::args::{ArenaRuleArg, FailOn, Format, Lint, LoaderArg};
 use super::ask;
 use super::examine::{Plan, examine};
 use super::failure::Failure;
-use super::output::{write_report, written};
+use super::output::write_report;
 use super::progress::Progress;
 use super::rules::known_rule;
 use super::settings::{self, Choices};
+use super::stdout::written;
 use super::values::Settings;
 use crate::config::{Config, FailOnKey, LevelKey};
 use crate::input::{self, Compiler};
@@ -67,6 +68,9 @@ fn configuration(lint: &Lint) -> Result<Config, Failure> {
     config.remap_path.splice(0..0, lint.look.remap_path.iter().map(|(from, to)| format!("{from}={to}")));
     config.baseline = lint.choice.baseline.clone().or(config.baseline);
     config.clang.path = lint.clang.clone().or(config.clang.path);
+    if config.clang.path.is_some() {
+        config.refused.clang = None;
+    }
     config.clang.flags.extend(lint.cflag.iter().cloned());
     Ok(config)
 }
@@ -111,7 +115,12 @@ pub(super) fn run(lint: &Lint) -> Result<u8, Failure> {
         asked_targets.iter().map(|target| Kernel::new(target.as_ref()?).ok()).collect();
     let kernels: Vec<&Kernel<'_>> =
         if named.is_empty() { asked.iter().flatten().collect() } else { named.iter().collect() };
-    let compiler = Compiler { clang: config.clang.path.clone(), flags: config.clang.flags.clone() };
+    let compiler = Compiler {
+        clang: config.clang.path.clone(),
+        flags: config.clang.flags.clone(),
+        folders: lint.compile,
+        refused: config.refused.clone(),
+    };
     let options = |path: &str| choices.of(path);
     let settings = Settings::read(lint, &config)?;
     let plan = Plan { kernels: &kernels, compiler: &compiler, allows: &allows, options, settings: &settings };
@@ -156,8 +165,8 @@ pub(super) fn run(lint: &Lint) -> Result<u8, Failure> {
         document.keep_failing(fail_on == FailOnKey::Error, fail_on != FailOnKey::Undecided);
     }
     document.conclude();
-    // The commands of a workflow have an escaping of their own; a page may be read on a terminal too.
-    if matches!(lint.format, Format::Full | Format::Concise | Format::Markdown) {
+    // The commands of a workflow, JSON and XML have an escaping of their own; a page may be read on a terminal too.
+    if matches!(lint.format, Format::Full | Format::Concise | Format::Markdown | Format::Html) {
         document.make_printable();
         #[cfg(feature = "live")]
         live.iter_mut().for_each(live::Live::make_printable);

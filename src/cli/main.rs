@@ -7,10 +7,11 @@ use clap::{CommandFactory, Parser};
 
 use super::args::{Cli, Command};
 use super::failure::Failure;
-use super::output::written;
+use super::stdout::written;
 use super::{inspect, kernel, lint, rules, shell};
 #[cfg(feature = "live")]
 use crate::live;
+use crate::report;
 
 /// Parses the process's arguments and does what they say.
 pub fn main() -> ExitCode {
@@ -33,7 +34,10 @@ pub fn main() -> ExitCode {
         // The reader has gone: it has seen what it wanted.
         Err(Failure::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("scx-lint: {failure}");
+            // It quotes what was typed and what is in files.
+            let mut words = failure.to_string();
+            report::escape(&mut words, &['\n', '\t']);
+            eprintln!("scx-lint: {}", report::without_commands(&words, report::Spelling::Text));
             ExitCode::from(2)
         }
     }

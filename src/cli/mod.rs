@@ -15,6 +15,7 @@ mod repository;
 mod rules;
 mod settings;
 mod shell;
+mod stdout;
 mod terminal;
 mod values;
 

@@ -1,6 +1,5 @@
 //! The report, in the format and to the file that was asked for.
 
-use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 
 use super::args::{Format, Lint};
@@ -12,15 +11,8 @@ use crate::config::Config;
 use crate::kernel::builtin;
 #[cfg(feature = "live")]
 use crate::live;
-use crate::report::{self, Document};
-
-/// Writes to standard output. What writes into memory cannot panic over a pipe that is gone.
-pub(super) fn written(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> Result<u8, Failure> {
-    let mut text = Vec::new();
-    write(&mut text)?;
-    io::stdout().lock().write_all(&text)?;
-    Ok(0)
-}
+use crate::replace::replace;
+use crate::report::{self, Document, Guard, PassedOver, Spelling};
 
 pub(super) fn write_report(
     lint: &Lint,
@@ -31,12 +23,10 @@ pub(super) fn write_report(
     match &lint.output {
         // As everywhere, '-' is the standard stream.
         Some(path) if path.as_os_str() != "-" => {
-            let name = || path.display().to_string();
-            let file = File::create(path).map_err(|error| Failure::Output(name(), error))?;
-            let mut out = BufWriter::new(file);
-            print(lint, config, document, live, &mut out, false)
-                .and_then(|()| out.flush())
-                .map_err(|error| Failure::Output(name(), error))
+            let mut text = Vec::new();
+            print(lint, config, document, live, &mut text, false)
+                .and_then(|()| replace(path, &text))
+                .map_err(|error| Failure::Output(path.display().to_string(), error))
         }
         _ => {
             let mut out = BufWriter::new(io::stdout().lock());
@@ -46,7 +36,47 @@ pub(super) fn write_report(
     }
 }
 
+/// Prints the report so that a service that reads the lines finds no commands in it but those of its own format.
 fn print(
+    lint: &Lint,
+    config: &Config,
+    document: &Document,
+    live: &ask::Live,
+    out: &mut impl Write,
+    terminal: bool,
+) -> io::Result<()> {
+    let spelling = match lint.format {
+        Format::Github => return print_format(lint, config, document, live, out, terminal),
+        Format::Full | Format::Concise | Format::Markdown => Spelling::Text,
+        Format::Json | Format::Sarif | Format::Gitlab => Spelling::Json,
+        Format::Junit | Format::Html => Spelling::Markup,
+    };
+    let mut out = Guard::new(out, spelling);
+    print_format(lint, config, document, live, &mut out, terminal)?;
+    out.finish()
+}
+
+/// What lay among the inputs and was not judged: one line each with `verbose`, else how many sources there are that nothing is said of.
+fn passed_over(document: &Document, lint: &Lint, out: &mut impl Write) -> io::Result<()> {
+    if lint.verbose {
+        for passed in &document.passed_over {
+            writeln!(out, "{}: {}", passed.path, passed.words)?;
+        }
+        return Ok(());
+    }
+    let sources = document.passed_over.iter().filter(|passed| passed.why == PassedOver::NotCompiled).count();
+    // Where there is nothing else, the input's error says it.
+    if sources > 0 && !lint.quiet && document.objects.iter().any(|object| object.error.is_none()) {
+        let plural = if sources == 1 { "" } else { "s" };
+        writeln!(
+            out,
+            "{sources} BPF source{plural} without an object not compiled; --compile compiles what is in folders"
+        )?;
+    }
+    Ok(())
+}
+
+fn print_format(
     lint: &Lint,
     config: &Config,
     document: &Document,
@@ -70,6 +100,7 @@ fn print(
         Format::Html => report::html(document, &repository(), out),
         Format::Json => report::json(document, out),
         Format::Concise => {
+            passed_over(document, lint, out)?;
             report::concise(document, out)?;
             #[cfg(feature = "live")]
             if let Some(live) = live {
@@ -87,6 +118,7 @@ fn print(
             let links = terminal || std::env::var_os("FORCE_HYPERLINK").is_some();
             let links = links && supports_hyperlinks::on(supports_hyperlinks::Stream::Stdout);
             let sources = report::Sources { rule_pages: pages().filter(|_| links), ..sources.clone() };
+            passed_over(document, lint, out)?;
             if lint.verbose {
                 let assumed = &document.assumptions;
                 writeln!(

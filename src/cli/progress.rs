@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::report::{Spelling, without_commands};
+
 /// Work that takes less shows nothing.
 const PATIENCE: Duration = Duration::from_millis(300);
 
@@ -56,8 +58,11 @@ impl Progress {
     /// Prints what somebody else has to say, in one piece, above the line.
     pub(super) fn say(&self, words: &[u8]) {
         if !words.is_empty() {
+            // It quotes sources, which may hold anything.
+            let words = String::from_utf8_lossy(words);
+            let words = without_commands(&words, Spelling::Text);
             self.bar.suspend(|| {
-                let _ = std::io::stderr().lock().write_all(words);
+                let _ = std::io::stderr().lock().write_all(words.as_bytes());
             });
         }
     }

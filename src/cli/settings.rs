@@ -37,7 +37,10 @@ impl Choice {
         match &self.config {
             _ if self.no_config => Ok(Config::default()),
             Some(file) => Config::read(file),
-            None => Config::find(&env::current_dir().unwrap_or_else(|_| PathBuf::from("."))),
+            None => {
+                let folder = env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
+                Ok(Config::find(&folder)?.as_found())
+            }
         }
     }
 }

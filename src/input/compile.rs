@@ -10,6 +10,7 @@ use std::process::Command;
 use serde::Deserialize;
 
 use super::error::input_error;
+use super::flags::{Found, describing};
 use crate::regular;
 use crate::report::InputError;
 
@@ -20,13 +21,26 @@ pub struct Compiler {
     pub clang: Option<PathBuf>,
     /// More flags, after all others.
     pub flags: Vec<String>,
+    /// Sources that a search of a folder finds are compiled too, not only those that are named.
+    pub folders: bool,
+    /// What a configuration that was found, and not given, wanted and does not get: why no other clang is looked for, and flags.
+    pub refused: Refused,
+}
+
+/// What is not taken from a configuration that lies above the current folder: whoever put it there is not who runs this.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Refused {
+    /// The clang that it names.
+    pub clang: Option<String>,
+    /// The flags that it names and that do more than describe a source.
+    pub flags: Option<String>,
 }
 
 /// What every BPF program needs: types for CO-RE, optimisation (the verifier refuses -O0 code), and the architecture that
 /// bpf_tracing.h asks for.
 const ALWAYS: [&str; 5] = ["--target=bpf", "-g", "-O2", "-mcpu=v3", "-D__TARGET_ARCH_x86"];
 
-/// Compiles a source and gives the object's bytes. The compiler's own messages go to `say` as they are.
+/// Compiles a source and gives the object's bytes, and which flags beside it were left out. The compiler's own messages go to `say`.
 ///
 /// # Errors
 /// There is no clang, it cannot be run, or it refuses the source.
@@ -34,19 +48,23 @@ pub(super) fn compile(
     source: &Path,
     compiler: &Compiler,
     say: &dyn Fn(&[u8]),
-) -> Result<Vec<u8>, InputError> {
+) -> Result<(Vec<u8>, Vec<String>), InputError> {
     if !source.is_file() {
         return Err(input_error("not-found", "no such file"));
     }
-    let clang = find_clang(compiler.clang.as_deref())?;
+    let clang = find_clang(compiler)?;
     let folder = tempfile::tempdir().map_err(|error| io_error(&error))?;
     let object = folder.path().join("source.bpf.o");
     let mut command = Command::new(&clang);
     let mut passed = Vec::new();
+    let mut dropped: Vec<String> = compiler.refused.flags.iter().cloned().collect();
     let flags = find_database(source, &mut passed).or_else(|| find_flags(source, &mut passed));
     command.args(ALWAYS);
     if let Some(found) = &flags {
-        command.args(&found.flags);
+        command.args(&found.flags.kept);
+        if !found.flags.dropped.is_empty() {
+            dropped.push(left_out(&found.file.display().to_string(), &found.flags.dropped));
+        }
     }
     match flags.as_ref().and_then(|found| found.directory.as_ref()) {
         Some(directory) => {
@@ -55,9 +73,11 @@ pub(super) fn compile(
             command.arg("-c").arg(std::path::absolute(source).map_err(|error| io_error(&error))?);
         }
         None => {
-            // Lines are shown with the path as it was typed, not with this machine's. One that starts with a dash is no option.
-            let dash = source.as_os_str().as_encoded_bytes().starts_with(b"-");
-            let source = if dash { Path::new(".").join(source) } else { source.to_owned() };
+            // Lines are shown with the path as it was typed, not with this machine's. One that starts with a dash is no option, and one
+            // that starts with `@` no file of options.
+            let start = source.as_os_str().as_encoded_bytes().first();
+            let mistaken = matches!(start, Some(b'-' | b'@'));
+            let source = if mistaken { Path::new(".").join(source) } else { source.to_owned() };
             command.arg("-fdebug-compilation-dir=.").arg("-c").arg(source);
         }
     }
@@ -73,21 +93,34 @@ pub(super) fn compile(
         let said = uncoloured(&String::from_utf8_lossy(&output.stderr));
         let first = said.lines().find(|line| line.contains("error:"));
         let first = first.map_or_else(|| status.to_string(), |line| line.trim().to_owned());
-        let from = flags.map_or("", |found| found.origin);
+        let from = flags.as_ref().map_or("", |found| found.origin);
         let mut message = format!("{} refuses the source: {first}{}", clang.display(), remedy(&said, from));
         for why in passed {
             message.push_str("; passed over: ");
             message.push_str(&why);
         }
+        for why in dropped {
+            message.push_str("; ");
+            message.push_str(&why);
+        }
         return Err(input_error("does-not-compile", &message));
     }
-    fs::read(&object).map_err(|error| match error.kind() {
+    let bytes = fs::read(&object).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => {
             let message = format!("{} succeeded and wrote no object; is it a clang?", clang.display());
             input_error("no-compiler", &message)
         }
         _ => io_error(&error),
-    })
+    })?;
+    Ok((bytes, dropped))
+}
+
+/// What is said of flags that a file names and that are not taken from it.
+pub(crate) fn left_out(file: &str, flags: &[String]) -> String {
+    format!(
+        "flags of {file} left out, as they do more than describe a source: {} (--cflag gives one)",
+        flags.join(" ")
+    )
 }
 
 /// What to do about a source that clang refuses, by what it said. Other errors in a source are its author's.
@@ -122,14 +155,20 @@ fn io_error(error: &std::io::Error) -> InputError {
 }
 
 /// The clang to run.
-fn find_clang(named: Option<&Path>) -> Result<PathBuf, InputError> {
-    let named = named.map(|path| path.as_os_str().to_owned());
+fn find_clang(compiler: &Compiler) -> Result<PathBuf, InputError> {
+    let named = compiler.clang.as_ref().map(|path| path.as_os_str().to_owned());
     if let Some(name) = named.or_else(|| env::var_os("BPF_CLANG").filter(|name| !name.is_empty())) {
-        return Ok(PathBuf::from(name));
+        let path = PathBuf::from(name);
+        // Clang may be run in another folder, where a path from here would lead to somebody else's program.
+        let is_path = path.components().count() > 1;
+        return if is_path { std::path::absolute(path).map_err(|error| io_error(&error)) } else { Ok(path) };
+    }
+    if let Some(why) = &compiler.refused.clang {
+        return Err(input_error("no-compiler", why));
     }
     let path = env::var_os("PATH").unwrap_or_default();
     let mut newest: Option<(u32, PathBuf)> = None;
-    for folder in env::split_paths(&path) {
+    for folder in env::split_paths(&path).filter(|folder| folder.is_absolute()) {
         let plain = folder.join("clang");
         if plain.is_file() {
             return Ok(plain);
@@ -166,9 +205,11 @@ struct Entry {
 struct Flags {
     /// Name of the file that says so.
     origin: &'static str,
+    /// The file.
+    file: PathBuf,
     /// Where clang is to be run; `None` for where we are.
     directory: Option<PathBuf>,
-    flags: Vec<String>,
+    flags: Found,
 }
 
 /// The entry of a source in the nearest `compile_commands.json`, going up, or in a `build` folder beside one.
@@ -191,10 +232,16 @@ fn find_database(source: &Path, passed: &mut Vec<String>) -> Option<Flags> {
                     .is_ok_and(|path| path == source)
             };
             if let Some(entry) = entries.into_iter().find(here) {
-                let directory = Some(folder.join(&entry.directory));
+                let directory = folder.join(&entry.directory);
                 let words = entry.arguments.or_else(|| shlex::split(&entry.command?)).unwrap_or_default();
-                let flags = flags(&words, &entry.file);
-                return Some(Flags { origin: "compile_commands.json", directory, flags });
+                // The first is the compiler.
+                let flags = describing(words.get(1..).unwrap_or_default(), &directory, Some(&entry.file));
+                return Some(Flags {
+                    origin: "compile_commands.json",
+                    file,
+                    directory: Some(directory),
+                    flags,
+                });
             }
         }
     }
@@ -205,12 +252,19 @@ fn find_database(source: &Path, passed: &mut Vec<String>) -> Option<Flags> {
 /// it where there is no compilation database).
 fn find_flags(source: &Path, passed: &mut Vec<String>) -> Option<Flags> {
     let source = fs::canonicalize(source).ok()?;
-    let mut read =
-        |folder: &Path| Some((folder.to_owned(), read_if_there(&folder.join("compile_flags.txt"), passed)?));
-    let (folder, text) = source.ancestors().skip(1).find_map(&mut read)?;
+    let mut read = |folder: &Path| {
+        let file = folder.join("compile_flags.txt");
+        Some((folder.to_owned(), read_if_there(&file, passed)?, file))
+    };
+    let (folder, text, file) = source.ancestors().skip(1).find_map(&mut read)?;
     let words: Vec<String> =
         text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect();
-    Some(Flags { origin: "compile_flags.txt", directory: None, flags: relative_to(&folder, &words) })
+    Some(Flags {
+        origin: "compile_flags.txt",
+        file,
+        directory: None,
+        flags: describing(&words, &folder, None),
+    })
 }
 
 /// Largest file of flags, bytes; the database of a whole kernel has a few million.
@@ -246,24 +300,6 @@ pub(crate) fn relative_to(folder: &Path, flags: &[String]) -> Vec<String> {
     out
 }
 
-/// A command line without the compiler, the file, and what says where the output goes.
-fn flags(words: &[String], file: &Path) -> Vec<String> {
-    let mut kept = Vec::new();
-    let mut words = words.iter().skip(1);
-    while let Some(word) = words.next() {
-        match word.as_str() {
-            "-o" | "-MF" | "-MT" | "-MQ" | "-target" => {
-                words.next();
-            }
-            "-c" | "-S" | "-E" | "-emit-llvm" | "-MD" | "-MMD" | "-M" | "-MM" => {}
-            word if Path::new(word) == file || word.starts_with("--target=") => {}
-            word if word.starts_with("-o") && !word.starts_with("-objc") => {}
-            _ => kept.push(word.clone()),
-        }
-    }
-    kept
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -282,14 +318,5 @@ mod tests {
     fn colours_are_taken_off() {
         let coloured = "\x1b[1ma.c:1:8: \x1b[0m\x1b[0;1;31merror: \x1b[0m\x1b[1mexpected\x1b[0m\n\x1b";
         assert_eq!(uncoloured(coloured), "a.c:1:8: error: expected\n");
-    }
-
-    #[test]
-    fn of_a_recorded_command_the_flags_stay() {
-        let words = shlex::split(
-            "clang-18 -target bpf -I inc -isystem '/a b' -DX=1 -MD -MF x.d -c a.bpf.c -o a.bpf.o -O1",
-        )
-        .unwrap();
-        assert_eq!(flags(&words, Path::new("a.bpf.c")), ["-I", "inc", "-isystem", "/a b", "-DX=1", "-O1"]);
     }
 }

@@ -35,9 +35,8 @@ fn machine(head: &[u8]) -> u16 {
     if head[5] == 2 { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) }
 }
 
-/// The objects that an executable holds, in file order. `stem` is the file's own name, for an object that nothing else
-/// names.
-pub(super) fn find(data: &[u8], stem: &str) -> Vec<Found> {
+/// The objects that an executable holds, in file order. One that nothing in the executable names has no name.
+pub(super) fn find(data: &[u8]) -> Vec<Found> {
     let mut places: Vec<(usize, usize)> = Vec::new();
     // The first bytes are the executable's own header.
     let mut at = 1;
@@ -57,21 +56,25 @@ pub(super) fn find(data: &[u8], stem: &str) -> Vec<Found> {
         return Vec::new();
     }
     let symbols = symbols(data);
-    let cargo = bpf_objs(data);
-    let only = (places.len() == 1).then(|| only_skeleton(data)).flatten();
+    let words = Words::of(data, &places);
+    let only = (places.len() == 1).then(|| words.only_skeleton()).flatten();
+    let name = |start: usize, len: usize| {
+        let symbol = symbols.get(&(start as u64)).and_then(|symbol| skeleton_name(symbol));
+        symbol.or_else(|| words.skeleton_of(&data[start..start + len])).or_else(|| only.clone())
+    };
+    let names: Vec<String> =
+        places.iter().map(|&(start, len)| name(start, len).unwrap_or_default()).collect();
+    let is_one_of_several = |name: &String| names.iter().filter(|&other| other == name).count() > 1;
     places
-        .into_iter()
-        .map(|(start, len)| {
-            let object = &data[start..start + len];
-            let offset = start as u64;
-            let in_section = cargo.as_ref().is_some_and(|range| range.contains(&offset));
-            let name = symbols
-                .get(&offset)
-                .and_then(|symbol| skeleton_name(symbol))
-                .or_else(|| source_name(object).map(|source| guess(data, &source, in_section)))
-                .or_else(|| only.clone())
-                .unwrap_or_else(|| stem.to_owned());
-            Found { embedded: Embedded { name, offset }, len }
+        .iter()
+        .zip(&names)
+        .map(|(&(start, len), name)| Found {
+            embedded: Embedded {
+                name: name.clone(),
+                offset: start as u64,
+                is_one_of_several: is_one_of_several(name),
+            },
+            len,
         })
         .collect()
 }
@@ -153,41 +156,110 @@ fn skeleton_name(symbol: &str) -> Option<String> {
     (!plain.is_empty() && plain != "data" && plain != "DATA").then(|| plain.to_owned())
 }
 
-/// The C file that an object was compiled from, up to its first dot: its `STT_FILE` symbol.
-fn source_name(object: &[u8]) -> Option<String> {
-    let elf = goblin::elf::Elf::parse(object).ok()?;
-    let file = elf.syms.iter().find(|symbol| symbol.st_type() == goblin::elf::sym::STT_FILE)?;
-    let name = elf.strtab.get_at(file.st_name)?;
-    let stem = name.rsplit('/').next().unwrap_or(name).split('.').next().unwrap_or_default();
-    (!stem.is_empty()).then(|| stem.to_owned())
+/// The C files that an object was compiled or linked from, up to their first dots: its `STT_FILE` symbols.
+fn source_names(object: &[u8]) -> Vec<String> {
+    let Ok(elf) = goblin::elf::Elf::parse(object) else { return Vec::new() };
+    let files = elf.syms.iter().filter(|symbol| symbol.st_type() == goblin::elf::sym::STT_FILE);
+    let mut stems: Vec<String> = files
+        .filter_map(|file| elf.strtab.get_at(file.st_name))
+        .map(|name| name.rsplit('/').next().unwrap_or(name).split('.').next().unwrap_or_default().to_owned())
+        .filter(|stem| !stem.is_empty())
+        .collect();
+    stems.sort();
+    stems.dedup();
+    stems
 }
 
-/// The skeleton's name for the object of a C file: `FILE_bpf`, which is what libbpf-cargo and bpftool make of it, unless the
-/// program does not have that string, because the Makefile called bpftool with `name FILE`.
-fn guess(data: &[u8], source: &str, cargo: bool) -> String {
-    let full = format!("{source}_bpf");
-    let there = || memmem::find(data, format!("\0{full}\0").as_bytes()).is_some();
-    if cargo || there() { full } else { source.to_owned() }
+/// Strings of a stripped executable that name a skeleton. What stands in the objects themselves says nothing of how they are opened.
+struct Words<'d> {
+    data: &'d [u8],
+    objects: &'d [(usize, usize)],
+    /// rustc packs strings back to back; C ends each with a NUL.
+    packed: bool,
 }
 
-/// The one string of the program that reads as a skeleton's name (`scx_qmap_bpf`); `None` where there are several.
-fn only_skeleton(data: &[u8]) -> Option<String> {
-    let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    let mut found: Option<&[u8]> = None;
-    for end in memmem::find_iter(data, b"_bpf\0") {
-        let end = end + 4;
-        // A symbol or string that is longer than any file name is none.
-        let from = end.saturating_sub(256);
-        let start = data[from..end].iter().rposition(|&byte| !word(byte)).map(|at| from + at + 1)?;
-        let name = &data[start..end];
-        if start == 0 || data[start - 1] != 0 || name.len() <= 4 || found == Some(name) {
-            continue;
-        }
-        if found.replace(name).is_some() {
-            return None;
+impl<'d> Words<'d> {
+    fn of(data: &'d [u8], objects: &'d [(usize, usize)]) -> Self {
+        Self { data, objects, packed: bpf_objs(data).is_some() }
+    }
+
+    /// Where a text stands outside of the objects.
+    fn places<'s>(&'s self, text: &'s [u8]) -> impl Iterator<Item = usize> + 's {
+        let inside = |at: usize| self.objects.iter().any(|&(start, len)| (start..start + len).contains(&at));
+        memmem::find_iter(self.data, text).filter(move |&at| !inside(at))
+    }
+
+    fn has(&self, name: &str) -> bool {
+        match self.packed {
+            true => self.places(name.as_bytes()).next().is_some(),
+            false => self.places(format!("\0{name}\0").as_bytes()).next().is_some(),
         }
     }
-    found.and_then(|name| std::str::from_utf8(name).ok()).map(str::to_owned)
+
+    /// The name under which a skeleton opens the object of one of these C files: `FILE_bpf`, which is what libbpf-cargo and bpftool make
+    /// of a file's name, or `FILE`, where bpftool was called with `name FILE`. `None` where the executable has no such string, or several.
+    fn skeleton_of(&self, object: &[u8]) -> Option<String> {
+        let sources = source_names(object);
+        let one = |mut names: Vec<String>| {
+            names.retain(|name| self.has(name));
+            if names.len() == 1 { names.pop() } else { None }
+        };
+        one(sources.iter().map(|source| format!("{source}_bpf")).collect())
+            // Short words stand somewhere among packed strings by chance.
+            .or_else(|| (!self.packed).then(|| one(sources)).flatten())
+    }
+
+    /// The skeleton of an executable that has one.
+    fn only_skeleton(&self) -> Option<String> {
+        if self.packed { self.only_module() } else { self.only_string() }
+    }
+
+    /// The one string that reads as a skeleton's name (`scx_qmap_bpf`); `None` where there are several.
+    fn only_string(&self) -> Option<String> {
+        let mut found: Option<&[u8]> = None;
+        for end in self.places(b"_bpf\0") {
+            let end = end + 4;
+            // A symbol or string that is longer than any file name is none.
+            let from = end.saturating_sub(LONGEST);
+            let start =
+                self.data[from..end].iter().rposition(|&byte| !is_word(byte)).map(|at| from + at + 1)?;
+            let name = &self.data[start..end];
+            if start == 0 || self.data[start - 1] != 0 || name.len() <= 4 || found == Some(name) {
+                continue;
+            }
+            if found.replace(name).is_some() {
+                return None;
+            }
+        }
+        found.and_then(|name| std::str::from_utf8(name).ok()).map(str::to_owned)
+    }
+
+    /// The one module that libbpf-cargo generated, which panics name by its file (`.../out/bpf_skel.rs`): the object is `MODULE_bpf`, a
+    /// string that is there too.
+    fn only_module(&self) -> Option<String> {
+        let mut found: Option<String> = None;
+        for end in [&b"_skel.rs"[..], b".skel.rs"].into_iter().flat_map(|end| self.places(end)) {
+            let from = end.saturating_sub(LONGEST);
+            let start =
+                self.data[from..end].iter().rposition(|&byte| !is_word(byte)).map(|at| from + at + 1)?;
+            let Ok(module) = std::str::from_utf8(&self.data[start..end]) else { continue };
+            let name = format!("{module}_bpf");
+            if self.data[start - 1] != b'/' || found.as_ref() == Some(&name) || !self.has(&name) {
+                continue;
+            }
+            if found.replace(name).is_some() {
+                return None;
+            }
+        }
+        found
+    }
+}
+
+/// No file's name is longer, bytes.
+const LONGEST: usize = 255;
+
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
 #[cfg(test)]
@@ -206,6 +278,31 @@ mod tests {
     }
 
     #[test]
+    fn strings_name_a_skeleton_where_one_does() {
+        let object = *b"[bpf_bpf and main_bpf in the object]";
+        let words = |text: &[u8], packed: bool| {
+            let data = [&object[..], text].concat();
+            let objects = [(0, object.len())];
+            let words = Words { data: &data, objects: &objects, packed };
+            (words.only_skeleton(), words.has("main_bpf"))
+        };
+        assert_eq!(words(b"\0", false), (None, false), "what the object says does not count");
+        assert_eq!(
+            words(b"\0scx_qmap_bpf\0x\0scx_qmap_bpf\0", false),
+            (Some("scx_qmap_bpf".to_owned()), false)
+        );
+        assert_eq!(words(b"\0a_bpf\0b_bpf\0", false).0, None, "two");
+        assert_eq!(words(b"rodatabpf_bpfatq/x/out/bpf_skel.rsx", true).0.as_deref(), Some("bpf_bpf"));
+        assert_eq!(
+            words(b"rodata/x/out/bpf_skel.rsx", true).0,
+            None,
+            "the module alone does not say what it opens"
+        );
+        assert_eq!(words(b"a_bpfb_bpf/out/a_skel.rs/out/b_skel.rs", true).0, None, "two");
+        assert!(words(b"xmain_bpfx", true).1 && !words(b"xmain_bpfx", false).1);
+    }
+
+    #[test]
     fn what_only_looks_like_an_object_is_passed_over() {
         let header = |count: u8, table: u8| {
             let mut head = vec![0u8; 128];
@@ -221,9 +318,9 @@ mod tests {
         assert_eq!(extent(&header(0, 64)), None, "no sections at all");
         let mut data = b"\x7fELF of a host".to_vec();
         data.extend(header(200, 64));
-        assert!(find(&data, "x").is_empty());
+        assert!(find(&data).is_empty());
         for end in 0..data.len() {
-            find(&data[..end], "x");
+            find(&data[..end]);
         }
     }
 }

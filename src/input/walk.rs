@@ -1,6 +1,6 @@
 //! Arguments to files: folders are searched, patterns expanded.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -12,7 +12,9 @@ use ignore::WalkBuilder;
 
 use super::embedded;
 use super::error::input_error;
-use crate::report::InputError;
+use super::load;
+use super::once::{self, Candidate};
+use crate::report::{InputError, PassedDoc, PassedOver};
 
 /// A file to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,21 +23,32 @@ pub struct InputFile {
     pub path: PathBuf,
     /// The user named it. What a search or a pattern found and holds no BPF object is passed over in silence.
     pub named: bool,
+    /// Offsets of the objects in it that are judged here; `None` for all. The others are judged where they are in a better place.
+    pub only: Option<Vec<u64>>,
     /// There is nothing to read.
     pub error: Option<InputError>,
 }
 
+/// What the arguments mean.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Expanded {
+    /// The files to read, in order.
+    pub files: Vec<InputFile>,
+    /// What the searches found and passed over.
+    pub passed: Vec<PassedDoc>,
+}
+
 impl InputFile {
     fn named(path: &OsStr) -> Self {
-        Self { path: path.into(), named: true, error: None }
+        Self { path: path.into(), named: true, only: None, error: None }
     }
 
     fn found(path: PathBuf) -> Self {
-        Self { path, named: false, error: None }
+        Self { path, named: false, only: None, error: None }
     }
 
     fn wrong(path: &OsStr, code: &str, message: &str) -> Self {
-        Self { path: path.into(), named: true, error: Some(input_error(code, message)) }
+        Self { path: path.into(), named: true, only: None, error: Some(input_error(code, message)) }
     }
 
     /// A folder or file that could not be looked into, so that nobody takes it for empty. What has gone meanwhile is no matter.
@@ -49,6 +62,12 @@ impl InputFile {
         }
     }
 
+    /// There are bytes to read that may be objects.
+    fn is_read(&self) -> bool {
+        let path = self.path.as_os_str().as_bytes();
+        self.error.is_none() && path != b"-" && !path.ends_with(b".bpf.c")
+    }
+
     /// The path as reports show it: bytes that are no UTF-8 are replaced.
     pub fn shown(&self) -> String {
         self.path.to_string_lossy().into_owned()
@@ -56,22 +75,68 @@ impl InputFile {
 }
 
 /// The files that the arguments mean, in order; what a folder or pattern gives is sorted, and nothing comes twice.
-pub fn expand(arguments: &[OsString]) -> Vec<InputFile> {
-    let mut targets = Vec::new();
+///
+/// A search gives the objects that somebody would load, each once, at its best place: a program rather than the object that a build left
+/// beside it, and not the objects that another was linked from. What is named, by a pattern too, is taken as it is. Sources that a
+/// search finds are compiled with `compile` only: whoever wrote them writes what the compiler does.
+pub fn expand(arguments: &[OsString], compile: bool) -> Expanded {
+    let mut all = Expanded::default();
     let mut seen = HashSet::new();
+    let short = |path: &Path| path.strip_prefix(".").unwrap_or(path).to_owned();
+    let named: HashSet<PathBuf> = arguments.iter().map(|argument| short(Path::new(argument))).collect();
+    let is_named = |path: &Path| named.contains(&short(path));
+    let mut candidates: Vec<Candidate> = Vec::new();
     for argument in arguments {
         let path = Path::new(argument);
         let is_pattern = |text: &&str| text.contains(['*', '?', '[']) && !path.exists();
         let found = if path.is_dir() {
-            search(path)
+            search(path, compile, &is_named, &mut all.passed)
         } else if let Some(text) = argument.to_str().filter(is_pattern) {
-            pattern(text)
+            pattern(text).into_iter().map(|file| (file, Vec::new())).collect()
         } else {
-            vec![InputFile::named(argument)]
+            vec![(InputFile::named(argument), Vec::new())]
         };
-        targets.extend(found.into_iter().filter(|target| seen.insert(target.path.clone()) || target.named));
+        for (file, objects) in found {
+            if seen.insert(file.path.clone()) || file.named {
+                let number = all.files.len();
+                candidates.extend(objects.into_iter().map(|object| object.of(number, false)));
+                all.files.push(file);
+            }
+        }
     }
-    targets
+    if !candidates.is_empty() {
+        // What is named is the best place of what is in it.
+        let found: HashSet<usize> = candidates.iter().map(|candidate| candidate.file).collect();
+        let rest =
+            all.files.iter().enumerate().filter(|(number, file)| file.is_read() && !found.contains(number));
+        for (number, file) in rest {
+            let Ok(data) = load::read(&file.path) else { continue };
+            let objects = Candidate::all_in(&file.path, &data).into_iter();
+            candidates.extend(objects.map(|object| object.of(number, true)));
+        }
+        all.pass_over(&candidates);
+    }
+    all
+}
+
+impl Expanded {
+    /// Takes out what is judged elsewhere or not at all.
+    fn pass_over(&mut self, candidates: &[Candidate]) {
+        let (dropped, passed) = once::pass_over(candidates);
+        self.passed.extend(passed);
+        let mut left: HashMap<usize, Vec<u64>> = HashMap::new();
+        for (number, candidate) in candidates.iter().enumerate() {
+            let left = left.entry(candidate.file).or_default();
+            if !dropped.contains(&number) {
+                left.push(candidate.embedded.as_ref().map_or(0, |embedded| embedded.offset));
+            }
+        }
+        let with_fewer: HashSet<usize> = dropped.iter().map(|&number| candidates[number].file).collect();
+        for number in &with_fewer {
+            self.files[*number].only = left.remove(number);
+        }
+        self.files.retain(|file| file.only.as_ref().is_none_or(|only| !only.is_empty()));
+    }
 }
 
 fn pattern(pattern: &str) -> Vec<InputFile> {
@@ -93,43 +158,74 @@ fn pattern(pattern: &str) -> Vec<InputFile> {
     targets
 }
 
-/// The BPF objects, sources and host executables below a folder, and what could not be looked into.
+/// The BPF objects, sources and host executables below a folder, each file with the objects in it, and what could not be looked into.
 ///
 /// Ignored folders are not entered, so that a search of a source tree does not end in `target/`; a folder that was
-/// named is searched even if it is ignored. Ignored files count: objects are build products, and most projects ignore
-/// `*.o`. A source whose object is found too is not compiled again.
-fn search(folder: &Path) -> Vec<InputFile> {
+/// named is searched even if it is ignored, and so is one where nothing else can be judged. Ignored files count: objects are build
+/// products, and most projects ignore `*.o`. A source whose object is found too is not compiled again.
+fn search(
+    folder: &Path,
+    compile: bool,
+    is_named: &dyn Fn(&Path) -> bool,
+    passed: &mut Vec<PassedDoc>,
+) -> Vec<(InputFile, Vec<Candidate>)> {
     let (mut files, mut unread) = candidates(folder, true);
-    if files.is_empty() {
+    if files.iter().all(|(_, kind)| kind.is_source() && !compile) {
         (files, unread) = candidates(folder, false);
     }
     let built: HashSet<String> = files
         .iter()
         .flat_map(|(path, kind)| match kind {
             Kind::Source => Vec::new(),
-            Kind::Object => stem(path).into_iter().collect(),
-            Kind::Host(objects) => objects.clone(),
+            Kind::Object(_) => stem(path).into_iter().collect(),
+            Kind::Host(_, objects) => objects.clone(),
         })
         .collect();
-    files.retain(|(path, kind)| {
-        *kind != Kind::Source || !stem(path).is_some_and(|stem| built.contains(&stem))
-    });
-    if files.is_empty() && unread.is_empty() {
-        return vec![InputFile::wrong(
-            folder.as_os_str(),
-            "no-inputs",
-            "no BPF object, BPF source (.bpf.c) or program that embeds one in this folder",
-        )];
+    files.retain(|(path, kind)| !kind.is_source() || !stem(path).is_some_and(|stem| built.contains(&stem)));
+    let mut sources = 0;
+    let mut any_named = false;
+    if !compile {
+        for (path, _) in files.extract_if(.., |(_, kind)| kind.is_source()) {
+            if is_named(&path) {
+                any_named = true;
+                continue;
+            }
+            sources += 1;
+            let words = "not compiled: sources in folders are compiled with --compile";
+            passed.push(PassedDoc::new(path.to_string_lossy(), PassedOver::NotCompiled, words));
+        }
     }
-    files.into_iter().map(|(path, _)| InputFile::found(path)).chain(unread).collect()
+    if files.is_empty() && unread.is_empty() && !any_named {
+        let words = match sources {
+            0 => "no BPF object, BPF source (.bpf.c) or program that embeds one in this folder".to_owned(),
+            1 => "no BPF object or program that embeds one in this folder; --compile compiles its BPF source"
+                .to_owned(),
+            _ => format!(
+                "no BPF object or program that embeds one in this folder; --compile compiles its {sources} BPF sources"
+            ),
+        };
+        return vec![(InputFile::wrong(folder.as_os_str(), "no-inputs", &words), Vec::new())];
+    }
+    let objects = |kind: Kind| match kind {
+        Kind::Object(objects) | Kind::Host(objects, _) => objects,
+        Kind::Source => Vec::new(),
+    };
+    let files = files.into_iter().map(|(path, kind)| (InputFile::found(path), objects(kind)));
+    files.chain(unread.into_iter().map(|file| (file, Vec::new()))).collect()
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 enum Kind {
-    Object,
+    Object(Vec<Candidate>),
     Source,
     /// An executable or shared library that holds objects, of C files with these stems.
-    Host(Vec<String>),
+    Host(Vec<Candidate>, Vec<String>),
+}
+
+impl Kind {
+    fn is_source(&self) -> bool {
+        matches!(self, Self::Source)
+    }
 }
 
 /// `sched` for `build/sched.bpf.o` and `src/sched.bpf.c`.
@@ -189,7 +285,7 @@ fn kind(path: &Path) -> io::Result<Option<Kind>> {
     }
     // Whatever is in it: an empty or unreadable one is told, not left out.
     if path.as_os_str().as_bytes().ends_with(b".bpf.o") {
-        return Ok(Some(Kind::Object));
+        return Ok(Some(object(path)));
     }
     Ok(kind_of(File::open(path)?, path))
 }
@@ -201,16 +297,21 @@ fn kind_of(mut file: File, path: &Path) -> Option<Kind> {
         return None;
     }
     if !embedded::is_host_elf(&head) {
-        return Some(Kind::Object);
+        return Some(object(path));
     }
     // Executables (2) and shared libraries (3); host objects have their executable nearby.
     let file_type = if head[5] == 2 { head[17] } else { head[16] };
     if !matches!(file_type, 2 | 3) {
         return None;
     }
-    let data = fs::read(path).ok()?;
-    let objects = embedded::find(&data, "");
+    let objects = Candidate::all_in(path, &load::read(path).ok()?);
     let stem = |name: &str| name.strip_suffix("_bpf").unwrap_or(name).to_owned();
-    let stems: Vec<String> = objects.iter().map(|found| stem(&found.embedded.name)).collect();
-    (!stems.is_empty()).then_some(Kind::Host(stems))
+    let names = objects.iter().filter_map(|object| object.embedded.as_ref());
+    let stems: Vec<String> = names.map(|embedded| stem(&embedded.name)).collect();
+    (!objects.is_empty()).then_some(Kind::Host(objects, stems))
+}
+
+/// A file of its own. One that cannot be read is told of when it is judged.
+fn object(path: &Path) -> Kind {
+    Kind::Object(load::read(path).map_or_else(|_| Vec::new(), |data| Candidate::all_in(path, &data)))
 }

@@ -192,6 +192,15 @@ pub fn extract<'d>(bytes: impl Into<Cow<'d, [u8]>>) -> Result<Extracted<'d>, Err
     open(bytes, Kind::Compressed, limits)
 }
 
+/// Whether a file that starts like this may hold a kernel, or something of which more can be said than that it is none.
+pub fn may_be_kernel(head: &[u8]) -> bool {
+    const STARTS: [&[u8]; 5] = [snapshot::MAGIC, &[0x9f, 0xeb], &[0xeb, 0x9f], &ELFMAG, b"MZ"];
+    STARTS.iter().any(|start| head.starts_with(start))
+        || head.get(0x202..0x206) == Some(b"HdrS")
+        || flat::is_image(head)
+        || Compression::of(head).is_some()
+}
+
 /// The config between `IKCFG_ST` and `IKCFG_ED` of an uncompressed image (kernel/configs.c).
 pub fn kconfig(image: &[u8]) -> Option<String> {
     let start = memmem::find(image, b"IKCFG_ST\x1f\x8b")? + 8;
@@ -291,7 +300,10 @@ fn open(data: Cow<'_, [u8]>, outer: Kind, limits: Limits) -> Result<Extracted<'_
             _ if data.starts_with(b"#!") => "a script",
             _ if data.starts_with(b"!<arch>\n") => "an archive or a Debian package",
             _ if data.starts_with(&[0xed, 0xab, 0xee, 0xdb]) => "an RPM package",
-            _ if data.is_ascii() => "a text file",
+            _ if data.iter().all(|&byte| byte == 0) => "nothing but zero bytes",
+            _ if data.iter().all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace()) => {
+                "a text file"
+            }
             _ => "unknown data",
         },
     })

@@ -12,7 +12,7 @@ use std::thread;
 use super::lookup::Reason;
 use super::modules::Modules;
 use super::{builtin, image, snapshot};
-use crate::regular::read;
+use crate::regular::{read, read_if};
 
 /// Where a target comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +85,10 @@ impl Target {
 pub enum Error {
     #[error("kernel '{name}': {error}")]
     Io { name: String, error: io::Error },
+    #[error(
+        "kernel '{name}': {error}, which no kernel needs; name its vmlinuz, or take the debugging information off (strip -g keeps the BTF)"
+    )]
+    TooLarge { name: String, error: io::Error },
     #[error("kernel '{name}': {error}")]
     Image { name: String, error: image::Error },
     #[error("kernel '{name}': {error}")]
@@ -182,8 +186,8 @@ pub fn load_lists<S: AsRef<str>>(lists: &[S]) -> Result<Vec<Target>, Error> {
     loaded.into_iter().filter_map(OnceLock::into_inner).collect()
 }
 
-/// Largest kernel that is read, bytes; a vmlinux with debugging information has about one gigabyte.
-const MAX_FILE: u64 = 4 << 30;
+/// Largest kernel that is read, bytes. A vmlinux with all debugging information of a distribution is about half of it.
+const MAX_FILE: u64 = 1 << 30;
 /// Largest configuration; real ones have 300 kB.
 const MAX_CONFIG: u64 = 16 << 20;
 
@@ -235,8 +239,19 @@ fn one(name: &str) -> Result<Target, Error> {
         }
         Err(error) => return Err(Error::Io { name: name.to_owned(), error }),
     }
-    let bytes = read(path, MAX_FILE).map_err(|error| Error::Io { name: name.to_owned(), error })?;
+    let bytes = read_file(path).map_err(|error| match error.kind() {
+        io::ErrorKind::FileTooLarge => Error::TooLarge { name: name.to_owned(), error },
+        _ => Error::Io { name: name.to_owned(), error },
+    })?;
     from_file(name, bytes)
+}
+
+/// The bytes of a file that a kernel may be in; of one that holds none only the beginning.
+///
+/// # Errors
+/// It cannot be read, is no regular file, or is too large.
+pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    read_if(path, MAX_FILE, image::may_be_kernel)
 }
 
 /// Reads a kernel configuration: a `.config`, or /proc/config.gz.
@@ -247,7 +262,12 @@ pub fn read_kconfig(path: &Path) -> Result<String, Error> {
     let name = || path.display().to_string();
     let bytes = read(path, MAX_CONFIG).map_err(|error| Error::KconfigFile { name: name(), error })?;
     let text = image::config_file(&bytes).unwrap_or_default();
-    if text.lines().any(|line| line.starts_with("CONFIG_")) { Ok(text) } else { Err(Error::Kconfig(name())) }
+    // A small one may have nothing but options that are off: `# CONFIG_X is not set`.
+    let is_option = |line: &str| {
+        let off = line.strip_prefix("# ").and_then(|line| line.trim_end().strip_suffix(" is not set"));
+        off.unwrap_or(line).starts_with("CONFIG_")
+    };
+    if text.lines().any(is_option) { Ok(text) } else { Err(Error::Kconfig(name())) }
 }
 
 /// Reads a kernel out of the bytes of a file that the user named.

@@ -1,6 +1,5 @@
 //! `--save` and `--compare`: the statistics of one run held against those of another, as veristat's users do.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -8,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::args::Metric;
 use super::observation::{Observation, ProgramSeen};
+use crate::replace::replace;
 
 /// What a file of `--save` holds.
 #[derive(Debug, Serialize, Deserialize)]
@@ -68,7 +68,7 @@ pub fn save(path: &Path, seen: &[(String, Observation)]) -> io::Result<()> {
         seen.iter().map(|(path, observation)| Entry { path: path.clone(), observation: observation.clone() });
     let mut text = serde_json::to_string_pretty(&Saved { schema_version: 1, live: live.collect() })?;
     text.push('\n');
-    fs::write(path, text)
+    replace(path, text.as_bytes())
 }
 
 /// Largest file of statistics that is read, bytes.
@@ -175,6 +175,8 @@ fn value(program: &ProgramSeen, metric: Metric) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::super::observation::KernelSeen;
+    use std::fs;
+
     use super::*;
 
     fn run(insns: u32, us: u64) -> (String, Observation) {

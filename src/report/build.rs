@@ -114,6 +114,7 @@ impl Document {
         self.undecided.append(&mut other.undecided);
         self.suppressed.append(&mut other.suppressed);
         self.unmatched_allows.append(&mut other.unmatched_allows);
+        self.passed_over.append(&mut other.passed_over);
         self.summary.objects += other.summary.objects;
         self.summary.errors += other.summary.errors;
         self.summary.warnings += other.summary.warnings;

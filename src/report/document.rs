@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::findings::{FindingDoc, SuppressedDoc, UndecidedDoc, UnmatchedDoc};
 use super::objects::ObjectDoc;
+use super::passed::PassedDoc;
 use super::runs::LiveRun;
 use super::verdict::Verdict;
 use crate::kernel::{KernelArenaRule, Source};
@@ -42,6 +43,9 @@ pub struct Document {
     /// Allows that allow nothing.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unmatched_allows: Vec<UnmatchedDoc>,
+    /// What lay among the inputs and was not judged.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub passed_over: Vec<PassedDoc>,
     /// The findings were held against a baseline.
     #[serde(skip)]
     pub baseline: bool,
@@ -111,6 +115,7 @@ impl Default for Document {
             runs: Vec::new(),
             suppressed: Vec::new(),
             unmatched_allows: Vec::new(),
+            passed_over: Vec::new(),
             baseline: false,
             failing_only: false,
             summary: Summary::default(),

@@ -8,9 +8,11 @@ use std::io::{self, Write};
 
 use super::document::Document;
 use super::findings::FindingDoc;
+use super::guard::{Spelling, without_commands};
 use super::matrix::kernels_of;
 use super::part::questions;
 use super::place::{Place, Repository};
+use super::printable::escape;
 use super::runs::LiveOutcome;
 use super::words::{counts, unmatched};
 use crate::rule::Level;
@@ -18,12 +20,15 @@ use crate::rule::Level;
 /// Annotations of one level that GitHub keeps from a step.
 const KEPT: usize = 10;
 
-/// Escapes the text of a command, as the runner's toolkit does.
+/// Escapes the text of a command, as the runner's toolkit does. Control characters that the toolkit lets pass are written out: the log
+/// is shown by browsers and terminals.
 struct Data<'a>(&'a str);
 
 impl fmt::Display for Data<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A"))
+        let mut text = self.0.to_owned();
+        escape(&mut text, &['\r', '\n', '\t']);
+        f.write_str(&text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A"))
     }
 }
 
@@ -38,7 +43,9 @@ impl fmt::Display for Property<'_> {
 
 /// A line of the log that the runner must not take for a command.
 fn plain(text: &str) -> String {
-    format!("- {}", text.replace(['\r', '\n'], " ").replace("##[", "## ["))
+    let mut text = text.replace(['\r', '\n'], " ");
+    escape(&mut text, &['\t']);
+    without_commands(&format!("- {text}"), Spelling::Text).into_owned()
 }
 
 /// Prints annotations, errors first, and the counts.
@@ -164,10 +171,13 @@ mod tests {
     fn texts_are_escaped_as_the_toolkit_does() {
         assert_eq!(Data("50% of\r\na: b, c").to_string(), "50%25 of%0D%0Aa: b, c");
         assert_eq!(Property("a:b,c%\n").to_string(), "a%3Ab%2Cc%25%0A");
+        assert_eq!(Data("\u{1b}[31m\u{7}").to_string(), "\\u{1b}[31m\\u{7}");
+        assert_eq!(Property("\u{1b}:").to_string(), "\\u{1b}%3A");
     }
 
     #[test]
     fn a_plain_line_is_no_command() {
-        assert_eq!(plain("::error::x\n##[error]y"), "- ::error::x ## [error]y");
+        assert_eq!(plain("::error::x\n##[error]y"), "- ::error::x #\\u{23}[error]y");
+        assert_eq!(plain("\u{1b}]0;x\u{7}"), "- \\u{1b}]0;x\\u{7}");
     }
 }

@@ -1,5 +1,6 @@
 //! JUnit XML: a suite for each input, a case for each ops variable (or the object) on each kernel.
 
+use std::collections::HashSet;
 use std::io::{self, Write};
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
@@ -8,6 +9,7 @@ use super::document::Document;
 use super::fate::Fate;
 use super::findings::FindingDoc;
 use super::matrix::Matrix;
+use super::objects::ObjectDoc;
 use super::place::Repository;
 use super::runs::{LiveOutcome, LiveRun};
 use crate::rule::Level;
@@ -22,9 +24,10 @@ pub fn junit(document: &Document, repository: &Repository, out: &mut impl Write)
     let parts = document.parts();
     let columns = Matrix::of_parts(&parts).columns;
     let mut report = Report::new("scx-lint");
+    let mut names = Names::default();
     for (index, part) in parts.iter().enumerate() {
         let object = part.object;
-        let path = object.title();
+        let path = names.unlike_others(object);
         let mut suite = TestSuite::new(path.clone());
         for row in part.rows(index) {
             for (column, (kernel, cell)) in columns.iter().zip(&row.cells).enumerate() {
@@ -88,6 +91,21 @@ pub fn junit(document: &Document, repository: &Repository, out: &mut impl Write)
     let text = report.to_string().map_err(io::Error::other)?;
     out.write_all(text.as_bytes())?;
     writeln!(out)
+}
+
+/// Names of suites: a reader that is given two suites of one name shows one.
+#[derive(Debug, Default)]
+struct Names(HashSet<String>);
+
+impl Names {
+    /// The object's title, with where it is in its file, or a number, if another has that.
+    fn unlike_others(&mut self, object: &ObjectDoc) -> String {
+        let title = object.title();
+        let placed = object.embedded.iter().map(|embedded| format!("{title} at {:#x}", embedded.offset));
+        let numbered = (2..).map(|number| format!("{title} ({number})"));
+        let mut names = std::iter::once(title.clone()).chain(placed).chain(numbered);
+        names.find(|name| self.0.insert(name.clone())).unwrap_or_default()
+    }
 }
 
 fn live(document: &Document, repository: &Repository, run: &LiveRun, path: &str) -> TestCase {

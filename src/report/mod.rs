@@ -21,6 +21,8 @@ mod gitlab;
 #[cfg(feature = "cli")]
 mod graph;
 #[cfg(feature = "cli")]
+mod guard;
+#[cfg(feature = "cli")]
 mod html;
 mod inspect;
 mod json;
@@ -33,6 +35,7 @@ mod matrix;
 mod number;
 mod objects;
 mod part;
+mod passed;
 #[cfg(feature = "cli")]
 mod place;
 mod printable;
@@ -56,7 +59,8 @@ pub use matrix::{Cell, Matrix, Row};
 pub use objects::{
     Embedded, InputError, KfuncDoc, MapDoc, MemberDoc, MemberValue, ObjectDoc, ProgramDoc, StructOpsDoc,
 };
-#[cfg(feature = "live")]
+pub use passed::{PassedDoc, PassedOver};
+#[cfg(feature = "cli")]
 pub(crate) use printable::escape;
 pub use runs::{LIVE_FAILURE, LIVE_GROWTH, LIVE_RULES, LiveOutcome, LiveRun, live_rule};
 pub use verdict::{Answer, Verdict};
@@ -70,6 +74,7 @@ mod with_cli {
     pub use super::github::github;
     pub use super::gitlab::gitlab;
     pub use super::graph::{dot, mermaid};
+    pub use super::guard::{Guard, Spelling, without_commands};
     pub use super::html::html;
     pub use super::junit::junit;
     pub use super::markdown::markdown;
@@ -79,6 +84,6 @@ mod with_cli {
 }
 #[cfg(feature = "cli")]
 pub use with_cli::{
-    About, Place, Repository, Sources, Style, dot, fingerprints, full, github, gitlab, html, junit, markdown,
-    mermaid, recorded_fingerprints, render, sarif,
+    About, Guard, Place, Repository, Sources, Spelling, Style, dot, fingerprints, full, github, gitlab, html,
+    junit, markdown, mermaid, recorded_fingerprints, render, sarif, without_commands,
 };

@@ -40,10 +40,13 @@ pub struct ObjectDoc {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Embedded {
-    /// Name of the symbol that covers it; empty in a stripped executable.
+    /// Its skeleton's name; empty where the executable is stripped and does not tell.
     pub name: String,
     /// Byte offset in the file.
     pub offset: u64,
+    /// Another object of the executable has that name too: crates that are linked together may each have a `bpf_skel`.
+    #[serde(skip)]
+    pub is_one_of_several: bool,
 }
 
 impl ObjectDoc {
@@ -52,13 +55,19 @@ impl ObjectDoc {
         self.programs.iter().filter(|program| program.autoload).count()
     }
 
-    /// The path, and which of an executable's objects it is: `scx_sched(bpf_bpf)`, or its offset where no symbol
-    /// names it.
+    /// The path, and which of an executable's objects it is: `scx_sched(bpf_bpf)`, with its offset where that is not enough.
     pub fn title(&self) -> String {
-        match &self.embedded {
-            None => self.path.clone(),
-            Some(embedded) if embedded.name.is_empty() => format!("{}(+{:#x})", self.path, embedded.offset),
-            Some(embedded) => format!("{}({})", self.path, embedded.name),
+        self.embedded.as_ref().map_or_else(|| self.path.clone(), |embedded| embedded.title(&self.path))
+    }
+}
+
+impl Embedded {
+    /// The path of the executable, and which of its objects this is.
+    pub fn title(&self, path: &str) -> String {
+        match &*self.name {
+            "" => format!("{path}(+{:#x})", self.offset),
+            name if self.is_one_of_several => format!("{path}({name}+{:#x})", self.offset),
+            name => format!("{path}({name})"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Text that a terminal shows as it is: names in an object and names of files may hold anything.
+//! Text that a terminal or a browser shows as it is: names in an object and names of files may hold anything.
 
 use super::document::Document;
 use super::findings::FindingDoc;
@@ -66,6 +66,9 @@ impl Document {
         self.findings.iter_mut().for_each(FindingDoc::make_printable);
         for allow in &mut self.unmatched_allows {
             [&mut allow.rule, &mut allow.place, &mut allow.problem].into_iter().for_each(all);
+        }
+        for passed in &mut self.passed_over {
+            [&mut passed.path, &mut passed.words].into_iter().for_each(all);
         }
         for kernel in &mut self.kernels {
             all(&mut kernel.name);

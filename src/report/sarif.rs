@@ -4,6 +4,7 @@
 //! and kernels that cannot be asked are notifications of the invocation: a code scanning service would show a result for
 //! them as an alert.
 
+use std::collections::HashSet;
 use std::io::{self, Write};
 
 use serde::Serialize;
@@ -94,8 +95,12 @@ pub fn sarif(document: &Document, repository: &Repository, out: &mut impl Write)
             Some(result(document, repository, finding, index, &print))
         })
         .collect();
-    for object in &document.objects {
-        artifacts.push(json!({ "location": artifact(&repository.object(&object.path)) }));
+    // One file may hold several objects, and be named by several paths.
+    let mut files = HashSet::new();
+    for place in document.objects.iter().map(|object| repository.object(&object.path)) {
+        if files.insert(place.uri()) {
+            artifacts.push(json!({ "location": artifact(&place) }));
+        }
     }
     let root = format!("file://{}/", encode(repository.root.to_string_lossy().trim_end_matches('/')));
     let log = Log {

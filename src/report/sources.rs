@@ -1,7 +1,12 @@
 //! The C files that objects name, on this machine.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+
+use super::printable::escape;
+use crate::regular;
+
+/// Largest C file that is read, bytes; a vmlinux.h has three million.
+const MAX_SOURCE: u64 = 64 << 20;
 
 /// Where the C files are.
 #[derive(Debug, Clone, Default)]
@@ -36,10 +41,15 @@ impl Sources {
         std::iter::once(path.to_owned()).chain(beside).chain(under).find(|place| place.is_file())
     }
 
-    /// The lines of a source file.
+    /// The lines of a source file, with control characters written out: the file is as little ours as what an object records of it.
     pub(super) fn lines(&self, file: &str, object: &str) -> Option<Vec<String>> {
-        let text = fs::read(self.find(file, object)?).ok()?;
-        Some(String::from_utf8_lossy(&text).lines().map(str::to_owned).collect())
+        let text = regular::read(&self.find(file, object)?, MAX_SOURCE).ok()?;
+        let printable = |line: &str| {
+            let mut line = line.to_owned();
+            escape(&mut line, &['\t']);
+            line
+        };
+        Some(String::from_utf8_lossy(&text).lines().map(printable).collect())
     }
 }
 

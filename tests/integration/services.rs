@@ -155,6 +155,36 @@ fn sarif_keeps_to_what_code_scanning_takes() {
     }
 }
 
+/// One file with several objects is one artifact and a suite for each; so is one that is named twice.
+#[test]
+fn several_objects_of_a_file_are_told_apart() {
+    let folder = scratch("several-objects");
+    let object =
+        |stem: &str| std::fs::read(root().join(format!("fixtures/obj/clang-19/{stem}.bpf.o"))).unwrap();
+    let (bad, good) = (object("missing-arena__no_arena"), object("good__realistic_cid"));
+    let program = [&std::fs::read("/bin/true").unwrap()[..], &bad, &good, &bad].concat();
+    std::fs::write(folder.join("program"), program).unwrap();
+    std::fs::write(folder.join("s.bpf.o"), good).unwrap();
+    let inputs = ["program", "s.bpf.o", "./s.bpf.o", "s.bpf.o"];
+    let print = |format: &str| {
+        let output = scx_lint(&folder, &[&["--format", format][..], &inputs].concat());
+        assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let log: Value = serde_json::from_str(&print("sarif")).unwrap();
+    let errors: Vec<_> = sarif_schema().iter_errors(&log).map(|error| error.to_string()).collect();
+    assert!(errors.is_empty(), "{errors:?}");
+    assert_eq!(log["runs"][0]["artifacts"].as_array().unwrap().len(), 2, "{}", log["runs"][0]["artifacts"]);
+    let xml = print("junit");
+    let suites: Vec<&str> =
+        xml.split("<testsuite name=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    let names: BTreeSet<_> = suites.iter().collect();
+    assert_eq!((suites.len(), names.len()), (6, 6), "{suites:?}");
+    let issues: Vec<Value> = serde_json::from_str(&print("gitlab")).unwrap();
+    let prints: BTreeSet<_> = issues.iter().map(|issue| issue["fingerprint"].as_str().unwrap()).collect();
+    assert_eq!(prints.len(), issues.len());
+}
+
 /// A line in a header of the system is nobody's in this repository: the object stands for it.
 #[test]
 fn alerts_are_inside_the_repository() {
