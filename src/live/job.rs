@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::observation::ArenaRuleSeen;
+use super::word;
+use crate::load::Loader;
 
 /// What a worker is asked to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,8 +15,9 @@ pub struct Job {
     pub path: String,
     /// libbpf's name for the object.
     pub name: String,
-    /// `plain` or `scx`.
-    pub loader: String,
+    /// What is edited between open and load.
+    #[serde(with = "word")]
+    pub loader: Loader,
     /// How long to hold each scheduler, milliseconds.
     pub hold_ms: u64,
     /// How long one step may take, milliseconds, the hold not counted.
