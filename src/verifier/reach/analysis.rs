@@ -227,6 +227,7 @@ impl<'a, 'd> Analysis<'a, 'd> {
             (code.function, reached)
         };
         let reach = Reach {
+            #[cfg(test)]
             exhaustive: may.is_some(),
             functions: scope.codes.iter().enumerate().map(merge).collect(),
             findings,
@@ -241,6 +242,7 @@ pub struct Reach {
     functions: HashMap<FuncIdx, Vec<Reached>>,
     findings: must::Findings,
     /// The program was looked at in full; else nothing is told to be never walked.
+    #[cfg(test)]
     exhaustive: bool,
 }
 
@@ -281,7 +283,8 @@ impl Reach {
     }
 
     /// Was the whole program looked at. If not, for its size, nothing is said to be never walked.
-    pub fn is_exhaustive(&self) -> bool {
+    #[cfg(test)]
+    pub(super) fn is_exhaustive(&self) -> bool {
         self.exhaustive
     }
 }
