@@ -7,14 +7,12 @@ use super::kept::Kept;
 use super::reach::{Analysis, Base, Leak, Reached};
 use crate::insn::flow::{Fault, Flow};
 use crate::insn::{Insn, Op};
+use crate::kernel::MAX_CALL_FRAMES;
 use crate::load::{ExternFate, Knowledge, Load};
-use crate::object::{FuncIdx, InsnIdx, Object, Referent};
+use crate::object::{FuncIdx, InsnIdx, Object, OpsIdx, Referent};
 
 /// An instruction: a function, and a slot counted from its start.
 pub type At = (FuncIdx, InsnIdx);
-
-/// Frames of a call chain at most (`MAX_CALL_FRAMES` of 7.2 and later).
-const MOST_FRAMES: usize = 16;
 
 /// What the verifier makes of an object's programs on one kernel, or, without one in view, on all of them.
 #[derive(Debug)]
@@ -125,7 +123,7 @@ impl<'a, 'd> Walk<'a, 'd> {
         }
         // Recursion ends here too.
         function == self.program
-            || depth < MOST_FRAMES
+            || depth < MAX_CALL_FRAMES
                 && object.code_of(self.program).any(|(caller, code)| {
                     code.calls.iter().any(|&(call, target)| {
                         target == Some(function)
