@@ -41,6 +41,11 @@ impl<'a, 'd> Verifier<'a, 'd> {
         Walk { verifier: self, program }
     }
 
+    /// The argument of the callback at a member of an ops variable that may be NULL, if any; 0 is the first.
+    pub fn nullable_argument(&self, ops: OpsIdx, member: usize) -> Option<usize> {
+        self.analysis.nullable(ops, member)
+    }
+
     /// The first thing that the verifier's look at the flow of a function refuses, before it walks anything.
     pub fn fault(&self, function: FuncIdx) -> Option<Fault> {
         self.kept.fault(self.object, function)

@@ -149,7 +149,8 @@ impl<'a, 'd> Analysis<'a, 'd> {
         self.knowledge.externs.get(index.0).unwrap_or(&ExternFact::Unknown)
     }
 
-    fn nullable(&self, ops: OpsIdx, at: usize) -> Option<usize> {
+    /// The argument of the callback at a member that may be NULL, if any; 0 is the first.
+    pub fn nullable(&self, ops: OpsIdx, at: usize) -> Option<usize> {
         self.knowledge.nullable_argument(ops, at, self.object[ops].members[at].name)
     }
 
