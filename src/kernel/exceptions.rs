@@ -162,8 +162,8 @@ facts! {
         weak "another change, of the scheduler class, stands for one of the verifier; 7.0 could not be read, and is told by \
              a function that came with it";
 
-    /// An iterator over a DSQ is made under an RCU read lock alone; before, its next step says something else.
-    DsqIteratorNeedsRcu: Mark::Function("scx_bpf_cpu_curr"), from "6.18",
+    /// An iterator that RCU protects, as that over a DSQ, is made under an RCU read lock alone; before, its next step says something else.
+    IteratorNeedsRcu: Mark::Function("scx_bpf_cpu_curr"), from "6.18",
         source "guests of 6.18, 7.1, 7.2 and 7.3",
         weak "a kfunc that came in the same release, and is protected in the same way";
 
