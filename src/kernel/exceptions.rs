@@ -405,7 +405,7 @@ pub fn lists() -> [List; 5] {
         List {
             what: "helpers that callbacks may not call under `OwnHelperList`, and may elsewhere",
             names: later.map(|helper| helper.name).collect(),
-            source: "helpers.c `bpf_base_func_proto` (6.17)",
+            source: "the table of helpers (`scripts/helper-table`): helpers.c `bpf_base_func_proto` (7.3) less what 6.12 lists",
         },
         List {
             what: "map types that sleepable programs may use everywhere",
@@ -597,7 +597,7 @@ mod tests {
                     folders.push(path);
                 } else if path.extension().is_some_and(|extension| extension == "rs") {
                     let source = std::fs::read_to_string(path).unwrap();
-                    sources += source.split("#[cfg(test)]").next().unwrap();
+                    sources += source.split("#[cfg(test)]\nmod tests {").next().unwrap();
                 }
             }
         }
