@@ -48,7 +48,8 @@ type Flags = BTreeMap<(String, String, KfuncFlags), Vec<String>>;
 fn main() -> Result<(), Box<dyn Error>> {
     let folders: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
     let folder = Path::new(FOLDER);
-    let table = std::fs::read_to_string(folder.join("releases.tsv"))?;
+    let table_file = folder.join("releases.tsv");
+    let table = std::fs::read_to_string(&table_file).map_err(|error| at(&table_file, &error))?;
     let rows: Vec<Row<'_>> =
         table.lines().filter(|line| !line.starts_with('#')).map(parse).collect::<Result<_, _>>()?;
     let found: Vec<Option<Found>> = rows.iter().map(|row| find(row, &folders)).collect::<Result<_, _>>()?;
@@ -62,7 +63,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let btfs: Vec<&[u8]> = at_hand.iter().map(|found| found.btf.as_slice()).collect();
         std::fs::write(&pool_file, snapshot::write_pool(&btfs)?)?;
     }
-    let pool_bytes = std::fs::read(&pool_file)?;
+    let pool_bytes = std::fs::read(&pool_file).map_err(|error| at(&pool_file, &error))?;
     let pool = Pool::read(&pool_bytes)?;
     let mut files = Vec::new();
     let mut flags = Flags::new();
@@ -80,7 +81,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
             None => println!("{}: {} is not at hand, left as it is", row.name, row.release),
         }
-        files.push(std::fs::read(&path)?);
+        files.push(std::fs::read(&path).map_err(|error| at(&path, &error))?);
         let target = match found {
             // This program may not know the release yet.
             Some(found) => Target {
@@ -105,6 +106,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let total = pool_bytes.len() + files.iter().map(Vec::len).sum::<usize>();
     println!("{total} bytes in all, {} of them shared strings", pool_bytes.len());
     Ok(())
+}
+
+/// An error with the file that it is about.
+fn at(path: &Path, error: &dyn std::fmt::Display) -> String {
+    format!("{}: {error}", path.display())
 }
 
 fn parse(line: &str) -> Result<Row<'_>, String> {

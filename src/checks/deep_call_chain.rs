@@ -6,7 +6,7 @@ use super::context::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::kernel::exceptions::Fact;
-use crate::kernel::{Kernel, Lookup};
+use crate::kernel::{Kernel, Lookup, MAX_CALL_FRAMES};
 use crate::object::{FuncIdx, Object};
 use crate::verifier::Callees;
 
@@ -24,14 +24,12 @@ rule! {
     pub DEEP_CALL_CHAIN: "deep-call-chain", family: Program, level: Error, phase: Load, since: "0.1.0";
 }
 
-const LIMIT: usize = 16;
-
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let object = cx.object;
     let callees = cx.verifier.callees();
     let limit = match cx.kernel.map(Kernel::max_call_frames) {
         Some(Lookup::Found(frames)) => frames as usize,
-        _ => LIMIT,
+        _ => MAX_CALL_FRAMES,
     };
     for (program, function, _) in cx.loaded() {
         let globals = object.code_of(program).map(|(f, _)| f).filter(|&f| is_global(object, f));

@@ -13,10 +13,14 @@ rule! {
     /// ## Why it matters
     /// A strong extern keeps the whole object from loading there.
     /// ## Fix
-    /// Use the successor where the kernel has it (`bpf_ksym_exists()`), and declare the old one weak.
+    /// Use the successor where the kernel has it (`bpf_ksym_exists()`), and declare the old one weak. Do without one that has none.
     /// ## Sources
     /// The kfuncs of 6.12, 6.16, 6.17, 7.2 and 7.3: the old dispatch names went away after 6.16, `scx_bpf_cpu_rq` after 7.2.
     pub DEPRECATED_KFUNC: "deprecated-kfunc", family: Kfunc, level: Note, phase: Load, since: "0.1.0";
+}
+
+fn use_instead(successor: &str) -> String {
+    format!("use {successor} where the kernel has it, and declare this one weak")
 }
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
@@ -29,14 +33,13 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         }
         let row = row_of(Object::essential_name(external.name));
         let Some(Gone { last, successor }) = row.and_then(|row| row.gone) else { continue };
-        let successor = match successor {
-            Successor::Renamed(name, _) => name.to_owned(),
-            Successor::Others(names, _) => names.join(" or "),
+        let help = match successor {
+            Some(Successor::Renamed(name, _)) => use_instead(name),
+            Some(Successor::Others(names, _)) => use_instead(&names.join(" or ")),
+            None => "declare it weak, and do without it where it is not there (bpf_ksym_exists())".to_owned(),
         };
         let message = format!("kfunc '{}' is in no kernel after {last}", external.name);
-        let finding = out
-            .found(&DEPRECATED_KFUNC, Subject::external(external.name), message)
-            .help(format!("use {successor} where the kernel has it, and declare this one weak"));
+        let finding = out.found(&DEPRECATED_KFUNC, Subject::external(external.name), message).help(help);
         if let Some(site) = kfunc_calls::first_use(cx.object, index) {
             finding.at(site, "referred to here");
         }

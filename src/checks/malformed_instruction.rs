@@ -1,16 +1,14 @@
 //! `malformed-instruction`.
 
 use super::context::Context;
-use super::shared::surely::Branch;
+use super::shared::insn_fields;
+use super::shared::surely::Surely;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::insn::flow::Fault;
 use crate::insn::validate::{self, InsnFault};
 use crate::insn::{Insn, Op};
-use crate::kernel::Lookup;
-use crate::kernel::exceptions::Fact;
 use crate::object::{FuncIdx, Function, InsnIdx, Object};
-use crate::verifier::Reached;
 
 rule! {
     /// An instruction that no kernel decodes.
@@ -95,29 +93,21 @@ fn bad_field(
     bad: &[Vec<Problem>],
     out: &mut Outcome,
 ) -> Option<(FuncIdx, Problem)> {
-    let everywhere = cx.kernel.map(|kernel| kernel.knows(Fact::InsnFieldsCheckedEverywhere));
-    let mut guarded = None;
-    for (index, _) in cx.object.code_of(program) {
-        for problem in &bad[index.0] {
-            let reached = cx.walk(program).reached((index, problem.at));
-            if everywhere == Some(Lookup::Found(())) || reached == Reached::Certain {
-                return Some((index, problem.clone()));
-            }
-            if everywhere != Some(Lookup::Absent) || reached == Reached::Possible {
-                guarded.get_or_insert((index, problem));
-            }
+    let code = cx.object.code_of(program);
+    let problems = code.flat_map(|(index, _)| bad[index.0].iter().map(move |problem| (index, problem)));
+    match insn_fields::looks_at(cx, program, problems.map(|(index, bad)| ((index, bad.at), (index, bad)))) {
+        Surely::Sure((index, problem)) => Some((index, problem.clone())),
+        Surely::Open((_, problem), branch, (function, at)) => {
+            let reason = insn_fields::open(&branch.before(&problem.text));
+            out.undecided(&MALFORMED_INSTRUCTION, Subject::program(cx.object, program), reason).via(
+                Site::Insn(function, at),
+                program,
+                "here",
+            );
+            None
         }
+        Surely::No => None,
     }
-    if let Some((function, problem)) = guarded {
-        let text = Branch::OfVerifier.before(&problem.text);
-        let reason = format!("{text}; kernels before 7.1 refuse it only where they come to it");
-        out.undecided(&MALFORMED_INSTRUCTION, Subject::program(cx.object, program), reason).via(
-            Site::Insn(function, problem.at),
-            program,
-            "here",
-        );
-    }
-    None
 }
 
 /// The first call that leads to no function, which libbpf refuses when it puts the program together.

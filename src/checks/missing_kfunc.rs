@@ -25,17 +25,18 @@ rule! {
     pub MISSING_KFUNC: "missing-kfunc", family: Kfunc, level: Error, phase: Load, since: "0.1.0";
 }
 
-/// What came in the place of a kfunc that went away, and when.
-fn successor(name: &str) -> Option<String> {
+/// When a kfunc went away, and what came in its place.
+fn departure(name: &str) -> Option<String> {
     let gone = row_of(name)?.gone?;
     Some(match gone.successor {
-        Successor::Renamed(other, since) => {
+        Some(Successor::Renamed(other, since)) => {
             format!("it was renamed {other} in {since} and went away after {}", gone.last)
         }
-        Successor::Others(others, since) => {
+        Some(Successor::Others(others, since)) => {
             let others = others.join(" and ");
             format!("it went away in {}; {others} are in kernels from {since} on", gone.first_without())
         }
+        None => format!("it went away in {}", gone.first_without()),
     })
 }
 
@@ -52,7 +53,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         match cx.load.external(index) {
             ExternFate::Missing => {
                 let name = Object::essential_name(external.name);
-                let message = match successor(name) {
+                let message = match departure(name) {
                     Some(what) => format!("kfunc '{name}' is not in the kernel: {what}"),
                     None => format!("kfunc '{name}' is not in the kernel"),
                 };

@@ -6,15 +6,15 @@ use super::shared::surely::Surely;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::insn::Memory;
-use crate::kernel::NULLABLE_ARGUMENTS;
-use crate::object::{FuncIdx, InsnIdx};
+use crate::kernel::{Lookup, NULLABLE_ARGUMENTS};
+use crate::object::{FuncIdx, InsnIdx, MemberInit, OpsIdx};
 use crate::verifier::{At, Base, Holds, Tested};
 
 rule! {
-    /// `dispatch` or `yield` dereferences an argument that may be NULL.
+    /// A callback dereferences an argument that may be NULL.
     ///
     /// ## Why it matters
-    /// `prev` of dispatch and `to` of yield may be NULL. The verifier wants a test before the first access, on every path to it.
+    /// `prev` of dispatch and `to` of yield may be NULL, and what else the kernel marks so. The verifier wants a test before the first access, on every path to it.
     /// ## Example
     /// ```c
     /// void BPF_STRUCT_OPS(demo_dispatch, s32 cpu, struct task_struct *prev) { bpf_printk("%d", prev->pid); }
@@ -29,21 +29,24 @@ rule! {
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let object = cx.object;
     let mut seen = Vec::new();
-    for (_, ops) in cx.schedulers() {
-        for (member, argument) in NULLABLE_ARGUMENTS {
-            let Some(program) = ops.callback(member).filter(|program| !seen.contains(program)) else {
+    for (index, ops) in cx.schedulers() {
+        for (at, member) in ops.members.iter().enumerate() {
+            let MemberInit::Program(program) = member.value else { continue };
+            let Some(number) = cx.verifier.nullable_argument(index, at).filter(|_| !seen.contains(&program))
+            else {
                 continue;
             };
             seen.push(program);
+            let (member, argument) = (member.name, name_of(cx, index, member.name, number));
             let unsafe_uses = cx
                 .walk(program)
                 .accesses()
                 .iter()
-                .filter(|access| access.base == Holds::Argument(1) && access.tested.is_unsafe());
+                .filter(|access| access.base == Holds::Argument(number) && access.tested.is_unsafe());
             let access = cx.walks(program, unsafe_uses.map(|access| (access.at(program), access)));
             let subject = Subject::program(object, program);
             if !matches!(access, Surely::Sure(_))
-                && let Some(((function, at), register)) = untested(cx, program)
+                && let Some(((function, at), register)) = untested(cx, program, number)
             {
                 let message =
                     format!("'{member}' dereferences '{argument}' on a path that does not test it for NULL");
@@ -74,13 +77,23 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     }
 }
 
-/// The first access through the second argument, in the program or in a function that it calls, on a path that the verifier
+/// What an argument of a callback is called: by the kernel's stub, or as every release calls it.
+fn name_of(cx: &Context<'_, '_>, ops: OpsIdx, member: &str, argument: usize) -> String {
+    let kernels = || {
+        let Lookup::Found(ops_type) = &cx.load.ops[ops.0].ops_type else { return None };
+        ops_type.member(member)?.argument_name(cx.kernel?, argument)
+    };
+    let usual = NULLABLE_ARGUMENTS.iter().find(|(known, _)| *known == member).map(|(_, name)| *name);
+    kernels().or(usual).map_or_else(|| format!("argument {}", argument + 1), str::to_owned)
+}
+
+/// The first access through an argument, in the program or in a function that it calls, on a path that the verifier
 /// is sure to walk and on which nothing has told yet that it is not NULL; with the register that holds it.
-fn untested(cx: &Context<'_, '_>, program: FuncIdx) -> Option<(At, u8)> {
+fn untested(cx: &Context<'_, '_>, program: FuncIdx, argument: usize) -> Option<(At, u8)> {
     // An argument stands in the context at 8 times its number; what calls return may be NULL too, and is no argument.
     let is_argument = |(function, insn): At| {
         let load = cx.object[function].code.get(insn.0);
-        load.is_some_and(|load| load.op().is_plain_load() && load.off == 8)
+        load.is_some_and(|load| load.op().is_plain_load() && usize::try_from(load.off) == Ok(8 * argument))
     };
     accesses(cx.object, program).find_map(|(at, memory)| match cx.walk(program).regs_at(at).base() {
         Some(Base::Object { made, offset: 0, nullable: true }) if is_argument(made) => {

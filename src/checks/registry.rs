@@ -194,6 +194,24 @@ mod tests {
         assert_eq!(defined, registered);
     }
 
+    /// A row that takes the rule of one file and the check of another would compile.
+    #[test]
+    fn a_rule_is_checked_by_its_own_file() {
+        let source = include_str!("registry.rs").split("#[cfg(test)]").next().unwrap();
+        let paths = source.split("super::").skip(1).filter_map(|path| path.split_once("::"));
+        let mut rules = Vec::new();
+        let mut checks = Vec::new();
+        for (module, rest) in paths {
+            if rest.starts_with("check,") || rest.starts_with("check)") {
+                checks.push(module.to_owned());
+            } else if let Some(name) = rest.split(',').next().filter(|name| *name == module.to_uppercase()) {
+                rules.push(name.to_lowercase());
+            }
+        }
+        assert_eq!(rules, checks);
+        assert_eq!(rules.len(), REGISTRY.len());
+    }
+
     #[test]
     fn pages_have_the_sections_that_explain_promises() {
         for rule in RULES {

@@ -4,7 +4,7 @@ use super::context::Context;
 use super::shared::kfunc_calls;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
-use crate::kernel::helpers;
+use crate::kernel::helpers::{self, Helper};
 use crate::kernel::kfuncs::{locks, must_sleep};
 use crate::object::{FuncIdx, InsnIdx};
 
@@ -13,7 +13,8 @@ rule! {
     ///
     /// ## Why it matters
     /// Between `bpf_rcu_read_lock()` and `bpf_rcu_read_unlock()`, or `bpf_preempt_disable()` and `bpf_preempt_enable()`, nothing may sleep, in
-    /// sleepable programs neither: the verifier refuses `scx_bpf_create_dsq` and `bpf_copy_from_user` there.
+    /// sleepable programs neither: the verifier refuses `scx_bpf_create_dsq` and `bpf_copy_from_user` there. Later kernels, stable ones of 6.12 among them,
+    /// refuse `bpf_sys_bpf`, `bpf_sys_close`, `bpf_btf_find_by_name_kind`, `bpf_get_stack` and `bpf_get_task_stack` too; which do, nothing tells.
     /// ## Example
     /// ```c
     /// bpf_rcu_read_lock();
@@ -23,7 +24,7 @@ rule! {
     /// ## Fix
     /// Make the call before the lock is taken, or behind its end.
     /// ## Sources
-    /// kernel `check_kfunc_call` (KF_SLEEPABLE), `check_helper_call`; guests of 6.18 and 7.3.
+    /// kernel `check_kfunc_call` (KF_SLEEPABLE), `check_helper_call` (`might_sleep`; 6.12.107, 6.12.118, 7.2.13, 7.3.4); guests of 6.18 and 7.3.
     pub SLEEP_UNDER_LOCK: "sleep-under-lock", family: Program, level: Error, phase: Load, since: "0.1.0";
 }
 
@@ -39,21 +40,33 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             resolved && must_sleep(cx.kernel, call.name) == Some(true)
         });
         let kfuncs = sleeping.map(|call| (call.function, call.insn, call.name.to_owned(), Errno::EACCES));
-        let helpers = cx.object.code_of(program).flat_map(|(function, code)| {
-            let found = code
-                .code
-                .insns()
-                .filter_map(|(at, insn)| Some((at, insn.helper().and_then(helpers::get)?)))
-                .filter(|(_, helper)| helper.may_sleep());
-            found.map(move |(at, helper)| {
-                (function, InsnIdx(at), format!("helper #{}", helper.id), Errno::EINVAL)
+        let helpers = |sleeps: fn(&Helper) -> bool| {
+            cx.object.code_of(program).flat_map(move |(function, code)| {
+                let found = code
+                    .code
+                    .insns()
+                    .filter_map(|(at, insn)| Some((at, insn.helper().and_then(helpers::get)?)))
+                    .filter(move |(_, helper)| sleeps(helper));
+                found.map(move |(at, helper)| {
+                    (function, InsnIdx(at), format!("helper #{}", helper.id), Errno::EINVAL)
+                })
             })
-        });
-        let held = kfuncs.chain(helpers).find_map(|(function, at, callee, errno)| {
+        };
+        let held = |(function, at, callee, errno): (FuncIdx, InsnIdx, String, Errno)| {
             let lock = cx.walk(program).lock((function, at))?;
             Some(((function, at), lock, region(cx, lock)?, callee, errno))
-        });
-        let Some((call, lock, region, callee, errno)) = held else { continue };
+        };
+        let Some((call, lock, region, callee, errno)) =
+            kfuncs.chain(helpers(Helper::may_sleep)).find_map(held)
+        else {
+            if let Some((.., callee, _)) = helpers(Helper::may_sleep_somewhere).find_map(held) {
+                let reason = format!(
+                    "calls {callee} while it holds a lock: to some kernels it may sleep, to others it does not, in one series too"
+                );
+                out.undecided(&SLEEP_UNDER_LOCK, Subject::program(cx.object, program), reason);
+            }
+            continue;
+        };
         let message =
             format!("program '{}' calls {callee}, which may sleep, while it holds a lock", function.name);
         let site = |(function, at): (FuncIdx, InsnIdx)| Site::Insn(function, at);

@@ -6,9 +6,8 @@ use super::context::Context;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::insn::Op;
-use crate::kernel::Lookup;
 use crate::kernel::exceptions::Fact;
-use crate::kernel::helpers;
+use crate::kernel::{Lookup, MAX_CALL_FRAMES, helpers};
 use crate::object::{FuncIdx, Function, InsnIdx, Object, ProgramKind};
 use crate::verifier::{Callees, Reached, accessed, addressed};
 
@@ -45,7 +44,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             let access = access.or_undecided(out, &STACK_OVERFLOW, subject.clone(), what);
             let Some(((site, at), op)) = access else { continue };
             let off = op.memory().map_or(0, |memory| memory.off);
-            let verb = if op.is_plain_load() { "read from" } else { "write to" };
+            // An atomic instruction reads before it writes.
+            let verb = if matches!(op, Op::Store { .. }) { "write to" } else { "read from" };
             let message =
                 format!("program '{}' accesses its stack at {off}, beyond {LIMIT} bytes", function.name);
             out.found(&STACK_OVERFLOW, subject, message)
@@ -162,7 +162,7 @@ fn bound(
         return bound;
     }
     // Deeper chains are refused as such; recursion ends here too.
-    if depth > 16 {
+    if depth > MAX_CALL_FRAMES {
         return 0;
     }
     let ops = object[function].ops();
@@ -199,7 +199,7 @@ fn above_tail_call(
         return above;
     }
     // Deeper chains are refused as such; recursion ends here too.
-    if depth > 16 {
+    if depth > MAX_CALL_FRAMES {
         return None;
     }
     let mut most: Option<(u64, FuncIdx)> = None;
@@ -228,7 +228,7 @@ fn chain(
         return chain;
     }
     // Deeper chains are refused as such; recursion ends here too.
-    if depth > 16 {
+    if depth > MAX_CALL_FRAMES {
         return 0;
     }
     let own = frame(object, function, counts);

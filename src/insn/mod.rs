@@ -13,5 +13,5 @@ pub use code::Code;
 pub use op::{
     AluOp, AtomicOp, Callee, Condition, FRAME_POINTER, LoadMode, Memory, Op, Operand, Registers, Successors,
 };
-pub use slot::{Class, INSN_SIZE, Insn, PSEUDO_CALL, PSEUDO_FUNC, PSEUDO_KFUNC_CALL};
+pub use slot::{Class, INSN_SIZE, Insn, PSEUDO_CALL, PSEUDO_KFUNC_CALL};
 pub use width::Width;

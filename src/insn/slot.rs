@@ -10,8 +10,6 @@ pub const INSN_SIZE: usize = 8;
 pub const PSEUDO_CALL: u8 = 1;
 /// `BPF_PSEUDO_KFUNC_CALL`: `src_reg` of a call to a kernel function.
 pub const PSEUDO_KFUNC_CALL: u8 = 2;
-/// `BPF_PSEUDO_FUNC`: `src_reg` of an `ld_imm64` that loads a function's address.
-pub const PSEUDO_FUNC: u8 = 4;
 
 /// One 8-byte instruction slot, decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,11 +100,6 @@ impl Insn {
     /// A call to a function of the same program (libbpf `insn_is_subprog_call`).
     pub fn is_subprog_call(self) -> bool {
         self.is_call() && self.src == PSEUDO_CALL && self.dst == 0 && self.off == 0
-    }
-
-    /// The load of a function's address (libbpf `insn_is_pseudo_func`).
-    pub fn is_pseudo_func(self) -> bool {
-        self.is_ld_imm64() && self.src == PSEUDO_FUNC
     }
 
     /// `BPF_JMP | BPF_EXIT`.

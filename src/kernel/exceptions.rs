@@ -162,8 +162,8 @@ facts! {
         weak "another change, of the scheduler class, stands for one of the verifier; 7.0 could not be read, and is told by \
              a function that came with it";
 
-    /// An iterator over a DSQ is made under an RCU read lock alone; before, its next step says something else.
-    DsqIteratorNeedsRcu: Mark::Function("scx_bpf_cpu_curr"), from "6.18",
+    /// An iterator that RCU protects, as that over a DSQ, is made under an RCU read lock alone; before, its next step says something else.
+    IteratorNeedsRcu: Mark::Function("scx_bpf_cpu_curr"), from "6.18",
         source "guests of 6.18, 7.1, 7.2 and 7.3",
         weak "a kfunc that came in the same release, and is protected in the same way";
 
@@ -220,9 +220,9 @@ facts! {
     /// The kernel is for x86-64, whose compiler refuses atomic and, or and exclusive or on an arena that give the old value.
     X86_64: Mark::Member("pt_regs", "r15"), from "6.12", source "bpf_jit_comp.c `bpf_jit_supports_insn` (6.12 to 7.3)";
 
-    /// Fields of instructions that must be 0, and registers, are looked at in all code, walked or not.
+    /// Fields of instructions that must be 0, registers and the address spaces of casts are looked at in all code, walked or not.
     InsnFieldsCheckedEverywhere: Mark::FunctionBeside("bpf_check_btf_info", "check_alu_op"), from "7.1",
-        source "verifier.c `check_and_resolve_insns`, `check_insn_fields` (7.1 to 7.3), guests of 6.18 and 7.1 to 7.3",
+        source "verifier.c `check_and_resolve_insns`, `check_insn_fields`, `check_alu_fields` (7.1 to 7.3), guests of 6.18 and 7.1 to 7.3",
         weak "the split of verifier.c, of the same release, stands for it";
 
     /// Writes to `p->scx.slice` and `p->scx.dsq_vtime` are warned of.
@@ -405,7 +405,7 @@ pub fn lists() -> [List; 5] {
         List {
             what: "helpers that callbacks may not call under `OwnHelperList`, and may elsewhere",
             names: later.map(|helper| helper.name).collect(),
-            source: "helpers.c `bpf_base_func_proto` (6.17)",
+            source: "the table of helpers (`scripts/helper-table`): helpers.c `bpf_base_func_proto` (7.3) less what 6.12 lists",
         },
         List {
             what: "map types that sleepable programs may use everywhere",
@@ -598,7 +598,7 @@ mod tests {
                     folders.push(path);
                 } else if path.extension().is_some_and(|extension| extension == "rs") {
                     let source = std::fs::read_to_string(path).unwrap();
-                    sources += source.split("#[cfg(test)]").next().unwrap();
+                    sources += source.split("#[cfg(test)]\nmod tests {").next().unwrap();
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! The helpers: one table of what the verifier knows of each, written by `scripts/helper-table` from the kernel's sources.
 //!
-//! No helper was added since 6.2, and prototypes have not changed in what is asked of them here; which numbers a kernel has, its
-//! BTF says.
+//! No helper was added since 6.2, and prototypes have not changed in what is asked of them here, but for whether some may sleep, of
+//! which the rows say so; which numbers a kernel has, its BTF says.
 
 pub mod kinds;
 mod table;
@@ -99,14 +99,19 @@ impl Helper {
         format!("bpf_{}", self.name)
     }
 
-    /// Do the callbacks of sched_ext have it: in some kernel, or in the list of their own that 6.12 keeps.
+    /// May callbacks of sched_ext call it: with `own_list` where the class keeps a list of its own (6.12), without where it does not.
     pub fn is_for_sched_ext(&self, own_list: bool) -> bool {
         self.callers & if own_list { callers::SCX_OWN } else { callers::BASE } != 0
     }
 
-    /// May it sleep.
+    /// May it sleep, in every kernel and whoever calls it.
     pub fn may_sleep(&self) -> bool {
         self.marks & marks::SLEEPS != 0
+    }
+
+    /// May it sleep where a sleepable program calls it, in some kernel.
+    pub fn may_sleep_somewhere(&self) -> bool {
+        self.marks & (marks::SLEEPS | marks::SLEEPS_SOMEWHERE | marks::VARIANT_SLEEPS_SOMEWHERE) != 0
     }
 
     /// Must what it returns be given back.
@@ -210,6 +215,15 @@ mod tests {
         assert_eq!(
             names(&|helper| helper.may_sleep() && helper.is_for_sched_ext(false)),
             ["copy_from_user", "copy_from_user_task"]
+        );
+        assert_eq!(
+            names(&Helper::may_sleep),
+            ["copy_from_user", "ima_inode_hash", "copy_from_user_task", "ima_file_hash"]
+        );
+        // 6.12.107 lets these sleep nowhere, 6.12.118, 7.2 and 7.3 do; of two of them, for sleepable programs alone.
+        assert_eq!(
+            names(&|helper| helper.may_sleep_somewhere() && !helper.may_sleep()),
+            ["get_stack", "get_task_stack", "sys_bpf", "btf_find_by_name_kind", "sys_close"]
         );
         let calling = |later: bool| {
             let found = all().filter_map(|helper| Some((helper.name, helper.callback()?)));

@@ -12,6 +12,7 @@ use super::exceptions::Fact;
 use super::forms::cpu_name;
 use super::gates::KfuncGate;
 use super::kernel::Kernel;
+use super::kfunc_flags::KfuncFlags;
 use super::lookup::{Lookup, Reason};
 use crate::object::Form;
 use table::marks::{
@@ -76,9 +77,12 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     table::rows().iter().filter(|row| entry(row.name).is_some()).map(|row| row.name)
 }
 
-/// May only sleepable programs call it (KF_SLEEPABLE), on a kernel or else on all; `None` for a kfunc of which that is not
-/// known.
+/// May only sleepable programs call it (KF_SLEEPABLE): on a kernel, as far as its flags are known, or else on all; `None` for a kfunc
+/// of which that is not known.
 pub fn must_sleep(kernel: Option<&Kernel<'_>>, kfunc: &str) -> Option<bool> {
+    if let Some(Lookup::Found(sleeps)) = kernel.map(|kernel| kernel.kfunc_has(kfunc, KfuncFlags::SLEEPABLE)) {
+        return Some(sleeps);
+    }
     let row = row_of(kfunc)?;
     if row.marks & ARENA_PAGES == 0 {
         return Some(row.marks & SLEEPABLE != 0);
@@ -90,13 +94,15 @@ pub fn must_sleep(kernel: Option<&Kernel<'_>>, kfunc: &str) -> Option<bool> {
     }
 }
 
-/// May only code that holds an RCU read lock call it (KF_RCU_PROTECTED), on a kernel or else on all.
+/// May only code that holds an RCU read lock call it (KF_RCU_PROTECTED): on a kernel, as far as its flags are known, or else on all.
 pub fn needs_rcu(kernel: Option<&Kernel<'_>>, kfunc: &str) -> bool {
-    match kfunc {
-        // It always had the flag, which older kernels do not look at where an iterator is made.
-        "bpf_iter_scx_dsq_new" => kernel.is_some_and(|kernel| kernel.is(Fact::DsqIteratorNeedsRcu)),
+    let is_protected = match kernel.map(|kernel| kernel.kfunc_has(kfunc, KfuncFlags::RCU_PROTECTED)) {
+        Some(Lookup::Found(is_protected)) => is_protected,
         _ => is_marked(kfunc, RCU_PROTECTED),
-    }
+    };
+    // Older kernels do not look at the flag where an iterator is made.
+    let makes_iterator = kfunc.starts_with("bpf_iter_") && kfunc.ends_with("_new");
+    is_protected && (!makes_iterator || kernel.is_some_and(|kernel| kernel.is(Fact::IteratorNeedsRcu)))
 }
 
 /// Must what it returns be given back (KF_ACQUIRE, as far as known); the same in every kernel that has it.
@@ -337,6 +343,7 @@ mod tests {
     use super::table::rows;
     use super::*;
     use crate::btf::{Btf, Kind};
+    use crate::kernel::builtin::LATEST;
 
     #[test]
     fn the_table_is_in_name_order() {
@@ -380,17 +387,23 @@ mod tests {
             let Some(gone) = row.gone else {
                 // What is in the newest release is not gone, and what is not there is said to be.
                 let newest = has(releases.len() - 1, row.name);
-                assert!(newest || !is_known(row.name), "{}: not in the newest release", row.name);
+                assert!(
+                    newest || !is_known(row.name),
+                    "{}: not in the newest release, and not `gone`",
+                    row.name
+                );
                 continue;
             };
             let last = position(gone.last).unwrap();
+            let first = (0..releases.len()).find(|at| has(*at, row.name)).unwrap();
             for (at, (release, _)) in releases.iter().enumerate() {
-                assert_eq!(has(at, row.name), at <= last, "{} on {release}", row.name);
+                assert_eq!(has(at, row.name), (first..=last).contains(&at), "{} on {release}", row.name);
             }
             // Releases that are not built in are between two that are.
             let (successors, from) = match &gone.successor {
-                Successor::Renamed(name, from) => (std::slice::from_ref(name), *from),
-                Successor::Others(names, from) => (*names, *from),
+                Some(Successor::Renamed(name, from)) => (std::slice::from_ref(name), *from),
+                Some(Successor::Others(names, from)) => (*names, *from),
+                None => continue,
             };
             let number = |release: &str| {
                 release.split('.').map(|part| part.parse::<u32>().unwrap()).collect::<Vec<_>>()
@@ -436,7 +449,7 @@ mod tests {
     #[test]
     fn queueing_kfuncs_take_a_dsq_and_flags_where_the_table_says() {
         let target = crate::kernel::target::load("6.16").unwrap().remove(0);
-        let newest = crate::kernel::target::load("7.3").unwrap().remove(0);
+        let newest = crate::kernel::target::load(LATEST).unwrap().remove(0);
         let kernels = [Kernel::new(&target).unwrap(), Kernel::new(&newest).unwrap()];
         for row in rows() {
             let Some(queues) = row.queues else { continue };

@@ -4,6 +4,9 @@ use super::kernel::Kernel;
 use super::lookup::Lookup;
 use crate::btf::Kind;
 
+/// Frames of a call chain that some kernel takes at most (`MAX_CALL_FRAMES`): from 7.2 on, before it was 8.
+pub const MAX_CALL_FRAMES: usize = 16;
+
 impl Kernel<'_> {
     /// The value of a map flag. The flags stand in an anonymous enum, the same that holds `BPF_F_NO_PREALLOC`.
     pub fn map_flag(&self, name: &str) -> Option<u32> {
@@ -58,5 +61,22 @@ impl Kernel<'_> {
             Some(PCPU_MIN_UNIT_SIZE.saturating_sub(header) / entry)
         };
         limit().map_or(Lookup::Unknown("the kernel's BTF has no scx_dsp_buf_ent".into()), Lookup::Found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::builtin::RELEASES;
+    use crate::kernel::target;
+
+    #[test]
+    fn the_most_frames_are_those_of_some_release_and_no_release_takes_more() {
+        let frames = RELEASES.iter().map(|release| {
+            let target = target::load(release.name).unwrap().remove(0);
+            let frames = Kernel::new(&target).unwrap().max_call_frames();
+            frames.found().unwrap_or_else(|| panic!("{}", release.name)) as usize
+        });
+        assert_eq!(frames.max(), Some(MAX_CALL_FRAMES));
     }
 }

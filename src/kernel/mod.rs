@@ -36,6 +36,7 @@ pub mod trust;
 pub use forms::cpu_name;
 pub use gates::{KernelArenaRule, KfuncGate};
 pub use kernel::{Home, Kernel};
+pub use limits::MAX_CALL_FRAMES;
 pub use lookup::{DecidedBy, Lookup, Reason};
 pub use modules::{Module, Modules};
 pub use ops::{NULLABLE_ARGUMENTS, OpsMember, OpsType, usual_nullable_argument};

@@ -117,6 +117,12 @@ impl OpsMember<'_> {
         usual_nullable_argument(self.name).filter(|_| kernel.is(Fact::NullableByMember))
     }
 
+    /// What the kernel's stub calls an argument, a mark such as `__nullable` cut off; 0 is the first.
+    pub fn argument_name<'k>(&self, kernel: &Kernel<'k>, argument: usize) -> Option<&'k str> {
+        let (name, _) = *kernel.params(self.stub?).get(argument)?;
+        name.split("__").next().filter(|name| !name.is_empty())
+    }
+
     /// The argument that is an arena address, if any; 0 is the first.
     pub fn arena_argument(&self, kernel: &Kernel<'_>) -> Option<usize> {
         self.marked(kernel, "__arena")

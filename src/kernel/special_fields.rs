@@ -7,7 +7,8 @@ pub struct SpecialField {
     pub name: &'static str,
     /// Its size, bytes.
     pub size: u32,
-    /// All built-in releases know it and take one of it in a value; of others that is not sure, or more than the type counts.
+    /// Every built-in release knows it, and takes a value that holds one. Where this is false, some release does not know it, or asks
+    /// for more than the field itself.
     pub is_plain: bool,
 }
 
@@ -39,7 +40,7 @@ pub const MOST: u64 = 11;
 mod tests {
     use super::*;
     use crate::btf::Kind;
-    use crate::kernel::builtin::RELEASES;
+    use crate::kernel::builtin::{LATEST, RELEASES};
     use crate::kernel::{Kernel, target};
 
     #[test]
@@ -49,7 +50,7 @@ mod tests {
             let kernel = Kernel::new(&target).unwrap();
             let size = |name: &str| Some(kernel.btf().get(kernel.find(name, Kind::Struct)?)?.size());
             for field in SPECIAL_FIELDS {
-                let newest = release.name == "7.3";
+                let newest = release.name == LATEST;
                 match size(field.name) {
                     Some(found) => assert_eq!(found, field.size, "{} of {}", field.name, release.name),
                     None => assert!(!field.is_plain && !newest, "{} of {}", field.name, release.name),

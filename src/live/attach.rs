@@ -25,7 +25,7 @@ pub fn run(job: &Job, tell: &mut dyn FnMut(&Observation, &str)) -> Observation {
     let mut seen = Observation {
         object: job.object,
         kernel: KernelSeen { release: running::release(), place: "host".to_owned(), ..KernelSeen::default() },
-        loader: job.loader.clone(),
+        loader: job.loader,
         ..Observation::default()
     };
     let btf = LazyCell::new(KernelBtf::read);

@@ -6,11 +6,8 @@ use super::job::Patch;
 use super::names::map_name;
 use super::running::{self, Types};
 use crate::elf::SymbolKind;
+use crate::load::scx_loader;
 use crate::object::{MemberInit, Object, StructOps};
-
-/// Members that the C header clears where the kernel's struct lacks them.
-const OPTIONAL_MEMBERS: [&str; 5] =
-    ["cgroup_set_bandwidth", "cgroup_set_idle", "sub_attach", "sub_detach", "sub_cgroup_id"];
 
 /// Edits an object for the running kernel. Gives one sentence for each edit, or for each that failed.
 pub fn apply(open: &mut OpenObject, object: &Object<'_>, kernel: &Types<'_>) -> Vec<String> {
@@ -108,7 +105,7 @@ fn members(
     for member in &ops.members {
         let set = !matches!(member.value, MemberInit::Null | MemberInit::Scalar(0));
         if set
-            && OPTIONAL_MEMBERS.contains(&member.name)
+            && scx_loader::clears(member.name)
             && kernel.has_member(&ops.type_name, member.name) == Some(false)
         {
             said.push(format!("cleared {map}.{}, which the kernel lacks", member.name));

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::observation::ArenaRuleSeen;
-use crate::load::{Home, Setting};
+use super::word;
+use crate::load::{Home, Loader, Setting};
 use crate::object::Object;
 
 /// The step in which a program that the kernel has refused is loaded again, for the verifier's whole log.
@@ -47,11 +48,12 @@ pub struct Job {
     pub path: String,
     /// libbpf's name for the object.
     pub name: String,
-    /// `plain` or `scx`.
-    pub loader: String,
     /// Values that the user tells, written last.
     #[serde(default)]
     pub values: Vec<Patch>,
+    /// What is edited between open and load.
+    #[serde(with = "word")]
+    pub loader: Loader,
     /// How long to hold each scheduler, milliseconds.
     pub hold_ms: u64,
     /// How long one step may take, milliseconds, the hold not counted.

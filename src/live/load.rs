@@ -13,6 +13,7 @@ use super::observation::{Observation, PhaseSeen, ProgramSeen};
 use super::running::Types;
 use super::sys;
 use crate::errno::Errno;
+use crate::load::Loader;
 use crate::object::{F_LINK, Object};
 use crate::rule::Phase;
 
@@ -53,7 +54,7 @@ pub(super) fn ready(
     said: &mut Vec<String>,
     forced: &mut Vec<String>,
 ) -> OpenObject {
-    if job.loader == "scx"
+    if job.loader == Loader::Scx
         && let (Some(object), Some(types)) = (object, types())
     {
         *said = edits::apply(&mut open, object, types);

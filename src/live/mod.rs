@@ -70,6 +70,7 @@ pub mod verifier;
 pub mod vm;
 #[cfg(feature = "live")]
 pub mod wire;
+mod word;
 #[cfg(feature = "live")]
 mod workload;
 

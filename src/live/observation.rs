@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "live")]
 use super::difference::{Difference, Unforeseen};
+use super::word;
+use crate::load::Loader;
 use crate::rule::Phase;
 
 /// One object on one kernel.
@@ -15,8 +17,9 @@ pub struct Observation {
     pub object: usize,
     /// The kernel.
     pub kernel: KernelSeen,
-    /// `plain` or `scx`: what was edited between open and load.
-    pub loader: String,
+    /// The loader: what was edited between open and load.
+    #[serde(with = "word")]
+    pub loader: Loader,
     /// The edits, one sentence each.
     pub edits: Vec<String>,
     /// `open` and `load`, as far as they were reached.
@@ -87,26 +90,6 @@ pub struct PhaseSeen {
     pub diagnostic: Option<Diagnostic>,
     /// Wall-clock time, milliseconds.
     pub ms: u64,
-}
-
-/// A phase by its word.
-mod word {
-    use std::borrow::Cow;
-
-    use serde::de::Error;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    use super::Phase;
-
-    pub(super) fn serialize<S: Serializer>(phase: &Phase, serializer: S) -> Result<S::Ok, S::Error> {
-        phase.as_str().serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'d, D: Deserializer<'d>>(deserializer: D) -> Result<Phase, D::Error> {
-        let word = Cow::<str>::deserialize(deserializer)?;
-        let phase = Phase::ALL.into_iter().find(|phase| phase.as_str() == word);
-        phase.ok_or_else(|| D::Error::custom(format!("'{word}' is no phase")))
-    }
 }
 
 /// The gist of a verifier log.
@@ -381,6 +364,15 @@ mod tests {
     fn arena_rules_travel_as_words() {
         let all = [ArenaRuleSeen::None, ArenaRuleSeen::One, ArenaRuleSeen::Always];
         assert_eq!(serde_json::to_string(&all).unwrap(), r#"["none","one","always"]"#);
+    }
+
+    #[test]
+    fn loaders_travel_as_words() {
+        let seen = Observation { loader: Loader::Scx, ..Observation::default() };
+        let json = serde_json::to_string(&seen).unwrap();
+        assert!(json.contains(r#""loader":"scx""#), "{json}");
+        assert_eq!(serde_json::from_str::<Observation>(&json).unwrap(), seen);
+        assert!(serde_json::from_str::<Observation>(&json.replace("scx", "sxc")).is_err());
     }
 
     #[test]

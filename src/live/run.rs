@@ -280,8 +280,8 @@ fn job(args: &LiveArgs, input: &Input<'_>) -> Job {
         object: input.object,
         path: String::new(),
         name: input.name.to_owned(),
-        loader: input.loader.as_str().to_owned(),
         values: patches(input),
+        loader: input.loader,
         hold_ms: args.hold.as_millis() as u64,
         timeout_ms: args.timeout.as_millis() as u64,
         workload: args.workload == OnOff::On,
@@ -299,7 +299,7 @@ fn patches(input: &Input<'_>) -> Vec<Patch> {
 fn on_host(jobs: &[Job], inputs: &[Input<'_>], bars: &MultiProgress) -> Vec<Observation> {
     let nothing = |job: &Job, failure: Failure| Observation {
         object: job.object,
-        loader: job.loader.clone(),
+        loader: job.loader,
         kernel: KernelSeen { release: running::release(), place: "host".to_owned(), ..KernelSeen::default() },
         failure: Some(failure),
         ..Observation::default()

@@ -54,7 +54,7 @@ pub fn run(job: &Job, progress: &mut dyn FnMut(&Observation, &str)) -> Observati
     let nothing = || Observation {
         object: job.object,
         kernel: KernelSeen { release: running::release(), place: "host".to_owned(), ..KernelSeen::default() },
-        loader: job.loader.clone(),
+        loader: job.loader,
         ..Observation::default()
     };
     let failed = |error: io::Error| Observation {

@@ -160,7 +160,7 @@ impl Run<'_> {
         for job in jobs {
             let observation = Observation {
                 object: job.object,
-                loader: job.loader.clone(),
+                loader: job.loader,
                 failure: Some(failure.clone()),
                 ..Observation::default()
             };
@@ -296,8 +296,7 @@ impl Run<'_> {
     /// Records a job that did not come to its end.
     fn fail(&mut self, job: &Job, partial: Option<(Observation, String)>, failure: Failure, release: &str) {
         let (observation, step) = partial.unwrap_or_else(|| {
-            let nothing =
-                Observation { object: job.object, loader: job.loader.clone(), ..Observation::default() };
+            let nothing = Observation { object: job.object, loader: job.loader, ..Observation::default() };
             (nothing, "start".to_owned())
         });
         let failure = Some(Failure { during: Some(step), ..failure });

@@ -21,11 +21,12 @@ pub fn replaces(member: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::builtin::LATEST;
     use crate::kernel::{Kernel, Lookup, target};
 
     #[test]
     fn members_are_those_of_the_newest_kernel() {
-        let target = target::load("7.3").unwrap().remove(0);
+        let target = target::load(LATEST).unwrap().remove(0);
         let kernel = Kernel::new(&target).unwrap();
         let Lookup::Found(ops) = kernel.ops_type("sched_ext_ops") else { panic!() };
         for member in CLEARED.iter().chain(&REPLACED) {

@@ -17,7 +17,7 @@ use crate::suggest::nearest;
 pub struct Assignment {
     /// What is set.
     pub name: String,
-    /// To what: a number, `true`, `false`, `NULL`, an enumerator, several of these with `|`, or text in double quotes.
+    /// To what: a number, `true`, `false`, `NULL`, an enumerator, several of these with `|`, or text for an array of `char`.
     pub value: String,
 }
 
@@ -286,10 +286,10 @@ fn encode(
     let size = btf.size_of(ty).ok_or("its type has no size")?;
     if let Some(array) = resolved.array() {
         let is_text = btf.size_of(array.elem) == Some(1);
-        let text = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-        let text = text
-            .filter(|_| is_text)
-            .ok_or("it is an array: name an element, or give text in double quotes")?;
+        if !is_text {
+            return Err("it is an array: name an element".to_owned());
+        }
+        let text = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(value);
         let room = usize::try_from(size).unwrap_or(0);
         if text.len() >= room {
             return Err(format!("{} bytes and a NUL do not fit into its {room}", text.len()));

@@ -7,14 +7,12 @@ use super::kept::Kept;
 use super::reach::{Analysis, Answers, Base, Leak, Reached, Read};
 use crate::insn::flow::{Fault, Flow};
 use crate::insn::{Insn, Op};
+use crate::kernel::MAX_CALL_FRAMES;
 use crate::load::{ExternFate, Knowledge, Load};
-use crate::object::{FuncIdx, InsnIdx, Object, Referent};
+use crate::object::{FuncIdx, InsnIdx, Object, OpsIdx, Referent};
 
 /// An instruction: a function, and a slot counted from its start.
 pub type At = (FuncIdx, InsnIdx);
-
-/// Frames of a call chain at most (`MAX_CALL_FRAMES` of 7.2 and later).
-const MOST_FRAMES: usize = 16;
 
 /// What the verifier makes of an object's programs on one kernel, or, without one in view, on all of them.
 #[derive(Debug)]
@@ -41,6 +39,11 @@ impl<'a, 'd> Verifier<'a, 'd> {
     /// The walk of one program; nothing is done before it is asked.
     pub fn walk(&'a self, program: FuncIdx) -> Walk<'a, 'd> {
         Walk { verifier: self, program }
+    }
+
+    /// The argument of the callback at a member of an ops variable that may be NULL, if any; 0 is the first.
+    pub fn nullable_argument(&self, ops: OpsIdx, member: usize) -> Option<usize> {
+        self.analysis.nullable(ops, member)
     }
 
     /// The first thing that the verifier's look at the flow of a function refuses, before it walks anything.
@@ -135,7 +138,7 @@ impl<'a, 'd> Walk<'a, 'd> {
         }
         // Recursion ends here too.
         function == self.program
-            || depth < MOST_FRAMES
+            || depth < MAX_CALL_FRAMES
                 && object.code_of(self.program).any(|(caller, code)| {
                     code.calls.iter().any(|&(call, target)| {
                         target == Some(function)

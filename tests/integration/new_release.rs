@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use object::write::Object as Writer;
 use object::{Architecture, BinaryFormat, Endianness, SectionKind};
-use scx_lint::btf::{Kind, TypeId};
+use scx_lint::btf::TypeId;
 use scx_lint::kernel::builtin::{FIRST, LATEST, RELEASES};
 use scx_lint::kernel::{Kernel, snapshot, target};
 
@@ -36,14 +36,13 @@ fn invented_kernel() -> (Vec<u8>, Vec<u8>) {
             btf.func(name, proto);
         }
     });
-    // Under another name it is not the kfunc.
+    // Under another name it is not the kfunc; it stays one, of somebody else's, as its tag says.
     let name = format!("\0{GONE}\0");
     let at = btf.windows(name.len()).position(|bytes| bytes == name.as_bytes()).unwrap();
     btf[at + 1] = b'x';
 
     let kernel = Kernel::new(&target).unwrap();
-    let gone = kernel.find(GONE, Kind::Func);
-    let sets = kernel.kfunc_sets().unwrap().words(|id| (Some(id) != gone).then_some(id));
+    let sets = kernel.kfunc_sets().unwrap().words(Some);
     let ids: Vec<u8> = sets.into_iter().flat_map(u32::to_le_bytes).collect();
     let mut writer = Writer::new(BinaryFormat::Elf, Architecture::X86_64, Endianness::Little);
     for (name, data) in [(".BTF", &btf), (".BTF_ids", &ids)] {
@@ -87,7 +86,7 @@ fn a_new_release_is_added_as_the_page_says() {
     fs::write(kernels.join(format!("vmlinuz-{POINT}")), image).unwrap();
 
     // 2. Its row, at first without the checksum.
-    assert!(page.contains("scripts/builtin-kernels FOLDER\n"));
+    assert!(page.contains("scripts/builtin-kernels FOLDER"));
     let list = folder.join("src/kernel/builtin/releases.tsv");
     let releases = fs::read_to_string(&list).unwrap();
     let with_row = |checksum: &str| {
@@ -106,8 +105,22 @@ fn a_new_release_is_added_as_the_page_says() {
     assert!(readme.contains(&format!("kernels {FIRST} to {NAME} ")), "the range in the README");
     assert!(fs::read_to_string(folder.join("NOTICE")).unwrap().contains("an invented kernel"));
 
+    // 3. The row of what went away, as the page shows it.
+    let gone = format!(
+        "Row {{ gone: Some(Gone {{ last: \"{LATEST}\", successor: None }}), ..row(\"{GONE}\", ANY) }},\n"
+    );
+    assert!(page.contains(&gone));
+    let table = folder.join("src/kernel/kfuncs/table.rs");
+    let rows = fs::read_to_string(&table).unwrap();
+    let row = format!("row(\"{GONE}\", ANY),\n");
+    assert!(rows.contains(&row));
+    fs::write(&table, rows.replace(&row, &gone)).unwrap();
+
     // 4. What is generated. The column of a copy is a copy of the column.
     assert!(page.contains("UPDATE_SNAPSHOTS=1 cargo test the_matrix\n"));
+    assert!(page.contains("UPDATE_SNAPSHOTS=1 cargo test the_page_on_kernels\n"));
+    let mut command = cargo(&folder, &["test", "--locked", "--lib", "the_page_on_kernels"]);
+    run(command.env("UPDATE_SNAPSHOTS", "1"));
     let mut command = cargo(&folder, &["test", "--locked", "--test", "integration", "the_matrix"]);
     run(command.env("UPDATE_SNAPSHOTS", "1"));
     let matrix = fs::read_to_string(folder.join("tests/snapshots/matrix.tsv")).unwrap();
@@ -123,7 +136,9 @@ fn a_new_release_is_added_as_the_page_says() {
     assert!(page.contains("cargo run -- rules --markdown > docs/rules.md\n"));
     fs::write(folder.join("docs/rules.md"), lint(&["rules", "--markdown"])).unwrap();
 
-    // 3. The tests of fixtures, facts, kernels, pages and sentences.
+    // 4. The tests of the tables, then of fixtures, facts, kernels, pages and sentences.
+    let output = cargo(&folder, &["test", "--locked", "--lib", "kernel::"]).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
     let mut command = cargo(&folder, &["test", "--locked", "--test", "integration", "--"]);
     command.args(["fixtures::fixtures_get", "fixtures::the_matrix", "facts::", "kernels::"]);
     command.args([
@@ -151,7 +166,9 @@ fn a_new_release_is_added_as_the_page_says() {
     let concise = ["--format", "concise", "gone.bpf.o", "--kernel"];
     let on = |kernel| lint(&[&concise[..], &[kernel]].concat());
     assert!(on(NAME).contains("[missing-kfunc]") && on(NAME).contains(GONE), "{}", on(NAME));
+    assert!(on(NAME).contains(&format!("it went away in {NAME}")), "{}", on(NAME));
     assert!(!on(LATEST).contains("missing-kfunc"), "{}", on(LATEST));
+    assert!(on(LATEST).contains(&format!("is in no kernel after {LATEST}")), "{}", on(LATEST));
     assert!(lint(&["kernel", "info", NAME]).contains("an invented kernel"));
     assert!(lint(&["--kernel", "9.9", "gone.bpf.o"]).contains(&format!("{LATEST}, {NAME};")));
     assert!(lint(&["--version"]).contains(&format!("(kernels {range}, as of 2027-01-20)")));

@@ -114,6 +114,46 @@ fn a_kernel_without_schedulers_in_bpf() {
     assert!(!rules("no-struct-ops__tracing", &without).contains(&"no-sched-ext"));
 }
 
+/// Which argument may be NULL is what the kernel's stub says, of whatever callback.
+#[test]
+fn a_kernel_marks_the_arguments_that_may_be_null() {
+    // The third callback as the fixtures have it; the stubs of two, whose arguments are called so.
+    let kernel = |p: &str, prev: &str| {
+        let mut btf = Builder::new();
+        let int = btf.int("int", 4, true);
+        let char = btf.int("char", 1, true);
+        let task = btf.composite("task_struct", 24, &[Field::new("pid", int, 0)]);
+        let task = btf.ptr(task);
+        let running = btf.proto(TypeId::VOID, &[(p, task)]);
+        let dispatch = btf.proto(TypeId::VOID, &[("cpu", int), (prev, task)]);
+        btf.func("sched_ext_ops__running", running);
+        btf.func("sched_ext_ops__dispatch", dispatch);
+        let (running, dispatch) = (btf.ptr(running), btf.ptr(dispatch));
+        let text = btf.array(char, 128);
+        let ops = btf.composite(
+            "sched_ext_ops",
+            144,
+            &[
+                Field::new("running", running, 0),
+                Field::new("dispatch", dispatch, 64),
+                Field::new("name", text, 128),
+            ],
+        );
+        let wrapper = [Field::new("common", int, 0), Field::new("data", ops, 512)];
+        btf.composite("bpf_struct_ops_sched_ext_ops", 256, &wrapper);
+        target_of("marks", btf.finish())
+    };
+    let (running, dispatch) =
+        ("nullable-argument-dereference__near_unmarked", "nullable-argument-dereference__dispatch");
+    let rule = "nullable-argument-dereference";
+    let usual = kernel("p", "prev__nullable");
+    assert_eq!((rules(running, &usual), rules(dispatch, &usual)), (vec![], vec![rule]));
+    let other = kernel("p__nullable", "prev");
+    assert_eq!((rules(running, &other), rules(dispatch, &other)), (vec![rule], vec![]));
+    let found = lint(running, &other).findings;
+    assert!(found.iter().any(|finding| finding.message.contains("'running' dereferences 'p'")), "{found:?}");
+}
+
 #[test]
 fn what_a_partial_kernel_lacks_is_not_known() {
     let mut partial = target_of("partial", least(true, |_| {}));

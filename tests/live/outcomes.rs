@@ -5,6 +5,7 @@ use std::process::Command;
 
 use libtest_mimic::{Failed, Trial};
 use scx_lint::live::observation::{AttachSeen, Observation};
+use scx_lint::load::Loader;
 use scx_lint::rule::Phase;
 use serde_json::Value;
 
@@ -222,7 +223,7 @@ fn edits(image: &str) -> Result<(), Failed> {
     let (code, seen) = observe(&["--vm", image, "--hold", "500ms", &object])?;
     let dump = |seen: &[Observation]| serde_json::to_string_pretty(seen).unwrap_or_default();
     let told = seen[0].edits.iter().any(|edit| edit.starts_with("set 1 of 1 __SCX_* constants"));
-    check(code == 0 && seen[0].attach[0].ok && seen[0].loader == "scx" && told, || dump(&seen))?;
+    check(code == 0 && seen[0].attach[0].ok && seen[0].loader == Loader::Scx && told, || dump(&seen))?;
     let (code, seen) = observe(&["--vm", image, "--hold", "30s", "--loader", "plain", &object])?;
     let attach = &seen[0].attach[0];
     let exit = attach.exit.as_ref().ok_or("no exit")?;

@@ -1,4 +1,4 @@
-//! What the running kernel's verifier walks, against what `scx_lint::reach` says.
+//! What the running kernel's verifier walks, against what `scx_lint::verifier::reach` says.
 //!
 //! Each program of `testdata/reach.bpf.o` calls a helper that does not exist at one place: the kernel refuses the
 //! program exactly if its verifier comes there. Needs the right to load BPF programs: without it the test is ignored and

@@ -98,12 +98,16 @@ pub mod flags {
 pub mod marks {
     /// Only programs under the GPL may call it (`gpl_only`).
     pub const GPL: u8 = 1;
-    /// It may sleep (`might_sleep`).
+    /// It may sleep (`might_sleep`), by the sources of every kernel that was read.
     pub const SLEEPS: u8 = 1 << 1;
     /// What it returns must be given back (`is_acquire_function`), whatever the map.
     pub const ACQUIRES: u8 = 1 << 2;
     /// Of the number that it returns some verifier knows a range (`do_refine_retval_range`).
     pub const RANGED: u8 = 1 << 3;
+    /// It may sleep by the sources of some kernels, by those of others it does not.
+    pub const SLEEPS_SOMEWHERE: u8 = 1 << 4;
+    /// For sleepable programs it has a prototype of its own, which may sleep by the sources of some kernels.
+    pub const VARIANT_SLEEPS_SOMEWHERE: u8 = 1 << 5;
 }
 
 /// Which programs may call a helper: by the functions that offer it to their types.

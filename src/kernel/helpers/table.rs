@@ -7,7 +7,7 @@ use super::kinds::flags::{
     ALIGNED, DYNPTR_LOCAL, DYNPTR_RINGBUF, FIXED_SIZE, MAYBE_NULL, RDONLY, RELEASE, RINGBUF, TRUSTED, UNINIT,
     WRITE,
 };
-use super::kinds::marks::{ACQUIRES, GPL, RANGED, SLEEPS};
+use super::kinds::marks::{ACQUIRES, GPL, RANGED, SLEEPS, SLEEPS_SOMEWHERE, VARIANT_SLEEPS_SOMEWHERE};
 use super::kinds::{ArgKind as A, Helper, ReturnKind as R, arg, helper, ret};
 
 /// Every helper, in the order of `enum bpf_func_id`, from 1 on.
@@ -79,7 +79,7 @@ pub(super) const HELPERS: &[Helper] = &[
     helper(64, "bind", ret(R::Integer, 0), &[arg(A::PtrToCtx, 0), arg(A::PtrToMem, RDONLY), arg(A::MemSize, 0)], 0, ELSEWHERE),
     helper(65, "xdp_adjust_tail", ret(R::Integer, 0), &[arg(A::PtrToCtx, 0), arg(A::Anything, 0)], 0, ELSEWHERE),
     helper(66, "skb_get_xfrm_state", ret(R::Integer, 0), &[arg(A::PtrToCtx, 0), arg(A::Anything, 0), arg(A::PtrToMem, UNINIT | WRITE), arg(A::MemSize, 0), arg(A::Anything, 0)], 0, ELSEWHERE),
-    helper(67, "get_stack", ret(R::Integer, 0), &[arg(A::PtrToCtx, 0), arg(A::PtrToMem, UNINIT | WRITE), arg(A::MemSizeOrZero, 0), arg(A::Anything, 0)], GPL | RANGED, KPROBE | PERF_EVENT | RAW_TRACEPOINT | TRACEPOINT),
+    helper(67, "get_stack", ret(R::Integer, 0), &[arg(A::PtrToCtx, 0), arg(A::PtrToMem, UNINIT | WRITE), arg(A::MemSizeOrZero, 0), arg(A::Anything, 0)], GPL | VARIANT_SLEEPS_SOMEWHERE | RANGED, KPROBE | PERF_EVENT | RAW_TRACEPOINT | TRACEPOINT),
     helper(68, "skb_load_bytes_relative", ret(R::Integer, 0), &[arg(A::PtrToCtx, 0), arg(A::Anything, 0), arg(A::PtrToMem, UNINIT | WRITE), arg(A::MemSize, 0), arg(A::Anything, 0)], 0, ELSEWHERE),
     helper(69, "fib_lookup", ret(R::Integer, 0), &[arg(A::PtrToCtx, 0), arg(A::PtrToMem, WRITE), arg(A::MemSize, 0), arg(A::Anything, 0)], GPL, ELSEWHERE),
     helper(70, "sock_hash_update", ret(R::Integer, 0), &[arg(A::PtrToCtx, 0), arg(A::ConstMapPtr, 0), arg(A::PtrToMapKey, 0), arg(A::Anything, 0)], 0, ELSEWHERE),
@@ -153,7 +153,7 @@ pub(super) const HELPERS: &[Helper] = &[
     helper(138, "skc_to_tcp_timewait_sock", ret(R::PtrToBtfId, MAYBE_NULL), &[arg(A::PtrToBtfIdSockCommon, 0)], 0, ELSEWHERE | TRACING),
     helper(139, "skc_to_tcp_request_sock", ret(R::PtrToBtfId, MAYBE_NULL), &[arg(A::PtrToBtfIdSockCommon, 0)], 0, ELSEWHERE | TRACING),
     helper(140, "skc_to_udp6_sock", ret(R::PtrToBtfId, MAYBE_NULL), &[arg(A::PtrToBtfIdSockCommon, 0)], 0, ELSEWHERE | TRACING),
-    helper(141, "get_task_stack", ret(R::Integer, 0), &[arg(A::PtrToBtfId, 0), arg(A::PtrToMem, UNINIT | WRITE), arg(A::MemSizeOrZero, 0), arg(A::Anything, 0)], RANGED, BASE),
+    helper(141, "get_task_stack", ret(R::Integer, 0), &[arg(A::PtrToBtfId, 0), arg(A::PtrToMem, UNINIT | WRITE), arg(A::MemSizeOrZero, 0), arg(A::Anything, 0)], VARIANT_SLEEPS_SOMEWHERE | RANGED, BASE),
     helper(142, "load_hdr_opt", ret(R::Integer, 0), &[arg(A::PtrToCtx, 0), arg(A::PtrToMem, WRITE), arg(A::MemSize, 0), arg(A::Anything, 0)], 0, ELSEWHERE),
     helper(143, "store_hdr_opt", ret(R::Integer, 0), &[arg(A::PtrToCtx, 0), arg(A::PtrToMem, RDONLY), arg(A::MemSize, 0), arg(A::Anything, 0)], 0, ELSEWHERE),
     helper(144, "reserve_hdr_opt", ret(R::Integer, 0), &[arg(A::PtrToCtx, 0), arg(A::Anything, 0), arg(A::Anything, 0)], 0, ELSEWHERE),
@@ -178,9 +178,9 @@ pub(super) const HELPERS: &[Helper] = &[
     helper(163, "check_mtu", ret(R::Integer, 0), &[arg(A::PtrToCtx, 0), arg(A::Anything, 0), arg(A::PtrToMem, ALIGNED | FIXED_SIZE | WRITE), arg(A::Anything, 0), arg(A::Anything, 0)], GPL, ELSEWHERE),
     helper(164, "for_each_map_elem", ret(R::Integer, 0), &[arg(A::ConstMapPtr, 0), arg(A::PtrToFunc, 0), arg(A::PtrToStack, MAYBE_NULL), arg(A::Anything, 0)], 0, BASE | SCX_OWN),
     helper(165, "snprintf", ret(R::Integer, 0), &[arg(A::PtrToMem, MAYBE_NULL | WRITE), arg(A::MemSizeOrZero, 0), arg(A::PtrToConstStr, 0), arg(A::PtrToMem, MAYBE_NULL | RDONLY), arg(A::MemSizeOrZero, 0)], GPL, BASE | SCX_OWN),
-    helper(166, "sys_bpf", ret(R::Integer, 0), &[arg(A::Anything, 0), arg(A::PtrToMem, RDONLY), arg(A::MemSize, 0)], SLEEPS, SYSCALL),
-    helper(167, "btf_find_by_name_kind", ret(R::Integer, 0), &[arg(A::PtrToMem, RDONLY), arg(A::MemSize, 0), arg(A::Anything, 0), arg(A::Anything, 0)], SLEEPS, SYSCALL),
-    helper(168, "sys_close", ret(R::Integer, 0), &[arg(A::Anything, 0)], SLEEPS, SYSCALL),
+    helper(166, "sys_bpf", ret(R::Integer, 0), &[arg(A::Anything, 0), arg(A::PtrToMem, RDONLY), arg(A::MemSize, 0)], SLEEPS_SOMEWHERE, SYSCALL),
+    helper(167, "btf_find_by_name_kind", ret(R::Integer, 0), &[arg(A::PtrToMem, RDONLY), arg(A::MemSize, 0), arg(A::Anything, 0), arg(A::Anything, 0)], SLEEPS_SOMEWHERE, SYSCALL),
+    helper(168, "sys_close", ret(R::Integer, 0), &[arg(A::Anything, 0)], SLEEPS_SOMEWHERE, SYSCALL),
     helper(169, "timer_init", ret(R::Integer, 0), &[arg(A::PtrToTimer, 0), arg(A::ConstMapPtr, 0), arg(A::Anything, 0)], GPL, BASE | SCX_OWN),
     helper(170, "timer_set_callback", ret(R::Integer, 0), &[arg(A::PtrToTimer, 0), arg(A::PtrToFunc, 0)], GPL, BASE | SCX_OWN),
     helper(171, "timer_start", ret(R::Integer, 0), &[arg(A::PtrToTimer, 0), arg(A::Anything, 0), arg(A::Anything, 0)], GPL, BASE | SCX_OWN),

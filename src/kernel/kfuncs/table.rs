@@ -1,8 +1,9 @@
 //! The kfuncs that something is said of: one row each.
 //!
 //! The id sets of sched_ext and what they are flagged with are data of the kernel image, not of its BTF. A kfunc kept its set from
-//! release to release; its flags come from the images themselves ([`super::super::builtin::flags`]). Sources: `scx_kfunc_ids_*` in kernel/sched/ext*.c (6.12, 6.17, 6.18, 6.19, 7.1, 7.2, 7.3), the sets in the
-//! images of 6.16 and 7.0; `BTF_KFUNCS_START` in kernel/bpf/helpers.c, cpumask.c and others.
+//! release to release; its flags come from the images themselves ([`super::super::builtin::flags`]). Sources: `scx_kfunc_ids_*` in
+//! kernel/sched/ext*.c (6.12, 6.17, 6.18, 6.19, 7.1, 7.2, 7.3), the sets in the images of 6.16 and 7.0; `BTF_KFUNCS_START` in
+//! kernel/bpf/helpers.c, cpumask.c and others.
 
 use std::sync::OnceLock;
 
@@ -122,8 +123,8 @@ impl Lock {
 pub struct Gone {
     /// The last release that has it.
     pub last: &'static str,
-    /// What came in its place.
-    pub successor: Successor,
+    /// What came in its place; `None` where nothing did.
+    pub successor: Option<Successor>,
 }
 
 /// What came in the place of a kfunc, and in which release.
@@ -170,6 +171,11 @@ const fn row(name: &'static str, marks: u32) -> Row {
         for_cids: None,
         queues: None,
     }
+}
+
+/// What later kernels than `last` lack, and what came in its place.
+const fn gone(last: &'static str, successor: Successor) -> Option<Gone> {
+    Some(Gone { last, successor: Some(successor) })
 }
 
 /// Every kfunc of sched_ext that some built-in release has, and others that something is said of; by name.
@@ -243,17 +249,14 @@ static KFUNCS: &[Row] = &[
     row("scx_bpf_cidperf_cur", ANY),
     row("scx_bpf_cidperf_set", ANY),
     Row {
-        gone: Some(Gone { last: "6.16", successor: Successor::Renamed("scx_bpf_dsq_move_to_local", "6.13") }),
+        gone: gone("6.16", Successor::Renamed("scx_bpf_dsq_move_to_local", "6.13")),
         queues: Some(Queues { way: Way::Consume, dsq: 1, flags: None }),
         ..row("scx_bpf_consume", DISPATCH)
     },
     Row { for_cids: Some("scx_bpf_cid_curr"), ..row("scx_bpf_cpu_curr", ANY | CPU_ONLY) },
     row("scx_bpf_cpu_node", IDLE | CPU_ONLY),
     Row {
-        gone: Some(Gone {
-            last: "7.2",
-            successor: Successor::Others(&["scx_bpf_locked_rq", "scx_bpf_cpu_curr"], "6.18"),
-        }),
+        gone: gone("7.2", Successor::Others(&["scx_bpf_locked_rq", "scx_bpf_cpu_curr"], "6.18")),
         ..row("scx_bpf_cpu_rq", ANY | CPU_ONLY)
     },
     row("scx_bpf_cpu_to_cid", CID),
@@ -263,37 +266,31 @@ static KFUNCS: &[Row] = &[
     row("scx_bpf_create_dsq", UNLOCKED),
     row("scx_bpf_destroy_dsq", ANY),
     Row {
-        gone: Some(Gone { last: "6.16", successor: Successor::Renamed("scx_bpf_dsq_insert", "6.13") }),
+        gone: gone("6.16", Successor::Renamed("scx_bpf_dsq_insert", "6.13")),
         queues: Some(Queues { way: Way::Insert, dsq: 2, flags: Some(4) }),
         ..row("scx_bpf_dispatch", ENQUEUE_DISPATCH)
     },
     row("scx_bpf_dispatch_cancel", DISPATCH),
     Row {
-        gone: Some(Gone { last: "6.16", successor: Successor::Renamed("scx_bpf_dsq_move", "6.13") }),
+        gone: gone("6.16", Successor::Renamed("scx_bpf_dsq_move", "6.13")),
         ..row("scx_bpf_dispatch_from_dsq", DISPATCH | UNLOCKED)
     },
     Row {
-        gone: Some(Gone {
-            last: "6.16",
-            successor: Successor::Renamed("scx_bpf_dsq_move_set_slice", "6.13"),
-        }),
+        gone: gone("6.16", Successor::Renamed("scx_bpf_dsq_move_set_slice", "6.13")),
         ..row("scx_bpf_dispatch_from_dsq_set_slice", DISPATCH | UNLOCKED)
     },
     Row {
-        gone: Some(Gone {
-            last: "6.16",
-            successor: Successor::Renamed("scx_bpf_dsq_move_set_vtime", "6.13"),
-        }),
+        gone: gone("6.16", Successor::Renamed("scx_bpf_dsq_move_set_vtime", "6.13")),
         ..row("scx_bpf_dispatch_from_dsq_set_vtime", DISPATCH | UNLOCKED)
     },
     row("scx_bpf_dispatch_nr_slots", DISPATCH),
     Row {
-        gone: Some(Gone { last: "6.16", successor: Successor::Renamed("scx_bpf_dsq_insert_vtime", "6.13") }),
+        gone: gone("6.16", Successor::Renamed("scx_bpf_dsq_insert_vtime", "6.13")),
         queues: Some(Queues { way: Way::InsertByVtime, dsq: 2, flags: Some(5) }),
         ..row("scx_bpf_dispatch_vtime", ENQUEUE_DISPATCH)
     },
     Row {
-        gone: Some(Gone { last: "6.16", successor: Successor::Renamed("scx_bpf_dsq_move_vtime", "6.13") }),
+        gone: gone("6.16", Successor::Renamed("scx_bpf_dsq_move_vtime", "6.13")),
         ..row("scx_bpf_dispatch_vtime_from_dsq", DISPATCH | UNLOCKED)
     },
     Row {

@@ -32,8 +32,6 @@ pub(super) mod kind {
     pub const DATASEC: u8 = 15;
     pub const FLOAT: u8 = 16;
     pub const DECL_TAG: u8 = 17;
-    #[cfg(test)]
-    pub const TYPE_TAG: u8 = 18;
     pub const ENUM64: u8 = 19;
 }
 

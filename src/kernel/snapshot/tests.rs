@@ -112,7 +112,7 @@ fn assert_same_answers(full: &[u8], snapshot: &Snapshot, what: &str) {
                 names.insert(name);
             }
             kind::DECL_TAG => assert!(!kept.contains(&ty.third), "{what}: tag [{id}]"),
-            _ => assert!(name.is_empty() || ty.kind == kind::TYPE_TAG, "{what}: [{id}] {name}"),
+            _ => assert!(name.is_empty() || ty.kind == Kind::TypeTag as u8, "{what}: [{id}] {name}"),
         }
     }
     assert_eq!(snapshot.cut.functions().unwrap(), names.into_iter().collect::<Vec<_>>(), "{what}");

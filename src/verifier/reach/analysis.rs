@@ -149,7 +149,8 @@ impl<'a, 'd> Analysis<'a, 'd> {
         self.knowledge.externs.get(index.0).unwrap_or(&ExternFact::Unknown)
     }
 
-    fn nullable(&self, ops: OpsIdx, at: usize) -> Option<usize> {
+    /// The argument of the callback at a member that may be NULL, if any; 0 is the first.
+    pub fn nullable(&self, ops: OpsIdx, at: usize) -> Option<usize> {
         self.knowledge.nullable_argument(ops, at, self.object[ops].members[at].name)
     }
 
@@ -230,6 +231,7 @@ impl<'a, 'd> Analysis<'a, 'd> {
         let mut unknown_reads: Vec<Read> = unknown.map(|(read, _)| read).collect();
         unknown_reads.sort_unstable();
         let reach = Reach {
+            #[cfg(test)]
             exhaustive: may.is_some(),
             functions: scope.codes.iter().enumerate().map(merge).collect(),
             findings,
@@ -249,6 +251,7 @@ pub struct Reach {
     findings: must::Findings,
     unknown_reads: Vec<Read>,
     /// The program was looked at in full; else nothing is told to be never walked.
+    #[cfg(test)]
     exhaustive: bool,
 }
 
@@ -294,7 +297,8 @@ impl Reach {
     }
 
     /// Was the whole program looked at. If not, for its size, nothing is said to be never walked.
-    pub fn is_exhaustive(&self) -> bool {
+    #[cfg(test)]
+    pub(super) fn is_exhaustive(&self) -> bool {
         self.exhaustive
     }
 }

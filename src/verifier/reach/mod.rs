@@ -1,7 +1,7 @@
 //! Which instructions of a program the kernel's verifier walks.
 //!
 //! The verifier explores a program path by path and prunes what it knows cannot be (kernel `do_check`,
-//! `is_branch_taken`). Body that it never walks may use what the kernel lacks. Three answers per instruction:
+//! `is_branch_taken`). Code that it never walks may use what the kernel lacks. Three answers per instruction:
 //! sure to be walked, never walked, cannot tell. They come from two passes over the same model of an
 //! instruction (`machine`):
 //!

@@ -14,7 +14,7 @@ use super::state::FuncState;
 use super::value::{Null, Origin, PointsTo, RegState, Scalar};
 use crate::btf::essential_name;
 use crate::insn::Op;
-use crate::kernel::{helpers, kfuncs};
+use crate::kernel::{MAX_CALL_FRAMES, helpers, kfuncs};
 use crate::object::{FuncIdx, InsnIdx};
 
 /// Paths that wait at once; the verifier itself refuses more (`BPF_COMPLEXITY_LIMIT_JMP_SEQ`).
@@ -23,8 +23,6 @@ const MAX_PENDING: usize = 8192;
 const MAX_STEPS: usize = 1_000_000;
 /// Leaders remembered at most, counted once for every chain of calls that leads there.
 const MAX_PLACES: usize = 1 << 17;
-/// Frames that the verifier allows at most (`MAX_CALL_FRAMES`, 16 from 7.2).
-const MAX_FRAMES: u32 = 16;
 /// Times that waiting paths are let through one leader with different states.
 const MAX_VISITS: u32 = 8;
 /// Times that one path is let through, if it crosses open branches in between.
@@ -436,7 +434,7 @@ impl Pass<'_, '_> {
     /// Goes into a static function, with what the caller knows.
     fn call(&mut self, path: &mut Path, callee: usize, next: usize, mark: u32) -> bool {
         let depth = path.parent.as_ref().map_or(1, |frame| frame.depth + 1);
-        if depth >= MAX_FRAMES {
+        if depth as usize >= MAX_CALL_FRAMES {
             return false;
         }
         let inner = path.state.for_callee();
