@@ -74,6 +74,22 @@ pub mod wire;
 mod workload;
 
 pub use args::MISSING;
+
+/// The libbpf that is linked here, and that objects are loaded with.
+#[cfg(feature = "live")]
+pub const LIBBPF: crate::libbpf::Libbpf = crate::libbpf::Libbpf::V1_7;
+
+#[cfg(all(test, feature = "live"))]
+mod tests {
+    /// A newer libbpf-rs brings a newer libbpf, which is then to be foreseen.
+    #[test]
+    fn what_is_linked_is_what_is_foreseen() {
+        // SAFETY: they only give numbers that were compiled in.
+        let (major, minor) =
+            unsafe { (libbpf_sys::libbpf_major_version(), libbpf_sys::libbpf_minor_version()) };
+        assert_eq!(super::LIBBPF.as_str(), format!("{major}.{minor}"));
+    }
+}
 #[cfg(feature = "live")]
 pub use meaning::meaning;
 #[cfg(feature = "live")]

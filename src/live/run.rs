@@ -262,7 +262,7 @@ fn differences(
     if let Some(foreseen) = asked.and_then(|asked| input.foreseen.get(asked.number?)) {
         return agree::differences(foreseen, seen);
     }
-    let Ok(object) = Object::open(input.data, input.file_name) else { return Vec::new() };
+    let Ok(object) = Object::open_with(input.data, input.file_name, super::LIBBPF) else { return Vec::new() };
     let kernel = asked.map(|asked| asked.kernel);
     let foreseen = agree::foreseen(input.path, &object, &options(input.path), kernel, seen);
     agree::differences(&foreseen, seen)
