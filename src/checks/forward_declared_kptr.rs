@@ -22,7 +22,7 @@ rule! {
     /// ## Fix
     /// Define the struct: `struct cgroup { int level; } __attribute__((preserve_access_index));`, or take it from vmlinux.h.
     /// ## Sources
-    /// kernel `btf_parse_struct_metas`, `btf_find_kptr`; libbpf `kernel_needs_btf`; guests of 6.12 to 7.3.
+    /// kernel `btf_parse_struct_metas`, `btf_find_kptr`; libbpf `kernel_needs_btf`; guests of the releases that are built in.
     pub FORWARD_DECLARED_KPTR: "forward-declared-kptr", family: Object, level: Error, phase: Load, since: "0.1.0";
 }
 

@@ -26,8 +26,10 @@ fn finding<'a>(report: &'a Report, rule: &str) -> &'a FindingDoc {
     })
 }
 
+/// The rules that fire, but for one that says something of nearly every fixture.
 fn rules(report: &Report) -> Vec<&str> {
-    report.findings.iter().map(|finding| finding.rule.name).collect()
+    let names = report.findings.iter().map(|finding| finding.rule.name);
+    names.filter(|name| *name != "no-hotplug-callbacks").collect()
 }
 
 #[test]
@@ -66,7 +68,7 @@ fn prototypes_are_shown_from_both_sides() {
     let (words, help) = message("mismatched-kfunc__arity", "mismatched-kfunc");
     assert_eq!(
         words,
-        "kfunc 'scx_bpf_kick_cpu' is declared as 'void scx_bpf_kick_cpu___short(s32 cpu)', the kernel has \
+        "kfunc 'scx_bpf_kick_cpu' is declared as 'void scx_bpf_kick_cpu___short(s32)', the kernel has \
          'void scx_bpf_kick_cpu(s32 cpu, u64 flags)': takes 1 argument here, 2 in the kernel"
     );
     assert!(help.contains("extern void scx_bpf_kick_cpu(s32 cpu, u64 flags) __ksym;"), "{help}");
@@ -86,7 +88,8 @@ fn prototypes_are_shown_from_both_sides() {
     // The name is there, so no test for it is of use.
     let (words, help) = message("unguarded-weak-kfunc__mismatched", "unguarded-weak-kfunc");
     assert!(words.contains("the kernel has '") && !help.contains("bpf_ksym_exists"), "{words}: {help}");
-    let (_, help) = message("unguarded-weak-kfunc__missing", "unguarded-weak-kfunc");
+    let report = report("unguarded-weak-kfunc__missing", "6.18", &Options::default());
+    let help = finding(&report, "unguarded-weak-kfunc").help.clone().unwrap_or_default();
     assert!(help.contains("bpf_ksym_exists"), "{help}");
 }
 
@@ -98,7 +101,7 @@ fn a_target_that_only_the_loader_can_name_is_an_error_for_a_loader_that_names_no
     assert!(found.kernel_message.as_deref().is_some_and(|text| text.contains("bpf_program__set_attach_target")));
     for loader in [None, Some(Loader::Scx)] {
         let report = report(stem, "7.3", &Options::default().loader(loader));
-        assert!(report.findings.is_empty());
+        assert!(rules(&report).is_empty());
         let reasons: Vec<_> = report.undecided.iter().map(|open| open.reason.as_str()).collect();
         assert!(matches!(reasons[..], [reason] if reason.contains("where the loader sets one")), "{reasons:?}");
     }
