@@ -221,7 +221,7 @@ facts! {
         source "guests of 6.12, 6.18 and 7.1 to 7.3";
 
     /// Programs on tracepoints may sleep, where the tracepoint lets them.
-    SleepableTracepoints: Mark::Function("trace_call_bpf_faultable"), from "7.2",
+    SleepableTracepoints: Mark::Function("trace_call_bpf_faultable"), from "7.2", open "6.12",
         source "verifier.c `can_be_sleepable` (7.3)",
         weak "7.1 takes a sleepable `tp_btf` already; others were not tried there";
 

@@ -98,12 +98,17 @@ fn a_target_that_only_the_loader_can_name_is_an_error_for_a_loader_that_names_no
     let stem = "missing-attach-target__near_scx";
     let plain = report(stem, "7.3", &Options::default().loader(Loader::Plain));
     let found = finding(&plain, "missing-attach-target");
-    assert!(found.kernel_message.as_deref().is_some_and(|text| text.contains("bpf_program__set_attach_target")));
+    assert!(
+        found.kernel_message.as_deref().is_some_and(|text| text.contains("bpf_program__set_attach_target"))
+    );
     for loader in [None, Some(Loader::Scx)] {
         let report = report(stem, "7.3", &Options::default().loader(loader));
         assert!(rules(&report).is_empty());
         let reasons: Vec<_> = report.undecided.iter().map(|open| open.reason.as_str()).collect();
-        assert!(matches!(reasons[..], [reason] if reason.contains("where the loader sets one")), "{reasons:?}");
+        assert!(
+            matches!(reasons[..], [reason] if reason.contains("where the loader sets one")),
+            "{reasons:?}"
+        );
     }
 }
 
