@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::checks::{self, ArenaRule};
 use crate::input::{Refused, describing, left_out, relative_to};
 use crate::kernel::builtin;
+use crate::libbpf::Libbpf;
 use crate::load::Loader;
 use crate::rule::Level;
 use crate::suggest::nearest;
@@ -32,6 +33,9 @@ pub struct Config {
     /// `--loader`: `auto`, `plain` or `scx`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loader: Option<LoaderKey>,
+    /// `--libbpf`: `1.7` or `1.8`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub libbpf: Option<LibbpfKey>,
     /// `--fail-on`: `error`, `warning` or `undecided`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fail_on: Option<FailOnKey>,
@@ -160,6 +164,34 @@ words! {
 words! {
     /// Levels.
     LevelKey => Level { Allow = Self::Allow, Note = Self::Note, Warn = Self::Warning, Deny = Self::Error }
+}
+
+/// Values of `libbpf`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[allow(missing_docs)]
+pub enum LibbpfKey {
+    #[serde(rename = "1.7")]
+    V1_7,
+    #[serde(rename = "1.8")]
+    V1_8,
+}
+
+impl From<Libbpf> for LibbpfKey {
+    fn from(libbpf: Libbpf) -> Self {
+        match libbpf {
+            Libbpf::V1_7 => Self::V1_7,
+            Libbpf::V1_8 => Self::V1_8,
+        }
+    }
+}
+
+impl From<LibbpfKey> for Libbpf {
+    fn from(key: LibbpfKey) -> Self {
+        match key {
+            LibbpfKey::V1_7 => Self::V1_7,
+            LibbpfKey::V1_8 => Self::V1_8,
+        }
+    }
 }
 
 /// Values of `fail-on`.

@@ -56,6 +56,7 @@ pub mod finding;
 pub mod input;
 pub mod insn;
 pub mod kernel;
+pub mod libbpf;
 pub mod lint;
 #[cfg(feature = "cli")]
 pub mod live;
@@ -91,10 +92,11 @@ pub fn lint(bytes: &[u8], options: &Options) -> Report {
 pub fn lint_for(name: &str, bytes: &[u8], kernels: &[Kernel<'_>], options: &Options) -> Report {
     let kernels: Vec<&Kernel<'_>> = kernels.iter().collect();
     let file = name.rsplit('/').next().unwrap_or(name);
-    match Object::open(bytes, file) {
+    match Object::open_with(bytes, file, options.libbpf) {
         Ok(object) => lint::lint(name, &object, &kernels, &load::Values::default(), &[], options),
         Err(error) => {
             let mut report = Report::for_kernels(&kernels);
+            report.assumptions.libbpf = options.libbpf.as_str();
             report.add_error(name, error.code(), error.to_string());
             report
         }

@@ -72,6 +72,7 @@ impl<'a, 'd> Judged<'a, 'd> {
         let mut outcomes: Vec<&mut Outcome> = self.outcomes.iter_mut().map(|(_, outcome)| outcome).collect();
         let suppressed = suppress::apply(self.object, self.path, allows, &mut outcomes);
         let mut document = Document::for_kernels(self.kernels);
+        document.assumptions.libbpf = self.object.libbpf.as_str();
         document.add(self.path, self.object, &self.outcomes);
         document.add_suppressed(suppressed.findings, suppressed.unmatched);
         document

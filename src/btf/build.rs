@@ -119,6 +119,12 @@ impl Builder {
         id
     }
 
+    /// The id that the next type will have, to refer to it ahead of time.
+    #[cfg(test)]
+    pub fn next_id(&self) -> TypeId {
+        TypeId(self.next)
+    }
+
     /// An integer of so many bytes.
     pub fn int(&mut self, name: &str, size: u32, signed: bool) -> TypeId {
         self.int_encoded(name, size, u32::from(signed))

@@ -1,4 +1,4 @@
-//! Whether a type of the object and one of the kernel are the same for libbpf's purposes (`relo_core.c` of libbpf 1.7).
+//! Whether a type of the object and one of the kernel are the same for libbpf's purposes (`relo_core.c` of libbpf).
 //!
 //! Three relations, from loose to strict: fields that a CO-RE access may go through, types that a kfunc, typed ksym or
 //! `bpf_core_type_exists` may stand for, and `bpf_core_type_matches`.

@@ -1,4 +1,4 @@
-//! CO-RE: what libbpf 1.7 makes of a relocation record against a kernel's types (`relo_core.c`, `bpf_object__relocate_core`).
+//! CO-RE: what libbpf makes of a relocation record against a kernel's types (`relo_core.c`, `bpf_object__relocate_core`).
 //!
 //! ```text
 //! record -> Relocation (local spec) ─┐
@@ -23,6 +23,7 @@ use super::section::{Btf, MAX_DEPTH};
 use super::types::Kind;
 use crate::errno::Errno;
 use crate::insn::{Class, Insn, Width};
+use crate::libbpf::Libbpf;
 
 /// Immediate of the call that takes the place of an instruction whose record cannot be met; reads "bad relo".
 pub const POISON_IMM: i32 = 0x0bad_2310;
@@ -188,6 +189,8 @@ pub struct Relocation<'l> {
     pub kind: RelocationKind,
     /// The access by the object's types. Displays as libbpf prints it.
     pub spec: Spec<'l>,
+    /// The libbpf that patches the instruction; the newest, unless told.
+    pub libbpf: Libbpf,
     root_kind: Kind,
     root_name: &'l str,
     /// Of the instruction, in its section; some texts count from there.
@@ -235,6 +238,7 @@ impl<'l> Relocation<'l> {
         Ok(Self {
             kind: spec.kind,
             spec,
+            libbpf: Libbpf::default(),
             root_kind: root.kind(),
             root_name: name,
             insn_in_section: record.insn_off / 8,
@@ -521,18 +525,38 @@ impl<'l> Relocation<'l> {
             |errno, text: String| Err(CoreError { patching: Some(index), ..CoreError::new(errno, text) });
         let RelocationValue { orig, new, .. } = *value;
         let mut done = Resolution { orig, new, outcome: Patched::Value, insn, next, target: None };
-        if value.poison {
-            done.poison(if no_candidate { Poison::NoCandidate } else { Poison::NoMatch });
+        // What the record asks for is not there.
+        let lost = value.poison.then_some(if no_candidate { Poison::NoCandidate } else { Poison::NoMatch });
+        let unrecognized = || {
+            format!(
+                "trying to relocate unrecognized insn #{index}, code:{:#x}, src:{:#x}, dst:{:#x}, off:{:#x}, imm:{:#x}",
+                insn.opcode(),
+                insn.src,
+                insn.dst,
+                i32::from(insn.off),
+                insn.imm
+            )
+        };
+        // 1.7 looks at no instruction that it makes invalid.
+        let looks = self.libbpf >= Libbpf::V1_8;
+        if let Some(why) = lost.clone().filter(|_| !looks) {
+            done.poison(why);
             return Ok(done);
         }
+        // How the value found is printed: 1.7 takes it for a number without sign.
+        let shown = |got: i32| if looks { got.to_string() } else { got.cast_unsigned().to_string() };
         let sign_extended = |n: i32| i64::from(n).cast_unsigned();
         match insn.class() {
             Class::Alu | Class::Alu64 => {
                 if insn.takes_register() {
-                    return fail(Errno::EINVAL, String::new());
+                    return fail(Errno::EINVAL, if looks { unrecognized() } else { String::new() });
+                }
+                if let Some(why) = lost {
+                    done.poison(why);
+                    return Ok(done);
                 }
                 if value.validate && sign_extended(insn.imm) != orig {
-                    let got = insn.imm.cast_unsigned();
+                    let got = shown(insn.imm);
                     let text =
                         format!("unexpected insn #{index} (ALU/ALU64) value: got {got}, exp {orig} -> {new}");
                     return fail(Errno::EINVAL, text);
@@ -540,8 +564,12 @@ impl<'l> Relocation<'l> {
                 done.insn.imm = new as i32;
             }
             Class::Ldx | Class::St | Class::Stx => {
+                if let Some(why) = lost {
+                    done.poison(why);
+                    return Ok(done);
+                }
                 if value.validate && sign_extended(insn.off.into()) != orig {
-                    let got = i32::from(insn.off).cast_unsigned();
+                    let got = shown(insn.off.into());
                     let text = format!(
                         "unexpected insn #{index} (LDX/ST/STX) value: got {got}, exp {orig} -> {new}"
                     );
@@ -583,6 +611,10 @@ impl<'l> Relocation<'l> {
                 let Some(mut next) = next.filter(|next| next.is_second_half()).filter(|_| bare) else {
                     return fail(Errno::EINVAL, format!("insn #{index} (LDIMM64) has unexpected form"));
                 };
+                if let Some(why) = lost {
+                    done.poison(why);
+                    return Ok(done);
+                }
                 let got = u64::from(insn.imm.cast_unsigned()) | u64::from(next.imm.cast_unsigned()) << 32;
                 if value.validate && got != orig {
                     let text =
@@ -593,17 +625,7 @@ impl<'l> Relocation<'l> {
                 next.imm = (new >> 32) as i32;
                 done.next = Some(next);
             }
-            Class::Jmp | Class::Jmp32 => {
-                let text = format!(
-                    "trying to relocate unrecognized insn #{index}, code:{:#x}, src:{:#x}, dst:{:#x}, off:{:#x}, imm:{:#x}",
-                    insn.opcode(),
-                    insn.src,
-                    insn.dst,
-                    i32::from(insn.off),
-                    insn.imm
-                );
-                return fail(Errno::EINVAL, text);
-            }
+            Class::Jmp | Class::Jmp32 => return fail(Errno::EINVAL, unrecognized()),
         }
         Ok(done)
     }
@@ -651,12 +673,19 @@ pub struct Resolver<'a, 'l, 't> {
     target: &'a Btf<'t>,
     modules: &'a [Btf<'t>],
     candidates: HashMap<TypeId, Candidates<'a, 't>>,
+    libbpf: Libbpf,
 }
 
 impl<'a, 'l, 't> Resolver<'a, 'l, 't> {
     /// For an object's BTF and a kernel's, and those of its modules where they are known.
     pub fn new(local: &'a Btf<'l>, target: &'a Btf<'t>, modules: &'a [Btf<'t>]) -> Self {
-        Self { local, target, modules, candidates: HashMap::new() }
+        Self { local, target, modules, candidates: HashMap::new(), libbpf: Libbpf::default() }
+    }
+
+    /// As a release of libbpf does it; without, the newest.
+    pub fn libbpf(mut self, libbpf: Libbpf) -> Self {
+        self.libbpf = libbpf;
+        self
     }
 
     /// The candidates for a record's root (libbpf `bpf_core_find_cands`).
@@ -685,7 +714,8 @@ impl<'a, 'l, 't> Resolver<'a, 'l, 't> {
     /// # Errors
     /// As for [`Relocation::parse`] and [`Relocation::resolve`].
     pub fn resolve(&mut self, record: &CoreRelo, slot: Slot) -> Result<Resolution<'t>, CoreError> {
-        let relocation = Relocation::parse(self.local, record)?;
+        let mut relocation = Relocation::parse(self.local, record)?;
+        relocation.libbpf = self.libbpf;
         let local = self.local;
         relocation.resolve(local, slot, self.candidates(&relocation))
     }

@@ -1,10 +1,12 @@
 //! `changed-op-signature`.
 
 use super::context::Context;
+use super::shared::declared::Sides;
+use crate::btf::TypeId;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::kernel::Lookup;
-use crate::object::InsnIdx;
+use crate::object::{InsnIdx, OpsIdx};
 use crate::verifier::{Holds, MAX_ARGUMENTS};
 
 rule! {
@@ -32,6 +34,10 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             let count = ops_type.member(member).and_then(|member| member.argument_count(kernel));
             let Some(count) = count else { continue };
             let returns = ops_type.member(member).is_some_and(|member| member.returns(kernel));
+            let of_kernel = ops_type.member(member).map(|member| member.ty);
+            let sides = of_kernel.zip(member_type(cx, index, member));
+            let sides =
+                sides.and_then(|(theirs, ours)| Sides::of_member(cx.object, kernel, member, ours, theirs));
             let beyond = cx.walk(program).accesses().iter().filter_map(|access| {
                 let argument = usize::try_from(access.insn.off).ok()? / 8;
                 (access.base == Holds::Context && (count..MAX_ARGUMENTS).contains(&argument))
@@ -51,16 +57,29 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             else {
                 continue;
             };
-            out.found(&CHANGED_OP_SIGNATURE, subject, message(argument))
+            let mut text = message(argument);
+            let mut help = "read only the arguments that the kernel gives the callback".to_owned();
+            if let Some(sides) = &sides {
+                text = format!("{text}: declared as {}", sides.words());
+                help = format!("{help}: {}", sides.kernel);
+            }
+            out.found(&CHANGED_OP_SIGNATURE, subject, text)
                 .errno(Errno::EACCES)
                 .quote(format!(
                     "func '{member}' doesn't have {}-th argument",
                     numbered(argument, count, returns)
                 ))
-                .help("read only the arguments that the kernel gives the callback")
+                .help(help)
                 .at(Site::Insn(program, InsnIdx(at)), "this argument");
         }
     }
+}
+
+/// The type of a member as the ops variable's type has it.
+fn member_type(cx: &Context<'_, '_>, index: OpsIdx, name: &str) -> Option<TypeId> {
+    let (object, btf) = (cx.object, cx.object.btf.as_ref()?);
+    let ty = btf.get(object[object[index].map].type_id)?.composite()?;
+    ty.members().find(|member| btf.str(member.name) == name).map(|member| member.ty)
 }
 
 /// How the kernel counts an argument beyond the last (`btf_ctx_arg_idx`): a value that is returned stands behind them, and

@@ -40,6 +40,13 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         let subject = Subject::map(cx.object, declared.index);
         let Some(Problem { text: problem, errno, by_loader }) = problem(cx.object.btf.as_ref(), declared.map)
         else {
+            if let Some(bytes) = queued(declared.map) {
+                let reason = format!(
+                    "{} takes {bytes} bytes: 4 GiB and more are refused since a stable release of 7.3 (E2BIG), and ask others for that much memory at once",
+                    declared.words()
+                );
+                out.undecided(&INVALID_MAP_DEFINITION, subject.clone(), reason);
+            }
             if let Some(node) = distant_node(declared.map) {
                 let reason = format!("whether the machine has NUMA node {node} is in no file");
                 out.undecided(&INVALID_MAP_DEFINITION, subject, reason);
@@ -188,6 +195,13 @@ fn too_large(map: &Map<'_>, name: &str) -> Option<Problem> {
         }
         _ => None,
     })
+}
+
+/// Bytes of a queue or stack that newer kernels find too large, whatever memory there is.
+fn queued(map: &Map<'_>) -> Option<u64> {
+    let is_queue = matches!(map.map_type, MapType::QUEUE | MapType::STACK);
+    let limit = u32::MAX.checked_div(map.value_size)?;
+    (is_queue && map.max_entries >= limit).then(|| u64::from(map.max_entries) * u64::from(map.value_size))
 }
 
 /// A NUMA node that a machine need not have.

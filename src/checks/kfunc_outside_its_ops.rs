@@ -5,18 +5,19 @@ use super::shared::{callers, kfunc_calls};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Subject};
 use crate::kernel::cpu_name;
-use crate::kernel::kfuncs::{Caller, Permission, permission};
+use crate::kernel::kfuncs::{self, Caller, Permission, permission};
 use crate::load::ExternFate;
 use crate::rule::Phase;
 
 rule! {
-    /// A callback calls a kfunc that belongs to other callbacks.
+    /// A program calls a kfunc that belongs to other callbacks, or to other types of programs.
     ///
     /// ## Why it matters
     /// `scx_bpf_dsq_insert` may be called from `select_cpu`, `enqueue` and `dispatch`, `scx_bpf_dsq_move_to_local` from `dispatch`,
     /// `scx_bpf_create_dsq` from `init` and others that may sleep, and so on. From 7.1 the verifier refuses such a call where it comes to it. Before,
     /// the program loads, and the scheduler is ejected the moment the call is made. Programs of other types have fewer kfuncs still: tracing programs
-    /// those of the `any` and `idle` sets, kprobes none.
+    /// those of the `any` and `idle` sets, kprobes none. Other parts of the kernel have kfuncs for their own programs: no callback of a scheduler may call
+    /// `bpf_dynptr_from_skb`, `bpf_path_d_path` or `bpf_crypto_ctx_create`, on any kernel.
     /// ## Example
     /// ```c
     /// void BPF_STRUCT_OPS(demo_running, struct task_struct *p) { scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, 0, 0); }
@@ -24,7 +25,7 @@ rule! {
     /// ## Fix
     /// Move the call into a callback that may make it.
     /// ## Sources
-    /// kernel `scx_kfunc_context_filter` (7.1 to 7.3), `scx_kf_allowed` (6.12 to 7.0).
+    /// kernel `scx_kfunc_context_filter` (7.1 to 7.3), `scx_kf_allowed` (6.12 to 7.0), `register_btf_kfunc_id_set` and its callers (6.12, 7.2, 7.3).
     pub KFUNC_OUTSIDE_ITS_OPS: "kfunc-outside-its-ops", family: Kfunc, level: Error, phase: Load, since: "0.1.0";
 }
 
@@ -94,7 +95,10 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                     .found(&KFUNC_OUTSIDE_ITS_OPS, subject, format!("kfunc '{name}' {what}"))
                     .phase(phase)
                     .quote(text)
-                    .help("move the call into a callback that may make it")
+                    .help(match kfuncs::is_known(name) {
+                        true => "move the call into a callback that may make it",
+                        false => "do without: the kfunc is for programs of other types",
+                    })
                     .via(call.site(), program, format!("called in program '{}'", function.name));
                 if phase == Phase::Load {
                     finding.errno(Errno::EACCES);

@@ -1,6 +1,7 @@
 //! `mismatched-kfunc`.
 
 use super::context::Context;
+use super::shared::declared::Sides;
 use super::shared::kfunc_calls;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Subject};
@@ -31,9 +32,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         let ExternFate::MismatchedKfunc(kfunc) = cx.load.external(index) else { continue };
         debug_assert!(external.kind == ExternKind::Kfunc);
         let name = Object::essential_name(external.name);
-        let theirs = kernel.signature(name, *kfunc);
-        let message =
-            format!("kfunc '{name}' is declared with another prototype than the kernel's: {theirs}");
+        let Some(sides) = Sides::of_kfunc(cx.object, external, kernel, *kfunc) else { continue };
+        let message = format!("kfunc '{name}' is declared as {}", sides.words());
         let local =
             cx.object.btf.as_ref().and_then(|btf| btf.get(external.type_id)).map_or(0, |ty| ty.target().0);
         let finding = out
@@ -44,7 +44,10 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                 external.name,
                 kernel.name_of(kfunc.home)
             ))
-            .help("declare it as the kernel does, or weak and once per flavour where kernels differ");
+            .help(format!(
+                "declare it as the kernel does: extern {} __ksym; where kernels differ, weak and once per flavour ({name}___old)",
+                sides.kernel
+            ));
         if let Some(site) = kfunc_calls::first_use(cx.object, index) {
             finding.at(site, "referred to here");
         }

@@ -1,6 +1,7 @@
 //! `mismatched-ksym`.
 
 use super::context::Context;
+use super::shared::declared::Sides;
 use super::shared::kfunc_calls;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Subject};
@@ -20,17 +21,17 @@ rule! {
 }
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
+    let Some(kernel) = cx.kernel else { return };
     for (number, external) in cx.object.externs.iter().enumerate() {
         let index = ExternIdx(number);
-        if !matches!(cx.load.external(index), ExternFate::MismatchedVariable(..)) {
-            continue;
-        }
-        let message = format!("variable '{}' is declared with another type than the kernel's", external.name);
+        let ExternFate::MismatchedVariable(home, var) = *cx.load.external(index) else { continue };
+        let Some(sides) = Sides::of_variable(cx.object, external, kernel, (home, var)) else { continue };
+        let message = format!("variable '{}' is declared as {}", external.name, sides.words());
         let finding = out
             .found(&MISMATCHED_KSYM, Subject::external(external.name), message)
             .errno(Errno::EINVAL)
             .quote(format!("extern (var ksym) '{}': incompatible types", external.name))
-            .help("declare it as the kernel does (vmlinux.h)");
+            .help(format!("declare it as the kernel does (vmlinux.h): extern {} __ksym;", sides.kernel));
         if let Some(site) = kfunc_calls::first_use(cx.object, index) {
             finding.at(site, "referred to here");
         }

@@ -1,8 +1,11 @@
 //! `mismatched-ops-member`.
 
 use super::context::Context;
+use super::shared::declared::Sides;
+use crate::btf::TypeId;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
+use crate::kernel::Lookup;
 use crate::load::MemberFate;
 
 rule! {
@@ -26,7 +29,10 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let object = cx.object;
     for (index, ops) in object.ops().filter(|(_, ops)| object[ops.map].autocreate) {
         let name = &object[ops.map].name;
-        for (member, fate) in ops.members.iter().zip(&cx.load.ops[index.0].members) {
+        let local = object.btf.as_ref().and_then(|btf| btf.get(object[ops.map].type_id)?.composite());
+        let types: Vec<TypeId> =
+            local.into_iter().flat_map(|ty| ty.members()).map(|member| member.ty).collect();
+        for (number, (member, fate)) in ops.members.iter().zip(&cx.load.ops[index.0].members).enumerate() {
             let field = member.name;
             let (problem, text) = match fate {
                 MemberFate::Bitfield => {
@@ -55,10 +61,28 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                 | MemberFate::Unknown(_) => continue,
             };
             let subject = Subject::member(object, index, field);
-            out.found(&MISMATCHED_OPS_MEMBER, subject, format!("member '{field}' of '{name}' {problem}"))
+            // What lies in the variable is at fault where its type is not.
+            let is_typed = !matches!(fate, MemberFate::NoProgram);
+            let theirs = match &cx.load.ops[index.0].ops_type {
+                Lookup::Found(ops_type) => ops_type.member(field).map(|member| member.ty),
+                _ => None,
+            };
+            let sides = types.get(number).zip(theirs).zip(cx.kernel).filter(|_| is_typed);
+            let sides = sides
+                .and_then(|((ours, theirs), kernel)| Sides::of_member(object, kernel, field, *ours, theirs));
+            let mut message = format!("member '{field}' of '{name}' {problem}");
+            let mut help = "set it to a program in SEC(\"struct_ops/...\"), or to nothing".to_owned();
+            if is_typed {
+                help = "declare the type as the kernel does (vmlinux.h)".to_owned();
+            }
+            if let Some(sides) = sides {
+                message = format!("{message}: declared as {}", sides.words());
+                help = format!("{help}: {};", sides.kernel);
+            }
+            out.found(&MISMATCHED_OPS_MEMBER, subject, message)
                 .errno(Errno::EOPNOTSUPP)
                 .quote(format!("struct_ops init_kern {name}: {text}"))
-                .help("declare the type as the kernel does (vmlinux.h)")
+                .help(help)
                 .at(Site::StructOps(index), "in this ops variable");
         }
     }

@@ -4,15 +4,18 @@ use super::context::Context;
 use crate::btf::Kind;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
-use crate::kernel::Lookup;
-use crate::object::FuncIdx;
+use crate::kernel::exceptions::Fact;
+use crate::kernel::{Kernel, Lookup};
+use crate::load::Loader;
+use crate::object::{FuncIdx, ProgramKind};
 
 rule! {
     /// A tracing program of the object names something to attach to that the kernel does not have.
     ///
     /// ## Why it matters
-    /// libbpf looks the target of `fentry`, `fexit`, `fmod_ret`, `tp_btf`, `lsm` and `iter` programs up before it loads them; without it the whole
-    /// object does not load, the scheduler included.
+    /// libbpf looks the target of `fentry`, `fexit`, `fmod_ret`, `fsession`, `tp_btf`, `lsm` and `iter` programs up before it loads them; without it the
+    /// whole object does not load, the scheduler included. Where the section names none (`SEC("fentry")`, and `freplace` in any case), the loader must
+    /// set it: an error under `--loader plain`, else undecided. Programs for many functions (`fentry.multi`) are for kernels since 7.2.
     /// ## Example
     /// ```c
     /// SEC("fentry/no_such_function") int BPF_PROG(demo) { return 0; }
@@ -20,7 +23,7 @@ rule! {
     /// ## Fix
     /// `SEC("?fentry/...")`, switched on by the loader where the target exists.
     /// ## Sources
-    /// libbpf `libbpf_find_attach_btf_id`, `find_kernel_btf_id`.
+    /// libbpf `libbpf_prepare_prog_load`, `libbpf_find_attach_btf_id`, `find_kernel_btf_id`; kernel `check_attach_btf_id` (7.2).
     pub MISSING_ATTACH_TARGET: "missing-attach-target", family: Program, level: Error, phase: Load, since: "0.1.0";
 }
 
@@ -42,39 +45,105 @@ fn target(section: &str) -> Option<(Option<&str>, String, Kind)> {
     Some((module, format!("{prefix}{name}"), kind))
 }
 
-/// A section name such as `fentry`, for a target that user space sets.
-fn is_bare(section: &str) -> bool {
-    matches!(
-        section.strip_suffix(".s").unwrap_or(section),
-        "fentry" | "fexit" | "fmod_ret" | "fsession" | "lsm" | "lsm_cgroup" | "iter" | "tp_btf"
-    )
+/// Why a program has no target by its section name alone, as libbpf says it: nothing is named, or a program of which only
+/// the loader can say where it is.
+fn unnamed(section: &str, program: &str) -> Option<String> {
+    let (kind, target) = match section.split_once('/') {
+        Some((kind, target)) => (kind, Some(target)),
+        None => (section, None),
+    };
+    match (kind.strip_suffix(".s").unwrap_or(kind), target) {
+        ("freplace", Some(_)) => Some(format!("prog '{program}': attach program FD is not set")),
+        (
+            "fentry" | "fexit" | "fmod_ret" | "fsession" | "lsm" | "lsm_cgroup" | "iter" | "tp_btf"
+            | "freplace",
+            None,
+        ) => Some(format!(
+            "prog '{program}': no BTF-based attach target is specified, use bpf_program__set_attach_target()"
+        )),
+        _ => None,
+    }
 }
 
-/// A program whose target nobody named.
-fn bare(cx: &Context<'_, '_>, program: FuncIdx, subject: Subject, out: &mut Outcome) {
-    let function = &cx.object[program];
-    let message =
-        format!("section '{}' of program '{}' names no target", function.section_name, function.name);
-    if cx.load.is_edited() {
-        out.undecided(&MISSING_ATTACH_TARGET, subject, format!("{message}; the loader may set one"));
+/// A program whose target only the loader can name. That it is there shows a loader that does, unless one is said to do nothing.
+fn bare(cx: &Context<'_, '_>, program: FuncIdx, words: String, out: &mut Outcome) {
+    let (function, subject) = (&cx.object[program], Subject::program(cx.object, program));
+    let section = &function.section_name;
+    if cx.options.loader != Some(Loader::Plain) {
+        let reason = format!(
+            "section '{section}' names no target: it loads where the loader sets one (bpf_program__set_attach_target), and then with that one"
+        );
+        out.undecided(&MISSING_ATTACH_TARGET, subject, reason);
         return;
     }
+    let message = format!("section '{section}' of program '{}' names no target to load with", function.name);
+    let help = if section.starts_with("freplace") {
+        "let the loader set the program that it replaces a function of"
+    } else {
+        "name it: SEC(\"fentry/function\"), or let the loader set it"
+    };
     out.found(&MISSING_ATTACH_TARGET, subject, message)
         .errno(Errno::EINVAL)
-        .quote(format!(
-            "prog '{}': no BTF-based attach target is specified, use bpf_program__set_attach_target()",
-            function.name
-        ))
-        .help("name it: SEC(\"fentry/function\"), or let the loader set it")
+        .quote(words)
+        .help(help)
         .at(Site::Function(program), "this program");
 }
 
+/// A program for many functions, which are looked for when it is attached: `fentry.multi/bpf_*`.
+fn is_multi(section: &str) -> bool {
+    let program = section.split('/').next().unwrap_or(section);
+    matches!(program.strip_suffix(".s").unwrap_or(program), "fentry.multi" | "fexit.multi" | "fsession.multi")
+}
+
+/// Such a program on a kernel that may not have them, or for functions of a module.
+fn multi(cx: &Context<'_, '_>, kernel: &Kernel<'_>, program: FuncIdx, subject: Subject, out: &mut Outcome) {
+    let function = &cx.object[program];
+    let section = &function.section_name;
+    let module = section.split_once('/').and_then(|(_, pattern)| pattern.split_once(':'));
+    match (kernel.knows(Fact::TracingMulti), module) {
+        (Lookup::Found(()), None) => {}
+        (Lookup::Found(()), Some((module, _))) => {
+            let reason = format!("attaches to functions of module '{module}', which must be loaded");
+            out.undecided(&MISSING_ATTACH_TARGET, subject, reason);
+        }
+        (Lookup::Unknown(reason), _) => {
+            out.undecided(&MISSING_ATTACH_TARGET, subject, reason);
+        }
+        (Lookup::Absent, _) => {
+            let message = format!(
+                "program '{}' attaches to many functions, which the kernel lets no program do",
+                function.name
+            );
+            if cx.load.is_edited() {
+                let reason = format!("{message}; the loader may leave it out");
+                out.undecided(&MISSING_ATTACH_TARGET, subject, reason);
+                return;
+            }
+            let is_sleepable = function.entry.as_ref().is_some_and(|entry| entry.sleepable);
+            let words =
+                if is_sleepable { "can be sleepable" } else { "Tracing programs must provide btf_id" };
+            out.found(&MISSING_ATTACH_TARGET, subject, message)
+                .errno(Errno::EINVAL)
+                .quote(words)
+                .help(format!("SEC(\"?{section}\"), switched on by the loader where the kernel has them"))
+                .at(Site::Function(program), "this program");
+        }
+    }
+}
+
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
-    let Some(kernel) = cx.kernel else { return };
-    for (program, function, _) in cx.loaded() {
+    for (program, function, entry) in cx.loaded() {
+        if entry.kind == ProgramKind::UNSPEC {
+            continue;
+        }
         let subject = Subject::program(cx.object, program);
-        if is_bare(&function.section_name) {
-            bare(cx, program, subject, out);
+        if let Some(words) = unnamed(&function.section_name, &function.name) {
+            bare(cx, program, words, out);
+            continue;
+        }
+        let Some(kernel) = cx.kernel else { continue };
+        if is_multi(&function.section_name) {
+            multi(cx, kernel, program, subject, out);
             continue;
         }
         let Some((module, name, kind)) = target(&function.section_name) else { continue };
@@ -118,6 +187,18 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn some_sections_leave_the_target_to_the_loader() {
+        let words = |section| unnamed(section, "x");
+        for section in ["fentry", "fexit.s", "tp_btf.s", "lsm_cgroup", "iter", "freplace"] {
+            assert!(words(section).is_some_and(|words| words.contains("set_attach_target")), "{section}");
+        }
+        assert!(words("freplace/f").is_some_and(|words| words.ends_with("FD is not set")));
+        for section in ["fentry/do_exit", "fentry.multi", "kprobe", "tp", "raw_tp.s", "struct_ops", "usdt"] {
+            assert_eq!(words(section), None, "{section}");
+        }
+    }
 
     #[test]
     fn sections_name_functions_and_modules() {

@@ -25,15 +25,28 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     for (program, function, entry) in cx.object.programs() {
         if entry.autoload && entry.kind == ProgramKind::UNSPEC {
             let section = &function.section_name;
-            let message =
-                format!("section '{section}' of program '{}' stands for no program type", function.name);
+            let (when, help) = if entry.since > cx.object.libbpf {
+                (
+                    format!(" before libbpf {}", entry.since),
+                    format!(
+                        "link libbpf {}, or put '?' before the name where an older one loads",
+                        entry.since
+                    ),
+                )
+            } else {
+                (String::new(), "correct the section name, e.g. SEC(\"struct_ops/enqueue\")".to_owned())
+            };
+            let message = format!(
+                "section '{section}' of program '{}' stands for no program type{when}",
+                function.name
+            );
             out.found(&MISSING_PROGRAM_TYPE, Subject::program(cx.object, program), message)
                 .errno(Errno::EINVAL)
                 .quote(format!(
                     "prog '{}': missing BPF prog type, check ELF section name '{section}'",
                     function.name
                 ))
-                .help("correct the section name, e.g. SEC(\"struct_ops/enqueue\")")
+                .help(help)
                 .at(Site::Function(program), "this program");
         }
     }

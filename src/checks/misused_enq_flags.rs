@@ -4,7 +4,7 @@ use super::context::Context;
 use super::shared::kfunc_calls;
 use crate::finding::{Outcome, Subject};
 use crate::kernel::exceptions::Fact;
-use crate::kernel::kfuncs::{Queues, Way};
+use crate::kernel::kfuncs::{Place, Queues, Way};
 use crate::kernel::ops_flags::{DSQ_BUILTIN, DSQ_GLOBAL, DSQ_LOCAL, DSQ_LOCAL_ON, ENQ_INTERNAL};
 use crate::kernel::{cpu_name, kfuncs};
 
@@ -15,7 +15,7 @@ rule! {
     /// The upper eight bits of the flags are the kernel's own. `SCX_ENQ_IMMED` (7.1) and `SCX_ENQ_RESCUE` (7.3) are for the local DSQ of a CPU.
     /// The DSQs that the kernel makes itself, `SCX_DSQ_GLOBAL` and the local ones, keep no order by vtime, and nothing can be moved from them:
     /// the kernel takes tasks from `SCX_DSQ_GLOBAL` on its own. Anything else gets the scheduler ejected. Looked at are calls with constants
-    /// for arguments.
+    /// for arguments, also in the struct that `__scx_bpf_dsq_insert_vtime` takes, and `__SCX_*` constants as scx's loaders fill them for the kernel.
     /// ## Example
     /// ```c
     /// scx_bpf_dsq_insert(p, SHARED_DSQ, SCX_SLICE_DFL, SCX_ENQ_IMMED);
@@ -87,9 +87,11 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                 continue;
             }
             let regs = cx.walk(program).regs_at(call.at());
-            let constant = |register| regs.constant(register);
-            let Some((text, help)) = ejection(cx, way, constant(dsq), flags.and_then(constant), at_once)
-            else {
+            let held = |place| match place {
+                Place::Register(register) => regs.constant(register),
+                Place::Member(register, offset) => regs.pointed(register, offset),
+            };
+            let Some((text, help)) = ejection(cx, way, held(dsq), flags.and_then(held), at_once) else {
                 continue;
             };
             let subject = Subject::program(cx.object, program);

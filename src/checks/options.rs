@@ -1,5 +1,6 @@
 //! What the user may choose about how an object is judged.
 
+use crate::libbpf::Libbpf;
 use crate::load::Loader;
 use crate::rule::Level;
 
@@ -27,6 +28,8 @@ pub struct Options {
     pub arena_flag: Option<u32>,
     /// What user space is taken to do between open and load (`--loader`); `None` for the loader that the object is made for.
     pub loader: Option<Loader>,
+    /// The libbpf of the loader (`--libbpf`); whoever opens the object must open it with this one.
+    pub libbpf: Libbpf,
     /// Levels by rule name; the last one for a rule counts.
     pub levels: Vec<(String, Level)>,
 }
@@ -41,6 +44,12 @@ impl Options {
     /// With that loader, or with the one that the object is made for.
     pub fn loader(mut self, loader: impl Into<Option<Loader>>) -> Self {
         self.loader = loader.into();
+        self
+    }
+
+    /// With a loader that links that libbpf.
+    pub fn libbpf(mut self, libbpf: Libbpf) -> Self {
+        self.libbpf = libbpf;
         self
     }
 

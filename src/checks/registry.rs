@@ -8,7 +8,7 @@ use crate::rule::Rule;
 pub(super) type Check = fn(&Context<'_, '_>, &mut Outcome);
 
 /// Every rule with its check, by family: the order of lists and reports.
-pub(super) static REGISTRY: [(&Rule, Check); 97] = [
+pub(super) static REGISTRY: [(&Rule, Check); 101] = [
     (&super::missing_btf::MISSING_BTF, super::missing_btf::check),
     (&super::malformed_btf::MALFORMED_BTF, super::malformed_btf::check),
     (&super::missing_line_info::MISSING_LINE_INFO, super::missing_line_info::check),
@@ -22,6 +22,7 @@ pub(super) static REGISTRY: [(&Rule, Check); 97] = [
     (&super::unfilled_scx_constants::UNFILLED_SCX_CONSTANTS, super::unfilled_scx_constants::check),
     (&super::foreign_byte_order::FOREIGN_BYTE_ORDER, super::foreign_byte_order::check),
     (&super::unnamed_parameter::UNNAMED_PARAMETER, super::unnamed_parameter::check),
+    (&super::forward_declared_kptr::FORWARD_DECLARED_KPTR, super::forward_declared_kptr::check),
     (&super::several_arenas_in_object::SEVERAL_ARENAS_IN_OBJECT, super::several_arenas_in_object::check),
     (&super::multiple_arenas::MULTIPLE_ARENAS, super::multiple_arenas::check),
     (&super::missing_arena::MISSING_ARENA, super::missing_arena::check),
@@ -107,6 +108,8 @@ pub(super) static REGISTRY: [(&Rule, Check); 97] = [
     (&super::disallow_during_fork::DISALLOW_DURING_FORK, super::disallow_during_fork::check),
     (&super::endless_loop::ENDLESS_LOOP, super::endless_loop::check),
     (&super::unusable_jump_table::UNUSABLE_JUMP_TABLE, super::unusable_jump_table::check),
+    (&super::newer_libbpf::NEWER_LIBBPF, super::newer_libbpf::check),
+    (&super::sleepable_tracepoint::SLEEPABLE_TRACEPOINT, super::sleepable_tracepoint::check),
     (&super::missing_kfunc::MISSING_KFUNC, super::missing_kfunc::check),
     (&super::mismatched_kfunc::MISMATCHED_KFUNC, super::mismatched_kfunc::check),
     (&super::unguarded_weak_kfunc::UNGUARDED_WEAK_KFUNC, super::unguarded_weak_kfunc::check),
@@ -139,6 +142,7 @@ pub(super) static REGISTRY: [(&Rule, Check); 97] = [
         &super::special_field_in_mapped_data::SPECIAL_FIELD_IN_MAPPED_DATA,
         super::special_field_in_mapped_data::check,
     ),
+    (&super::unsupported_percpu_data::UNSUPPORTED_PERCPU_DATA, super::unsupported_percpu_data::check),
     (
         &super::unresolved_core_relocation::UNRESOLVED_CORE_RELOCATION,
         super::unresolved_core_relocation::check,

@@ -9,7 +9,7 @@ use crate::insn::Op;
 use crate::kernel::exceptions::Fact;
 use crate::kernel::{Lookup, MAX_CALL_FRAMES, helpers};
 use crate::object::{FuncIdx, Function, InsnIdx, Object, ProgramKind};
-use crate::verifier::{Callees, Reached, accessed, addressed};
+use crate::verifier::{Callees, Reached, accessed, addressed, without_saved};
 
 rule! {
     /// A function, or a chain of calls, uses more than 512 bytes of stack.
@@ -19,12 +19,12 @@ rule! {
     /// frame rounded up to 16; a callback that a helper such as `bpf_loop` calls is a frame of that chain. Programs that trace (`tp_btf`,
     /// `fentry`, `fexit`, `raw_tp`, `tp`, `kprobe`, `perf_event`) have a private stack after 6.12, `dispatch` has one from 7.1 and `sub_caps_updated` in
     /// 7.3: their chains are not counted, unless some function of the program makes a tail call. A function that makes one may have no more than 255
-    /// bytes of stack above it.
+    /// bytes of stack above it. What clang saves around `bpf_get_smp_processor_id` is taken out before it is counted, but for callbacks.
     /// ## Fix
     /// Move large variables into a map; let fewer frames hold large variables.
     /// ## Sources
     /// kernel `check_stack_access_within_bounds`, `check_max_stack_depth`, `check_max_stack_depth_subprog` (`MAX_BPF_STACK`),
-    /// `round_up_stack_depth` (with the compiler on), `bpf_enable_priv_stack`; guests of 6.12, 6.18 and 7.3.
+    /// `round_up_stack_depth` (with the compiler on), `bpf_enable_priv_stack`, `remove_fastcall_spills_fills`; guests of 6.12, 6.18 and 7.3.
     pub STACK_OVERFLOW: "stack-overflow", family: Program, level: Error, phase: Load, since: "0.1.0";
 }
 
@@ -35,8 +35,12 @@ const TAIL_CALL_LIMIT: u64 = 256;
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let object = cx.object;
     let callees = cx.verifier.callees();
-    let mut bounds = HashMap::new();
+    // Callbacks of schedulers were seen to be refused all the same, as if nothing had been taken out.
+    let (mut bounds, mut bounds_of_ops) = (HashMap::new(), HashMap::new());
     for (program, function, entry) in cx.loaded() {
+        let is_ops = entry.kind == ProgramKind::STRUCT_OPS;
+        let frames = Frames { object, callees, whole: is_ops };
+        let bounds = if is_ops { &mut bounds_of_ops } else { &mut bounds };
         let (walk, subject) = (cx.walk(program), Subject::program(object, program));
         let access = cx.walks_any(program, |_, op| accessed(op) > LIMIT);
         if access.found().is_some() {
@@ -63,8 +67,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         }
         if tails.iter().any(|&tail| tail != program) {
             let mut counts = |function, insn| walk.reached((function, insn)) == Reached::Certain;
-            let above =
-                above_tail_call(object, callees, program, &tails, &mut counts, &mut HashMap::new(), 0);
+            let above = frames.above_tail_call(program, &tails, &mut counts, &mut HashMap::new(), 0);
             if let Some((above, tail)) = above.filter(|(above, _)| *above >= TAIL_CALL_LIMIT) {
                 let name = &object[tail].name;
                 let message = format!(
@@ -83,14 +86,12 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             }
         }
         // What no path can reach needs no look at the paths.
-        let possible = bound(object, callees, program, &mut bounds, 0);
+        let possible = frames.bound(program, bounds, 0);
         if possible <= LIMIT {
             continue;
         }
         let mut known = HashMap::new();
-        let certain = chain(
-            object,
-            callees,
+        let certain = frames.chain(
             program,
             &mut |function, insn| walk.reached((function, insn)) == Reached::Certain,
             &mut known,
@@ -150,97 +151,106 @@ fn has_private_stack(cx: &Context<'_, '_>, program: FuncIdx) -> bool {
     has && served()
 }
 
-/// The most stack that a chain of calls from a function can use.
-fn bound(
-    object: &Object<'_>,
-    callees: &Callees,
-    function: FuncIdx,
-    known: &mut HashMap<FuncIdx, u64>,
-    depth: usize,
-) -> u64 {
-    if let Some(&bound) = known.get(&function) {
-        return bound;
-    }
-    // Deeper chains are refused as such; recursion ends here too.
-    if depth > MAX_CALL_FRAMES {
-        return 0;
-    }
-    let ops = object[function].ops();
-    let own = ops.iter().map(|op| accessed(*op)).max().unwrap_or(0).max(addressed(ops));
-    let calls = callees.of(function).iter();
-    let below = calls.map(|&(_, target)| bound(object, callees, target, known, depth + 1)).max().unwrap_or(0);
-    let bound = own.next_multiple_of(16) + below;
-    known.insert(function, bound);
-    bound
+/// The frames of a program's functions.
+struct Frames<'a, 'd> {
+    object: &'a Object<'d>,
+    callees: &'a Callees,
+    /// What is saved around inlined helpers counts.
+    whole: bool,
 }
 
-/// Stack of one function, over the instructions that count, rounded as a frame.
-fn frame(object: &Object<'_>, function: FuncIdx, counts: &mut dyn FnMut(FuncIdx, InsnIdx) -> bool) -> u64 {
-    let ops = object[function].ops().iter().enumerate();
-    let mut accesses: Vec<_> =
-        ops.map(|(at, op)| (accessed(*op), at)).filter(|(used, _)| *used > 0).collect();
-    accesses.sort_unstable_by(|a, b| b.cmp(a));
-    let own = accesses.into_iter().find(|(_, at)| counts(function, InsnIdx(*at))).map_or(0, |(used, _)| used);
-    own.next_multiple_of(16)
-}
-
-/// The most stack above a function that makes tail calls, on a chain of calls from a function over the
-/// instructions that count, and which function that is.
-fn above_tail_call(
-    object: &Object<'_>,
-    callees: &Callees,
-    function: FuncIdx,
-    tails: &[FuncIdx],
-    counts: &mut dyn FnMut(FuncIdx, InsnIdx) -> bool,
-    known: &mut HashMap<FuncIdx, Option<(u64, FuncIdx)>>,
-    depth: usize,
-) -> Option<(u64, FuncIdx)> {
-    if let Some(&above) = known.get(&function) {
-        return above;
-    }
-    // Deeper chains are refused as such; recursion ends here too.
-    if depth > MAX_CALL_FRAMES {
-        return None;
-    }
-    let mut most: Option<(u64, FuncIdx)> = None;
-    for &(insn, target) in callees.of(function) {
-        if counts(function, insn) {
-            let here = tails.contains(&target).then_some((0, target));
-            let below = above_tail_call(object, callees, target, tails, counts, known, depth + 1);
-            most = most.max(here).max(below);
+impl Frames<'_, '_> {
+    /// The most stack that a chain of calls from a function can use.
+    fn bound(&self, function: FuncIdx, known: &mut HashMap<FuncIdx, u64>, depth: usize) -> u64 {
+        if let Some(&bound) = known.get(&function) {
+            return bound;
         }
-    }
-    let above = most.map(|(above, tail)| (above + frame(object, function, counts), tail));
-    known.insert(function, above);
-    above
-}
-
-/// Stack of the deepest chain of calls from a function, over the instructions that count.
-fn chain(
-    object: &Object<'_>,
-    callees: &Callees,
-    function: FuncIdx,
-    counts: &mut dyn FnMut(FuncIdx, InsnIdx) -> bool,
-    known: &mut HashMap<FuncIdx, u64>,
-    depth: usize,
-) -> u64 {
-    if let Some(&chain) = known.get(&function) {
-        return chain;
-    }
-    // Deeper chains are refused as such; recursion ends here too.
-    if depth > MAX_CALL_FRAMES {
-        return 0;
-    }
-    let own = frame(object, function, counts);
-    let mut seen = Vec::new();
-    let mut below = 0;
-    for &(insn, target) in callees.of(function) {
-        if !seen.contains(&target) && counts(function, insn) {
-            seen.push(target);
-            below = below.max(chain(object, callees, target, counts, known, depth + 1));
+        // Deeper chains are refused as such; recursion ends here too.
+        if depth > MAX_CALL_FRAMES {
+            return 0;
         }
+        let ops = self.object[function].ops();
+        let own = ops.iter().map(|op| accessed(*op)).max().unwrap_or(0).max(addressed(ops));
+        let own = own.min(self.kept(function));
+        let calls = self.callees.of(function).iter();
+        let below = calls.map(|&(_, target)| self.bound(target, known, depth + 1)).max().unwrap_or(0);
+        let bound = own.next_multiple_of(16) + below;
+        known.insert(function, bound);
+        bound
     }
-    let chain = own + below;
-    known.insert(function, chain);
-    chain
+
+    /// Stack of one function, over the instructions that count, rounded as a frame.
+    fn frame(&self, function: FuncIdx, counts: &mut dyn FnMut(FuncIdx, InsnIdx) -> bool) -> u64 {
+        let ops = self.object[function].ops().iter().enumerate();
+        let mut accesses: Vec<_> =
+            ops.map(|(at, op)| (accessed(*op), at)).filter(|(used, _)| *used > 0).collect();
+        accesses.sort_unstable_by(|a, b| b.cmp(a));
+        let own =
+            accesses.into_iter().find(|(_, at)| counts(function, InsnIdx(*at))).map_or(0, |(used, _)| used);
+        own.min(self.kept(function)).next_multiple_of(16)
+    }
+
+    /// The most of a function's stack that counts.
+    fn kept(&self, function: FuncIdx) -> u64 {
+        if self.whole { u64::MAX } else { without_saved(self.object[function].ops()).unwrap_or(u64::MAX) }
+    }
+
+    /// The most stack above a function that makes tail calls, on a chain of calls from a function over the
+    /// instructions that count, and which function that is.
+    fn above_tail_call(
+        &self,
+        function: FuncIdx,
+        tails: &[FuncIdx],
+        counts: &mut dyn FnMut(FuncIdx, InsnIdx) -> bool,
+        known: &mut HashMap<FuncIdx, Option<(u64, FuncIdx)>>,
+        depth: usize,
+    ) -> Option<(u64, FuncIdx)> {
+        if let Some(&above) = known.get(&function) {
+            return above;
+        }
+        // Deeper chains are refused as such; recursion ends here too.
+        if depth > MAX_CALL_FRAMES {
+            return None;
+        }
+        let mut most: Option<(u64, FuncIdx)> = None;
+        for &(insn, target) in self.callees.of(function) {
+            if counts(function, insn) {
+                let here = tails.contains(&target).then_some((0, target));
+                let below = self.above_tail_call(target, tails, counts, known, depth + 1);
+                most = most.max(here).max(below);
+            }
+        }
+        let above = most.map(|(above, tail)| (above + self.frame(function, counts), tail));
+        known.insert(function, above);
+        above
+    }
+
+    /// Stack of the deepest chain of calls from a function, over the instructions that count.
+    fn chain(
+        &self,
+        function: FuncIdx,
+        counts: &mut dyn FnMut(FuncIdx, InsnIdx) -> bool,
+        known: &mut HashMap<FuncIdx, u64>,
+        depth: usize,
+    ) -> u64 {
+        if let Some(&chain) = known.get(&function) {
+            return chain;
+        }
+        // Deeper chains are refused as such; recursion ends here too.
+        if depth > MAX_CALL_FRAMES {
+            return 0;
+        }
+        let own = self.frame(function, counts);
+        let mut seen = Vec::new();
+        let mut below = 0;
+        for &(insn, target) in self.callees.of(function) {
+            if !seen.contains(&target) && counts(function, insn) {
+                seen.push(target);
+                below = below.max(self.chain(target, counts, known, depth + 1));
+            }
+        }
+        let chain = own + below;
+        known.insert(function, chain);
+        chain
+    }
 }

@@ -1,6 +1,7 @@
 //! `unguarded-weak-kfunc`.
 
 use super::context::Context;
+use super::shared::declared::Sides;
 use super::shared::kfunc_calls;
 use super::shared::surely::Surely;
 use crate::errno::Errno;
@@ -20,7 +21,8 @@ rule! {
     /// scx_bpf_kick_cid(cid, 0);   /* on 7.1 */
     /// ```
     /// ## Fix
-    /// `if (bpf_ksym_exists(scx_bpf_kick_cid)) ...`
+    /// `if (bpf_ksym_exists(scx_bpf_kick_cid)) ...`. Where the kernel has it with another prototype, declare that; where kernels differ, once per
+    /// flavour (`name___old`).
     /// ## Sources
     /// libbpf `bpf_program__fixup_func_info`, `poison_kfunc_call`; kernel `fixup_kfunc_call`.
     pub UNGUARDED_WEAK_KFUNC: "unguarded-weak-kfunc", family: Kfunc, level: Error, phase: Load, since: "0.1.0";
@@ -33,10 +35,14 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         for answer in kfunc_calls::surest(cx, program, calls) {
             let Some(&call) = answer.found() else { continue };
             let name = call.name;
-            let why = match call.fate {
-                ExternFate::Null => "which the kernel lacks".to_owned(),
+            let test = format!("test it first: if (bpf_ksym_exists({}))", call.external.name);
+            let (why, help) = match call.fate {
+                ExternFate::Null => ("which the kernel lacks".to_owned(), test),
                 ExternFate::NullMismatched(kfunc) => {
-                    format!("which has another prototype in the kernel: {}", kernel.signature(name, *kfunc))
+                    let sides = Sides::of_kfunc(cx.object, call.external, kernel, *kfunc);
+                    let Some(sides) = sides else { continue };
+                    let why = format!("which is declared as {}", sides.words());
+                    (why, format!("declare it as the kernel does: extern {} __ksym __weak;", sides.kernel))
                 }
                 ExternFate::Unknown(reason) => {
                     if matches!(answer, Surely::Sure(_)) {
@@ -60,7 +66,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             out.found(&UNGUARDED_WEAK_KFUNC, subject, message)
                 .errno(Errno::EINVAL)
                 .quote(format!("kfunc '{}' is referenced but wasn't resolved", call.external.name))
-                .help(format!("test it first: if (bpf_ksym_exists({}))", call.external.name))
+                .help(help)
                 .via(call.site(), program, "this call");
         }
     }

@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::kernel::KernelCommand;
 use super::settings;
 use super::shell;
-use crate::config::{ArenaRuleKey, FailOnKey, LoaderKey};
+use crate::config::{ArenaRuleKey, FailOnKey, LibbpfKey, LoaderKey};
 use crate::kernel::builtin;
 use crate::live;
 
@@ -81,6 +81,9 @@ pub(super) struct Lint {
     /// The same from a TOML file of names and values (repeatable)
     #[arg(long, value_name = "FILE")]
     pub(super) values: Vec<PathBuf>,
+    /// The libbpf that the loader links [default: the newest modelled, 1.8; with --attach and --vm the one that they link, 1.7]
+    #[arg(long, value_enum, value_name = "VERSION", conflicts_with_all = ["attach", "vm"])]
+    pub(super) libbpf: Option<LibbpfArg>,
     /// Do not report a rule
     #[arg(short = 'A', long, value_name = "RULE")]
     pub(super) allow: Vec<String>,
@@ -168,6 +171,14 @@ pub(super) enum LoaderArg {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum LibbpfArg {
+    #[value(name = "1.7")]
+    V1_7,
+    #[value(name = "1.8")]
+    V1_8,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum FailOn {
     Error,
     Warning,
@@ -235,6 +246,15 @@ impl LoaderArg {
             Self::Auto => LoaderKey::Auto,
             Self::Plain => LoaderKey::Plain,
             Self::Scx => LoaderKey::Scx,
+        }
+    }
+}
+
+impl LibbpfArg {
+    pub(super) fn key(self) -> LibbpfKey {
+        match self {
+            Self::V1_7 => LibbpfKey::V1_7,
+            Self::V1_8 => LibbpfKey::V1_8,
         }
     }
 }

@@ -92,7 +92,7 @@ impl<F: Fn(&str) -> Options + Sync> Plan<'_, F> {
         };
         for part in loaded.parts.iter().filter(here) {
             let Some(bytes) = loaded.bytes.get(part.range.clone()) else { continue };
-            match Object::open(bytes, &part.name) {
+            match Object::open_with(bytes, &part.name, options.libbpf) {
                 // A pattern as wide as `build/*` means the objects among what is there.
                 Err(_) if !target.named && !path.ends_with(".o") && part.embedded.is_none() => {}
                 Err(error) => document.add_error(path, error.code(), error.to_string()),

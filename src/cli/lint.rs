@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use rayon::prelude::*;
 
-use super::args::{ArenaRuleArg, FailOn, Format, Lint, LoaderArg};
+use super::args::{ArenaRuleArg, FailOn, Format, LibbpfArg, Lint, LoaderArg};
 use super::ask;
 use super::examine::{Plan, examine};
 use super::failure::Failure;
@@ -17,6 +17,7 @@ use super::values::Settings;
 use crate::config::{Config, FailOnKey, LevelKey};
 use crate::input::{self, Compiler};
 use crate::kernel::{Kernel, Target, target};
+use crate::libbpf::Libbpf;
 #[cfg(feature = "live")]
 use crate::live;
 use crate::rule::Level;
@@ -63,6 +64,7 @@ fn configuration(lint: &Lint) -> Result<Config, Failure> {
     config.kconfig = lint.kconfig.clone().or(config.kconfig);
     config.arena_rule = lint.arena_rule.map(ArenaRuleArg::key).or(config.arena_rule);
     config.loader = lint.loader.map(LoaderArg::key).or(config.loader);
+    config.libbpf = lint.libbpf.map(LibbpfArg::key).or(config.libbpf);
     config.fail_on = lint.fail_on.map(FailOn::key).or(config.fail_on);
     config.source_root.splice(0..0, lint.look.source_root.iter().cloned());
     config.remap_path.splice(0..0, lint.look.remap_path.iter().map(|(from, to)| format!("{from}={to}")));
@@ -94,6 +96,11 @@ pub(super) fn run(lint: &Lint) -> Result<u8, Failure> {
         let text = config.to_toml();
         return written(|out| out.write_all(text.as_bytes()));
     }
+    // A real kernel is asked with the libbpf that is linked here, and its answer held against what is foreseen for that one.
+    #[cfg(feature = "live")]
+    if lint.live.is_wanted() {
+        config.libbpf = Some(live::LIBBPF.into());
+    }
     let choices = Choices::new(&config, &levels, lint.arena_rule.is_some(), lint.loader.is_some());
     let choices = choices.map_err(Failure::Setting)?;
     let allows = config.allows().map_err(Failure::Setting)?;
@@ -121,6 +128,7 @@ pub(super) fn run(lint: &Lint) -> Result<u8, Failure> {
         folders: lint.compile,
         refused: config.refused.clone(),
     };
+    let libbpf = config.libbpf.map(Libbpf::from).unwrap_or_default();
     let options = |path: &str| choices.of(path);
     let settings = Settings::read(lint, &config)?;
     let plan = Plan { kernels: &kernels, compiler: &compiler, allows: &allows, options, settings: &settings };
@@ -150,6 +158,7 @@ pub(super) fn run(lint: &Lint) -> Result<u8, Failure> {
         drop(samples);
         ask::NOBODY
     };
+    document.assumptions.libbpf = libbpf.as_str();
     settings::report_unmatched(&mut document, &allows, &config);
     if let Some(known) = &known {
         document.set_baseline(known);

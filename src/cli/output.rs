@@ -121,14 +121,19 @@ fn print_format(
             passed_over(document, lint, out)?;
             if lint.verbose {
                 let assumed = &document.assumptions;
-                writeln!(
+                write!(
                     out,
-                    "assuming: {} with {}-byte pages, libbpf {}; no kernel named: an error means that every kernel from {} that has the ops type refuses",
-                    assumed.arch,
-                    assumed.page_size,
-                    assumed.libbpf,
-                    builtin::range()
+                    "assuming: {} with {}-byte pages, libbpf {}",
+                    assumed.arch, assumed.page_size, assumed.libbpf
                 )?;
+                if document.kernels.is_empty() {
+                    write!(
+                        out,
+                        "; no kernel named: an error means that every kernel from {} that has the ops type refuses",
+                        builtin::range()
+                    )?;
+                }
+                writeln!(out)?;
             }
             report::full(document, &style, &sources, out)?;
             #[cfg(feature = "live")]

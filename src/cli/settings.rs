@@ -70,6 +70,7 @@ impl<'a> Choices<'a> {
             base: Options {
                 arena_rule: config.arena_rule.map(Into::into).unwrap_or_default(),
                 loader: config.loader.map(Into::into).unwrap_or_default(),
+                libbpf: config.libbpf.map(Into::into).unwrap_or_default(),
                 arena_flag: config.arena_flag_bit.and_then(|bit| 1u32.checked_shl(bit)),
                 levels: config.levels.iter().map(named).collect(),
             },

@@ -1,7 +1,7 @@
 //! Bytes to sections, symbols and relocations of a 64-bit relocatable ELF, by the ELF gABI.
 //!
 //! Knows nothing of BPF but the machine number. What is refused here is what libbpf refuses in
-//! `bpf_object__elf_init` and the structural part of `bpf_object__elf_collect` (libbpf 1.7): such
+//! `bpf_object__elf_init` and the structural part of `bpf_object__elf_collect` (libbpf 1.7 and 1.8): such
 //! an input is no BPF object at all, so it is an [`Error`] and never a finding.
 
 mod error;

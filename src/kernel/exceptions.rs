@@ -212,6 +212,19 @@ facts! {
         source "verifier.c `check_map_prog_compatibility` (7.1, 7.2)",
         weak "for lpm_trie the map type stands that came in the same release";
 
+    /// Programs may use the data of per-CPU arrays by its address, as libbpf 1.8 wants it for `.percpu` sections.
+    PercpuData: Mark::FunctionBeside("percpu_array_map_direct_value_addr", "array_map_alloc_check"), from "7.3",
+        source "arraymap.c (7.3), guests of 6.12, 6.18 and 7.1 to 7.3";
+
+    /// One program may be attached to many functions (`fentry.multi` and its kin).
+    TracingMulti: Mark::Enumerator("bpf_attach_type", "BPF_TRACE_FENTRY_MULTI"), from "7.2",
+        source "guests of 6.12, 6.18 and 7.1 to 7.3";
+
+    /// Programs on tracepoints may sleep, where the tracepoint lets them.
+    SleepableTracepoints: Mark::Function("trace_call_bpf_faultable"), from "7.2", open "6.12",
+        source "verifier.c `can_be_sleepable` (7.3)",
+        weak "7.1 takes a sleepable `tp_btf` already; others were not tried there";
+
     /// Loads from an arena may extend the sign.
     SignExtendingArenaLoads: Mark::Function("bpf_strcasecmp"), from "6.18", open "6.12",
         source "verifier.c `do_check_insn` (6.12, 6.17, 6.18)",

@@ -4,6 +4,7 @@
 //! the sets, the table of [`super::exceptions`]. Sources: `scx_kfunc_context_filter` (7.1 to 7.3) and `scx_kf_allowed` (6.12 to
 //! 7.0).
 
+mod hooks;
 pub mod table;
 
 use super::builtin::RELEASES;
@@ -15,12 +16,13 @@ use super::kernel::Kernel;
 use super::kfunc_flags::KfuncFlags;
 use super::lookup::{Lookup, Reason};
 use crate::object::Form;
+use hooks::{HOOKS, OTHER_OPS, STRUCT_OPS, SYSCALL, TRACING};
 use table::marks::{
     ACQUIRE, ANY, ARENA_PAGES, BUILTIN_IDLE, CID, CPU_ONLY, CPU_RELEASE, DISPATCH, ENQUEUE_DISPATCH,
     GLOBAL_MASK, GLOBAL_PICK, IDLE, INIT, KEEPS, PER_NODE, RCU_PROTECTED, RELEASE, SELECT_CPU, SETS,
     SLEEPABLE, UNLOCKED,
 };
-pub use table::{Gone, Lock, Queues, Row, Successor, Way, row_of};
+pub use table::{Gone, Lock, Place, Queues, Row, Successor, Way, row_of};
 
 /// Who calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -185,11 +187,27 @@ impl Gone {
     }
 }
 
+/// Is a kfunc that is none of sched_ext's in no set that is registered for such a program, as far as any kernel read tells
+/// (`btf_kfunc_id_set_contains`). Of one that none of them has, nothing is known.
+fn is_for_others(kfunc: &str, caller: Caller<'_>) -> bool {
+    let Ok(at) = HOOKS.binary_search_by_key(&kfunc, |(name, _)| *name) else { return false };
+    let of_caller = match caller {
+        Caller::Op { .. } => STRUCT_OPS,
+        Caller::OtherStructOps => STRUCT_OPS | OTHER_OPS,
+        Caller::Syscall => SYSCALL,
+        Caller::Tracing => TRACING,
+        Caller::Other => return false,
+    };
+    HOOKS[at].1 & of_caller == 0
+}
+
 /// What comes of a call to a kfunc that the kernel has.
 pub fn permission(kernel: &Kernel<'_>, kfunc: &str, caller: Caller<'_>) -> Permission {
     let Some(sets) = entry(kfunc) else {
         return if kfunc.starts_with("scx_bpf_") {
             Permission::Unknown(format!("kfunc '{kfunc}' is newer than the tables of this program").into())
+        } else if is_for_others(kfunc, caller) {
+            Permission::Refused
         } else {
             Permission::Granted
         };
@@ -416,6 +434,30 @@ mod tests {
         }
     }
 
+    #[test]
+    fn kfuncs_of_other_program_types_are_refused() {
+        assert!(HOOKS.is_sorted_by_key(|(name, _)| *name));
+        let target = crate::kernel::target::load("7.3").unwrap().remove(0);
+        let kernel = Kernel::new(&target).unwrap();
+        let op = Caller::Op { form: Form::Cpu, member: "enqueue" };
+        let may = |kfunc, caller| permission(&kernel, kfunc, caller) == Permission::Granted;
+        for kfunc in
+            ["bpf_get_task_exe_file", "bpf_dynptr_from_skb", "bpf_path_d_path", "bpf_crypto_ctx_create"]
+        {
+            assert!(kernel.kfunc(kfunc).found().is_some() && !may(kfunc, op), "{kfunc}");
+        }
+        assert!(may("bpf_crypto_ctx_create", Caller::Syscall));
+        assert!(may("bpf_get_task_exe_file", Caller::Tracing));
+        assert!(may("bpf_get_task_exe_file", Caller::OtherStructOps));
+        assert!(!may("bpf_get_task_exe_file", Caller::Syscall));
+        for kfunc in ["bpf_task_acquire", "bpf_cpumask_create", "bpf_rcu_read_lock", "bpf_iter_num_new"] {
+            assert!(may(kfunc, op), "{kfunc}");
+        }
+        // Others are in modules there, or gone.
+        let there = HOOKS.iter().filter(|(name, _)| kernel.kfunc(name).found().is_some()).count();
+        assert!(there > HOOKS.len() / 2, "{there} of {}", HOOKS.len());
+    }
+
     /// What the images say of each row stands in no row.
     #[test]
     fn every_row_has_the_flags_of_the_images() {
@@ -455,10 +497,22 @@ mod tests {
             let Some(queues) = row.queues else { continue };
             let found = kernels.iter().find_map(|kernel| Some((kernel, kernel.kfunc(row.name).found()?)));
             let (kernel, kfunc) = found.unwrap();
-            let names: Vec<&str> = kernel.kfunc_params(kfunc).into_iter().map(|(name, _)| name).collect();
-            let register = |name: &str| names.iter().position(|known| *known == name).map(|at| at as u8 + 1);
-            assert_eq!(register("dsq_id"), Some(queues.dsq), "{}: {names:?}", row.name);
-            assert_eq!(register("enq_flags"), queues.flags, "{}: {names:?}", row.name);
+            let params = kernel.kfunc_params(kfunc);
+            let btf = kernel.btf();
+            // A parameter of that name, else a member of the struct that one points to.
+            let place = |name: &str| {
+                let members = params.iter().zip(1..).find_map(|(&(_, ty), register)| {
+                    let (_, pointer) = btf.resolve(ty).filter(|(_, ty)| ty.kind() == Kind::Ptr)?;
+                    let (_, args) = btf.resolve(pointer.target())?;
+                    let args = args.composite().filter(|_| btf.name(&args).ends_with("_args"))?;
+                    let member = args.members().find(|member| btf.str(member.name) == name)?;
+                    Some(Place::Member(register, member.bit_offset / 8))
+                });
+                let register = params.iter().position(|(known, _)| *known == name);
+                register.map(|at| Place::Register(at as u8 + 1)).or(members)
+            };
+            assert_eq!(place("dsq_id"), Some(queues.dsq), "{}: {params:?}", row.name);
+            assert_eq!(place("enq_flags"), queues.flags, "{}: {params:?}", row.name);
         }
     }
 

@@ -46,18 +46,9 @@ impl<'d> Kernel<'d> {
         params(&self.btf_of(kfunc.home), kfunc.proto)
     }
 
-    /// A kfunc as C declares it, types by name: `void scx_bpf_kick_cpu(int cpu, u64 flags)`.
+    /// A kfunc as C declares it, without the `const`s, which nothing compares: `void scx_bpf_kick_cpu(int cpu, u64 flags)`.
     pub fn signature(&self, name: &str, kfunc: Kfunc) -> String {
-        let btf = self.btf_of(kfunc.home);
-        let proto = btf.get(kfunc.proto).and_then(|ty| ty.func_proto());
-        let ret = spelling(&btf, proto.map_or(TypeId::VOID, |proto| proto.ret()));
-        let params = params(&btf, kfunc.proto).into_iter().map(|(name, ty)| {
-            let ty = spelling(&btf, ty);
-            if ty.ends_with('*') { format!("{ty}{name}") } else { format!("{ty} {name}") }
-        });
-        let params = params.collect::<Vec<_>>().join(", ");
-        let gap = if ret.ends_with('*') { "" } else { " " };
-        format!("{ret}{gap}{name}({})", if params.is_empty() { "void" } else { &params })
+        self.btf_of(kfunc.home).declaration(kfunc.proto, name).replace("const ", "")
     }
 
     /// Does the prototype's last parameter belong to the kernel, which would fill it in if the BTF had been
@@ -78,33 +69,4 @@ fn params<'b>(btf: &Btf<'b>, proto: TypeId) -> Vec<(&'b str, TypeId)> {
     let proto = btf.get(proto).and_then(|ty| ty.func_proto());
     let params = proto.into_iter().flat_map(|proto| proto.params());
     params.map(|param| (btf.str(param.name), param.ty)).collect()
-}
-
-/// A parameter's type as C spells it, as far as a prototype needs.
-fn spelling(btf: &Btf<'_>, id: TypeId) -> String {
-    let mut id = id;
-    let mut suffix = String::new();
-    for _ in 0..8 {
-        let Some(ty) = btf.get(id) else { break };
-        let name = btf.name(&ty);
-        let prefix = match ty.kind() {
-            Kind::Ptr => {
-                suffix.insert(0, '*');
-                id = ty.target();
-                continue;
-            }
-            Kind::Const | Kind::Volatile | Kind::Restrict | Kind::TypeTag => {
-                id = ty.target();
-                continue;
-            }
-            Kind::Void => "void",
-            Kind::Struct | Kind::Fwd => "struct ",
-            Kind::Union => "union ",
-            Kind::Enum | Kind::Enum64 => "enum ",
-            _ => "",
-        };
-        let gap = if suffix.is_empty() { "" } else { " " };
-        return format!("{prefix}{name}{gap}{suffix}");
-    }
-    format!("?{suffix}")
 }

@@ -86,7 +86,7 @@ fn drive<'k>(
     seen: &mut Observation,
     tell: &mut dyn FnMut(&Observation, &str),
 ) -> Result<(), Failure> {
-    let object = Object::open(data, &format!("{}.bpf.o", job.name)).ok();
+    let object = Object::open_with(data, &format!("{}.bpf.o", job.name), super::LIBBPF).ok();
     libbpf_rs::set_print(Some((PrintLevel::Debug, collect)));
 
     tell(seen, "open");

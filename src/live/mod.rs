@@ -75,6 +75,10 @@ mod word;
 mod workload;
 
 pub use args::MISSING;
+
+/// The libbpf that is linked here, and that objects are loaded with.
+#[cfg(feature = "live")]
+pub const LIBBPF: crate::libbpf::Libbpf = crate::libbpf::Libbpf::V1_7;
 #[cfg(feature = "live")]
 pub use meaning::meaning;
 #[cfg(feature = "live")]

@@ -268,7 +268,9 @@ fn compared(
     if let Some(foreseen) = asked.and_then(|asked| input.foreseen.get(asked.number?)) {
         return agree::compare(foreseen, seen);
     }
-    let Ok(object) = Object::open(input.data, input.file_name) else { return Compared::default() };
+    let Ok(object) = Object::open_with(input.data, input.file_name, super::LIBBPF) else {
+        return Compared::default();
+    };
     let kernel = asked.map(|asked| asked.kernel);
     let foreseen = agree::foreseen(input.path, &object, (input.values, &options(input.path)), kernel, seen);
     agree::compare(&foreseen, seen)
@@ -292,7 +294,7 @@ fn job(args: &LiveArgs, input: &Input<'_>) -> Job {
 
 /// What the user tells of an input's values.
 fn patches(input: &Input<'_>) -> Vec<Patch> {
-    let Ok(object) = Object::open(input.data, input.file_name) else { return Vec::new() };
+    let Ok(object) = Object::open_with(input.data, input.file_name, super::LIBBPF) else { return Vec::new() };
     input.values.settings.iter().filter_map(|setting| Patch::of(&object, setting)).collect()
 }
 

@@ -124,3 +124,15 @@ pub fn hand_over(command: &mut Command, files: Vec<OwnedFd>) -> &mut Command {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    /// A newer libbpf-rs brings a newer libbpf, which is then to be foreseen.
+    #[test]
+    fn what_is_linked_is_what_is_foreseen() {
+        // SAFETY: they only give numbers that were compiled in.
+        let (major, minor) =
+            unsafe { (libbpf_sys::libbpf_major_version(), libbpf_sys::libbpf_minor_version()) };
+        assert_eq!(super::super::LIBBPF.as_str(), format!("{major}.{minor}"));
+    }
+}

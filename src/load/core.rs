@@ -1,10 +1,13 @@
 //! CO-RE records against a kernel (libbpf `bpf_object__relocate_core`).
 
 use std::cell::OnceCell;
+use std::collections::HashSet;
 
 use crate::btf::core::{Candidates, Patched, Poison, Relocation, RelocationKind, Resolver, Slot};
 use crate::btf::{Btf, CoreRelo};
+use crate::errno::Errno;
 use crate::kernel::{Home, Kernel, Lookup, Reason};
+use crate::libbpf::Libbpf;
 use crate::object::{FuncIdx, InsnIdx, Object};
 
 /// A CO-RE record that libbpf processes, and what becomes of it.
@@ -36,7 +39,7 @@ pub enum CoreFate {
     /// The load fails, whatever reaches the instruction; what libbpf prints.
     Refused {
         /// What `bpf_object__load` returns.
-        errno: crate::errno::Errno,
+        errno: Errno,
         /// libbpf's lines.
         lines: Vec<String>,
         /// Several types of the kernel disagree.
@@ -60,7 +63,12 @@ pub(super) fn resolve(
         modules: &modules,
     });
     let mut uses = Vec::new();
+    let mut names = HashSet::new();
     for section in &object.elf.sections {
+        // The records are those of the first section of that name.
+        if !names.insert(&section.name) {
+            continue;
+        }
         for (number, record) in ext.core_relos(btf, &section.name).enumerate() {
             let slot = record.insn_off as usize / crate::insn::INSN_SIZE;
             let Some(function) = object.function_at(section.index, slot) else { continue };
@@ -131,7 +139,11 @@ fn one<'d>(
         home: None,
         fate: CoreFate::Unknown("no kernel is named".into()),
     };
-    let relocation = match Relocation::parse(btf, record) {
+    if let Some(line) = truncated(object, (function, insn), number) {
+        found.fate = CoreFate::Refused { errno: Errno::EINVAL, lines: vec![line], ambiguous: false };
+        return found;
+    }
+    let mut relocation = match Relocation::parse(btf, record) {
         Ok(relocation) => relocation,
         Err(error) => {
             // A broken record fails the load on every kernel.
@@ -139,6 +151,7 @@ fn one<'d>(
             return found;
         }
     };
+    relocation.libbpf = object.libbpf;
     found.subject = relocation.subject();
     found.spec = relocation.spec.to_string();
     let Some(own) = code.get(insn.0) else { return found };
@@ -183,6 +196,16 @@ fn one<'d>(
         },
     };
     found
+}
+
+/// What libbpf says since 1.8 of a 64-bit load whose second half lies beyond the function's end.
+fn truncated(object: &Object<'_>, (function, insn): (FuncIdx, InsnIdx), number: usize) -> Option<String> {
+    let code = object[function].code;
+    let is_cut = code.get(insn.0)?.is_ld_imm64() && code.get(insn.0 + 1).is_none();
+    (is_cut && object.libbpf >= Libbpf::V1_8).then(|| {
+        let name = &object[function].name;
+        format!("prog '{name}': relo #{number}: insn #{} (LDIMM64) is truncated", insn.0)
+    })
 }
 
 /// Why nothing follows from the kernel's BTF lacking what the record names; `None` where it follows that the kernel

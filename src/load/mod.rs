@@ -1,6 +1,6 @@
 //! What loading would make of an object: user space's edits, then libbpf's `bpf_object__load` against one kernel.
 //!
-//! Follows libbpf 1.7: externs (`bpf_object__resolve_externs`), struct_ops maps
+//! Follows libbpf: externs (`bpf_object__resolve_externs`), struct_ops maps
 //! (`bpf_map__init_kern_struct_ops`), the choice of programs (`bpf_object_adjust_struct_ops_autoload`)
 //! and CO-RE (`bpf_object__relocate_core`). Without a kernel everything that depends on one is unknown.
 

@@ -7,6 +7,7 @@ use super::indexes::{ExternIdx, FuncIdx, InsnIdx, MapIdx};
 use super::kind::ProgramKind;
 use crate::elf::SectionIdx;
 use crate::insn::{Code, Insn, Op};
+use crate::libbpf::Libbpf;
 
 /// A function of the object: an entry program, or a subprogram in `.text`.
 #[derive(Debug)]
@@ -69,6 +70,8 @@ pub struct Entry {
     pub kind: ProgramKind,
     /// Loaded with `BPF_F_SLEEPABLE` (`.s` section names).
     pub sleepable: bool,
+    /// The first libbpf that knows the section name; the type is unspecified to those before.
+    pub since: Libbpf,
     /// libbpf would load it: the section has no `?`, or an ops map that will be created uses it.
     pub autoload: bool,
     /// Subprograms that libbpf appends, in its order (`bpf_object__reloc_code`).

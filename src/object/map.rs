@@ -20,6 +20,8 @@ pub enum MapOrigin {
     Rodata,
     /// `.bss` and `.bss.*`.
     Bss,
+    /// `.percpu` and `.percpu.*`, since libbpf 1.8: one copy for each CPU.
+    Percpu,
     /// Values of `__kconfig` externs; frozen.
     Kconfig,
     /// An ops variable.

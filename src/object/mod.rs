@@ -1,6 +1,6 @@
 //! What libbpf would build out of a file: maps, programs, struct_ops maps, externs, and which maps each program uses.
 //!
-//! Follows `bpf_object__open` of libbpf 1.7 step by step. Every reason for which libbpf would
+//! Follows `bpf_object__open` of a release of libbpf ([`Libbpf`](crate::libbpf::Libbpf)) step by step. Every reason for which libbpf would
 //! refuse the file is kept as a [`Refusal`]; reading goes on past those that leave something to read.
 
 mod external;

@@ -14,10 +14,13 @@ use super::ops::{Form, StructOps};
 use super::refusal::Refusal;
 use crate::btf::{Btf, BtfExt, LineInfo};
 use crate::elf::{Elf, SectionIdx};
+use crate::libbpf::Libbpf;
 
 /// A BPF object as libbpf holds it after `bpf_object__open`.
 #[derive(Debug)]
 pub struct Object<'d> {
+    /// The libbpf that it is opened and loaded with.
+    pub libbpf: Libbpf,
     /// Object name: file name up to the first dot, at most 15 bytes (`bpf_object__new`).
     pub name: String,
     /// What the `license` section says; empty without one.
@@ -104,6 +107,11 @@ impl<'d> Object<'d> {
         keep: impl Fn(&Map<'d>) -> bool + 'a,
     ) -> impl Iterator<Item = MapIdx> + 'a {
         self.maps.iter().enumerate().filter(move |(_, map)| keep(map)).map(|(i, _)| MapIdx(i))
+    }
+
+    /// The maps that come from there.
+    pub fn maps_from(&self, origin: MapOrigin) -> impl Iterator<Item = MapIdx> + '_ {
+        self.maps_where(move |map| map.origin == origin)
     }
 
     /// The arena maps of the object, in declaration order.

@@ -15,6 +15,7 @@ use super::refusal::{Cause, Item, Refusal};
 use crate::btf::{Btf, BtfExt, Kind, Linkage, TypeId, VarSecInfo};
 use crate::elf::{self, Elf, Section, SectionIdx, SectionKind, SymbolKind};
 use crate::errno::Errno;
+use crate::libbpf::Libbpf;
 
 /// What libbpf makes of a section (`enum sec_type` and the indices beside it).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub(super) enum Role {
     Rodata,
     /// `.bss*`.
     Bss,
+    /// `.percpu*`.
+    Percpu,
     /// `.struct_ops*` and `?.struct_ops*`.
     StructOps,
     /// `.addr_space.1`.
@@ -62,7 +65,7 @@ pub(super) struct Opening<'d> {
 }
 
 impl<'d> Object<'d> {
-    /// Opens an object as `bpf_object__open_file` would.
+    /// Opens an object as `bpf_object__open_file` of the newest libbpf would.
     ///
     /// `file_name` is the last part of its path; the object is named after it.
     ///
@@ -70,6 +73,14 @@ impl<'d> Object<'d> {
     /// The input is not a relocatable BPF ELF. One that is, and that libbpf refuses, is `Ok` with
     /// [`Object::refusals`].
     pub fn open(data: &'d [u8], file_name: &str) -> Result<Self, elf::Error> {
+        Self::open_with(data, file_name, Libbpf::default())
+    }
+
+    /// Opens an object as a release of libbpf would; else as [`Object::open`].
+    ///
+    /// # Errors
+    /// The input is not a relocatable BPF ELF.
+    pub fn open_with(data: &'d [u8], file_name: &str, libbpf: Libbpf) -> Result<Self, elf::Error> {
         let elf = Elf::parse(data)?;
         let mut opening = Opening {
             roles: vec![Role::None; elf.sections.len()],
@@ -78,6 +89,7 @@ impl<'d> Object<'d> {
             data_secs: HashMap::new(),
             data_sec_names: HashMap::new(),
             object: Self {
+                libbpf,
                 name: object_name(file_name),
                 license: String::new(),
                 elf,
@@ -189,6 +201,7 @@ impl<'d> Opening<'d> {
                 _ if section.executable => Role::Code,
                 _ if family(".data") => Role::Data,
                 _ if family(".rodata") => Role::Rodata,
+                _ if family(".percpu") && self.object.libbpf >= Libbpf::V1_8 => Role::Percpu,
                 ".struct_ops" | ".struct_ops.link" | "?.struct_ops" | "?.struct_ops.link" => Role::StructOps,
                 ".addr_space.1" => {
                     self.arena_globals = Some(section.index);

@@ -10,6 +10,7 @@ use super::passed::PassedDoc;
 use super::runs::LiveRun;
 use super::verdict::Verdict;
 use crate::kernel::{KernelArenaRule, Source};
+use crate::libbpf::Libbpf;
 use crate::rule::Level;
 
 /// A whole report.
@@ -105,7 +106,11 @@ impl Default for Document {
         Self {
             schema_version: 1,
             scx_lint: env!("CARGO_PKG_VERSION"),
-            assumptions: Assumptions { arch: "x86_64", page_size: crate::object::PAGE_SIZE, libbpf: "1.7" },
+            assumptions: Assumptions {
+                arch: "x86_64",
+                page_size: crate::object::PAGE_SIZE,
+                libbpf: Libbpf::default().as_str(),
+            },
             objects: Vec::new(),
             kernels: Vec::new(),
             verdicts: Vec::new(),

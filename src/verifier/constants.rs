@@ -1,33 +1,200 @@
-//! Constants in registers, as far as a straight line of code tells.
+//! What registers and the own stack hold, as far as a straight line of code tells.
 
-use crate::insn::{Op, Operand, Successors};
-use crate::object::Function;
+use crate::insn::{AluOp, FRAME_POINTER, LoadMode, Op, Operand, Successors};
+use crate::load::CoreFact;
+use crate::object::{Function, MapIdx};
 
-/// The constant that a register holds at a slot, if the straight line that leads there puts it into it. `changed`: the loader
-/// writes into the instruction at a slot.
+/// What the loader writes into an instruction.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Patch {
+    /// Nothing: it stays as it is in the file.
+    None,
+    /// The address of a byte in a map whose content is known before the program runs.
+    Frozen(MapIdx, u64),
+    /// What CO-RE makes of it.
+    Core(CoreFact),
+    /// Something that is not followed.
+    Other,
+}
+
+/// What a register holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Held {
+    Number(u64),
+    /// An address in the own stack, from r10.
+    Stack(i64),
+    /// The address of a byte in a map that does not change.
+    Frozen(MapIdx, u64),
+}
+
+/// A number in the own stack: from r10, its bytes, the number.
+type Slot = (i64, u8, u64);
+
+/// What is known at a slot of a function.
+#[derive(Debug)]
+pub(super) struct Line {
+    registers: [Option<Held>; 11],
+    stack: Vec<Slot>,
+}
+
+/// What is known at a slot, by the straight line that leads there. `patch`: what the loader writes into a slot; `read`: so many
+/// bytes of a map that does not change.
 pub(super) fn before(
     function: &Function<'_>,
-    changed: impl Fn(usize) -> bool,
+    patch: impl Fn(usize) -> Patch,
+    read: impl Fn(MapIdx, u64, u8) -> Option<u64>,
     at: usize,
-    register: u8,
-) -> Option<u64> {
-    let start = line_start(function.ops(), at)?;
-    let mut found = None;
+) -> Line {
+    let mut line = Line { registers: [None; 11], stack: Vec::new() };
+    line.registers[usize::from(FRAME_POINTER)] = Some(Held::Stack(0));
+    let Some(start) = line_start(function.ops(), at) else { return line };
     for (slot, &op) in function.ops().iter().enumerate().take(at).skip(start) {
-        // A call spoils its arguments; an atomic instruction may write any register.
-        if matches!(op, Op::Call(_)) || op.is_atomic() {
-            found = None;
-        } else if op.writes().has(register) {
-            found = match op {
-                _ if changed(slot) => None,
-                Op::Mov { wide: true, src: Operand::Imm(imm), .. } => Some(i64::from(imm) as u64),
-                Op::Mov { wide: false, src: Operand::Imm(imm), .. } => Some(u64::from(imm as u32)),
-                Op::LoadImm64 { pseudo: 0, .. } => function.code.imm64(slot),
-                _ => None,
-            };
+        line.step(op, patch(slot), function.code.imm64(slot), &read);
+    }
+    line
+}
+
+impl Line {
+    /// The number that a register holds.
+    pub(super) fn number(&self, register: u8) -> Option<u64> {
+        match self.get(register)? {
+            Held::Number(number) => Some(number),
+            Held::Stack(_) | Held::Frozen(..) => None,
         }
     }
-    found
+
+    /// The number of so many bytes that lies in the own stack, so far from where a register points to.
+    pub(super) fn pointed(&self, register: u8, offset: i64, bytes: u8) -> Option<u64> {
+        match self.get(register)? {
+            Held::Stack(base) => self.loaded(base.checked_add(offset)?, bytes),
+            Held::Number(_) | Held::Frozen(..) => None,
+        }
+    }
+
+    fn get(&self, register: u8) -> Option<Held> {
+        self.registers.get(usize::from(register)).copied().flatten()
+    }
+
+    fn operand(&self, operand: Operand) -> Option<Held> {
+        match operand {
+            Operand::Reg(register) => self.get(register),
+            Operand::Imm(imm) => Some(Held::Number(i64::from(imm) as u64)),
+        }
+    }
+
+    fn loaded(&self, at: i64, bytes: u8) -> Option<u64> {
+        self.stack.iter().find(|(slot, width, _)| (*slot, *width) == (at, bytes)).map(|(.., number)| *number)
+    }
+
+    fn step(
+        &mut self,
+        op: Op,
+        patch: Patch,
+        wide: Option<u64>,
+        read: &impl Fn(MapIdx, u64, u8) -> Option<u64>,
+    ) {
+        // The immediate or, in a load or store, the offset that stands there in the end.
+        let patched = match patch {
+            Patch::Core(CoreFact::Value(value)) => Some(value),
+            _ => None,
+        };
+        let is_known = matches!(patch, Patch::None) || patched.is_some();
+        let mut result = None;
+        match op {
+            Op::Mov { wide, src, sign: None, .. } if is_known => {
+                let value = match (src, patched) {
+                    (Operand::Imm(_), Some(value)) => Some(Held::Number(i64::from(value as i32) as u64)),
+                    _ => self.operand(src),
+                };
+                result = if wide { value } else { value.and_then(half) };
+            }
+            Op::LoadImm64 { pseudo: 0, .. } if is_known => result = patched.or(wide).map(Held::Number),
+            Op::LoadImm64 { .. } => {
+                if let Patch::Frozen(map, at) = patch {
+                    result = Some(Held::Frozen(map, at));
+                }
+            }
+            Op::Alu { op, wide, dst, src } if is_known => {
+                let src = match (src, patched) {
+                    (Operand::Imm(_), Some(value)) => Some(Held::Number(i64::from(value as i32) as u64)),
+                    _ => self.operand(src),
+                };
+                result = self.get(dst).zip(src).and_then(|(dst, src)| computed(op, dst, src));
+                if !wide {
+                    result = result.and_then(half);
+                }
+            }
+            Op::Load { from, mode: LoadMode::Plain, .. } if is_known => {
+                let off = patched.map_or(i64::from(from.off), |off| off as i64);
+                let bytes = from.width.bytes();
+                let number = match self.get(from.base) {
+                    Some(Held::Stack(base)) => base.checked_add(off).and_then(|at| self.loaded(at, bytes)),
+                    Some(Held::Frozen(map, base)) => {
+                        base.checked_add_signed(off).and_then(|at| read(map, at, bytes))
+                    }
+                    _ => None,
+                };
+                result = number.map(Held::Number);
+            }
+            Op::Store { to, value, .. } => {
+                let off = patched.map_or(i64::from(to.off), |off| off as i64);
+                match self.get(to.base) {
+                    Some(Held::Stack(base)) if is_known => {
+                        let value = match self.operand(value) {
+                            Some(Held::Number(number)) => Some(number),
+                            _ => None,
+                        };
+                        self.store(base.saturating_add(off), to.width.bytes(), value);
+                    }
+                    Some(Held::Number(_) | Held::Frozen(..)) => {}
+                    // It may be the stack.
+                    _ => self.stack.clear(),
+                }
+            }
+            // Whom it calls may be handed the stack, or have been before.
+            Op::Call(_) => {
+                self.stack.clear();
+                self.registers[..6].fill(None);
+            }
+            Op::Atomic { .. } => self.stack.clear(),
+            _ => {}
+        }
+        for register in (0..FRAME_POINTER).filter(|register| op.writes().has(*register)) {
+            self.registers[usize::from(register)] = result;
+        }
+    }
+
+    fn store(&mut self, at: i64, bytes: u8, value: Option<u64>) {
+        let end = at.saturating_add(i64::from(bytes));
+        self.stack.retain(|(slot, width, _)| *slot >= end || slot.saturating_add(i64::from(*width)) <= at);
+        if let Some(number) = value {
+            let ones = if bytes >= 8 { u64::MAX } else { (1 << (8 * u32::from(bytes))) - 1 };
+            self.stack.push((at, bytes, number & ones));
+        }
+    }
+}
+
+/// The lower half of a number; of an address nothing is left.
+fn half(value: Held) -> Option<Held> {
+    match value {
+        Held::Number(number) => Some(Held::Number(u64::from(number as u32))),
+        Held::Stack(_) | Held::Frozen(..) => None,
+    }
+}
+
+fn computed(op: AluOp, dst: Held, src: Held) -> Option<Held> {
+    let Held::Number(by) = src else { return None };
+    Some(match (op, dst) {
+        (AluOp::Add, Held::Stack(at)) => Held::Stack(at.checked_add(by as i64)?),
+        (AluOp::Sub, Held::Stack(at)) => Held::Stack(at.checked_sub(by as i64)?),
+        (AluOp::Add, Held::Frozen(map, at)) => Held::Frozen(map, at.checked_add_signed(by as i64)?),
+        (AluOp::Add, Held::Number(number)) => Held::Number(number.wrapping_add(by)),
+        (AluOp::Sub, Held::Number(number)) => Held::Number(number.wrapping_sub(by)),
+        (AluOp::Or, Held::Number(number)) => Held::Number(number | by),
+        (AluOp::And, Held::Number(number)) => Held::Number(number & by),
+        (AluOp::Lsh, Held::Number(number)) if by < 32 => Held::Number(number << by),
+        _ => return None,
+    })
 }
 
 /// Where the straight line to a slot starts: the last slot up to it that a jump leads to. `None` if a jump through a table may
@@ -41,4 +208,85 @@ fn line_start(ops: &[Op], slot: usize) -> Option<usize> {
         }
     }
     Some(start)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::insn::{Callee, Memory, Width};
+
+    const MAP: MapIdx = MapIdx(3);
+
+    fn walked(ops: &[(Op, Patch)]) -> Line {
+        let mut line = Line { registers: [None; 11], stack: Vec::new() };
+        line.registers[10] = Some(Held::Stack(0));
+        let read = |map, at, bytes| (map == MAP && (at, bytes) == (16, 8)).then_some(77);
+        for &(op, patch) in ops {
+            line.step(op, patch, Some(5), &read);
+        }
+        line
+    }
+
+    fn mov(dst: u8, src: Operand) -> (Op, Patch) {
+        (Op::Mov { wide: true, dst, src, sign: None }, Patch::None)
+    }
+
+    fn add(dst: u8, imm: i32) -> (Op, Patch) {
+        (Op::Alu { op: AluOp::Add, wide: true, dst, src: Operand::Imm(imm) }, Patch::None)
+    }
+
+    fn at(base: u8, off: i16) -> Memory {
+        Memory { base, off, width: Width::B8 }
+    }
+
+    fn store(base: u8, off: i16, src: u8) -> (Op, Patch) {
+        (Op::Store { to: at(base, off), value: Operand::Reg(src), release: false }, Patch::None)
+    }
+
+    #[test]
+    fn a_struct_on_the_stack_is_read_through_a_pointer_to_it() {
+        let start = [mov(2, Operand::Reg(10)), add(2, -32), mov(1, Operand::Imm(7)), store(2, 24, 1)];
+        let line = walked(&start);
+        assert_eq!(line.pointed(2, 24, 8), Some(7));
+        assert_eq!(line.pointed(2, 16, 8), None);
+        assert_eq!(line.pointed(2, 24, 4), None);
+        assert_eq!(line.number(2), None);
+        // Where the member lies, CO-RE may say.
+        let (op, _) = store(2, 0, 1);
+        let moved = [&start[..3], &[(op, Patch::Core(CoreFact::Value(8)))]].concat();
+        assert_eq!(walked(&moved).pointed(2, 8, 8), Some(7));
+        let unknown = [&start[..], &[(op, Patch::Core(CoreFact::Unknown))]].concat();
+        assert_eq!(walked(&unknown).pointed(2, 24, 8), None);
+    }
+
+    #[test]
+    fn what_others_may_have_written_is_forgotten() {
+        let start = [mov(1, Operand::Imm(7)), store(10, -8, 1)];
+        let after = |more: &[(Op, Patch)]| walked(&[&start[..], more].concat()).pointed(10, -8, 8);
+        assert_eq!(after(&[]), Some(7));
+        assert_eq!(after(&[store(1, 0, 1)]), Some(7));
+        assert_eq!(after(&[store(6, 0, 1)]), None);
+        assert_eq!(after(&[store(10, -12, 1)]), None);
+        assert_eq!(after(&[store(10, -16, 1)]), Some(7));
+        assert_eq!(after(&[store(10, -8, 3)]), None);
+        let call = (Op::Call(Callee::Helper(1)), Patch::None);
+        assert_eq!(after(&[call]), None);
+        // What a call leaves alone are r6 to r9.
+        let line = walked(&[mov(1, Operand::Imm(7)), mov(6, Operand::Imm(8)), call]);
+        assert_eq!((line.number(1), line.number(6)), (None, Some(8)));
+    }
+
+    #[test]
+    fn constants_of_the_loader_are_read_from_their_map() {
+        let address = (Op::LoadImm64 { dst: 1, pseudo: 2, low: 0 }, Patch::Frozen(MAP, 8));
+        let load = |off| (Op::Load { dst: 2, from: at(1, off), mode: LoadMode::Plain }, Patch::None);
+        assert_eq!(walked(&[address, load(8)]).number(2), Some(77));
+        assert_eq!(walked(&[address, load(0)]).number(2), None);
+        let other = (Op::LoadImm64 { dst: 1, pseudo: 2, low: 0 }, Patch::Other);
+        assert_eq!(walked(&[other, load(8)]).number(2), None);
+        // 32 bits are filled up with 0.
+        let narrow = Op::Mov { wide: false, dst: 3, src: Operand::Imm(-1), sign: None };
+        assert_eq!(walked(&[(narrow, Patch::None)]).number(3), Some(0xffff_ffff));
+        assert_eq!(walked(&[(narrow, Patch::Other)]).number(3), None);
+    }
 }

@@ -17,5 +17,5 @@ pub use arguments::{Access, Holds, MAX_ARGUMENTS, Tested};
 pub use callees::Callees;
 pub use kept::Kept;
 pub use reach::{Base, Leak, Reached, Read, helper_takes, may_return_null, takes};
-pub use stack::{accessed, addressed};
+pub use stack::{accessed, addressed, without_saved};
 pub use walk::{At, Regs, Verifier, Walk};

@@ -2,14 +2,14 @@
 
 use super::arguments::Access;
 use super::callees::Callees;
-use super::constants;
+use super::constants::{self, Patch};
 use super::kept::Kept;
 use super::reach::{Analysis, Answers, Base, Leak, Reached, Read};
 use crate::insn::flow::{Fault, Flow};
 use crate::insn::{Insn, Op};
 use crate::kernel::MAX_CALL_FRAMES;
 use crate::load::{ExternFate, Knowledge, Load};
-use crate::object::{FuncIdx, InsnIdx, Object, OpsIdx, Referent};
+use crate::object::{FuncIdx, InsnIdx, MapOrigin, Object, OpsIdx, Ref, Referent};
 
 /// An instruction: a function, and a slot counted from its start.
 pub type At = (FuncIdx, InsnIdx);
@@ -19,6 +19,7 @@ pub type At = (FuncIdx, InsnIdx);
 pub struct Verifier<'a, 'd> {
     object: &'a Object<'d>,
     load: &'a Load<'a, 'd>,
+    knowledge: &'a Knowledge,
     analysis: Analysis<'a, 'd>,
     kept: &'a Kept,
 }
@@ -27,7 +28,7 @@ impl<'a, 'd> Verifier<'a, 'd> {
     /// Nothing is looked at yet. `knowledge` is that of the load, and `kept` of its object.
     pub fn new(load: &'a Load<'a, 'd>, knowledge: &'a Knowledge, kept: &'a Kept) -> Self {
         let analysis = Analysis::new(load.object, knowledge).remembering(&kept.answers);
-        Self { object: load.object, load, analysis, kept }
+        Self { object: load.object, load, knowledge, analysis, kept }
     }
 
     /// Walks programs side by side, for those who will ask about each.
@@ -187,12 +188,35 @@ impl Regs<'_, '_> {
 
     /// The number that a register holds, if the straight line of code that leads there puts it into it.
     pub fn constant(self, register: u8) -> Option<u64> {
-        let Verifier { object, load, .. } = *self.walk.verifier;
+        self.line().number(register)
+    }
+
+    /// The number of 8 bytes that lies in the program's own stack, so far from where a register points to, if the straight line
+    /// of code that leads there puts both there.
+    pub fn pointed(self, register: u8, offset: u32) -> Option<u64> {
+        self.line().pointed(register, offset.into(), 8)
+    }
+
+    fn line(self) -> constants::Line {
+        let Verifier { object, knowledge, .. } = self.walk.verifier;
         let (function, insn) = self.at;
-        let changed = |slot| {
-            !object[function].refs_at(InsnIdx(slot)).is_empty()
-                || load.core.iter().any(|used| used.function == function && used.insn.0 == slot)
+        let patch = |slot| {
+            let at = InsnIdx(slot);
+            if let Some(&fact) = knowledge.core.get(&(function, at)) {
+                return Patch::Core(fact);
+            }
+            match object[function].refs_at(at) {
+                [] => Patch::None,
+                &[Ref { target: Referent::Map(map), value, .. }]
+                    if object[map].origin == MapOrigin::Rodata =>
+                {
+                    let low = object[function].code.get(slot).map_or(0, |insn| insn.imm as u32);
+                    Patch::Frozen(map, (value as u32).wrapping_add(low).into())
+                }
+                _ => Patch::Other,
+            }
         };
-        constants::before(&object[function], changed, insn.0, register)
+        let read = |map, at, bytes| knowledge.rodata_value(object, map, at, bytes);
+        constants::before(&object[function], patch, read, insn.0)
     }
 }

@@ -75,6 +75,18 @@ fn the_recorded_line_is_enough() {
 }
 
 #[test]
+fn what_is_assumed_is_what_applies() {
+    let first = |arguments: &[&str]| {
+        let output = scx_lint(&[arguments, &["-v", &object("good__realistic_cpu")]].concat());
+        text(&output.stdout).lines().next().unwrap_or_default().to_owned()
+    };
+    let none = first(&[]);
+    assert!(none.contains("libbpf 1.8; no kernel named: an error means"), "{none}");
+    let named = first(&["--kernel", "7.3", "--libbpf", "1.7"]);
+    assert_eq!(named, "assuming: x86_64 with 4096-byte pages, libbpf 1.7");
+}
+
+#[test]
 fn concise_is_a_line_per_finding() {
     let output = scx_lint(&["--format", "concise", &object("multiple-arenas__two_members")]);
     let report = text(&output.stdout);

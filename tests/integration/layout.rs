@@ -16,8 +16,8 @@ use super::root;
 /// The floors from the ground. A path without `.rs` is a folder with the file of the same name; the longest path that
 /// fits counts.
 const LADDER: &[&[&str]] = &[
-    // Words that all floors use: error numbers, plain files, likeness of names.
-    &["errno.rs", "regular.rs", "replace.rs", "suggest.rs"],
+    // Words that all floors use: error numbers, releases of libbpf, plain files, likeness of names.
+    &["errno.rs", "libbpf.rs", "regular.rs", "replace.rs", "suggest.rs"],
     // Bytes become sections and symbols.
     &["elf"],
     // Types, and instructions.

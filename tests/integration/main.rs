@@ -13,6 +13,7 @@ mod folders;
 mod inputs;
 mod kernels;
 mod layout;
+mod libbpf;
 mod manners;
 mod modules;
 mod new_release;

@@ -158,7 +158,7 @@ fn relocates_objects_like_libbpf() {
             if elf.byte_order == ByteOrder::Big {
                 continue;
             }
-            let mut resolver = Resolver::new(&local, &target, &[]);
+            let mut resolver = Resolver::new(&local, &target, &[]).libbpf(crate::LINKED);
             let mut libbpf = Libbpf::new(&their_local, &their_target);
             for section in &elf.sections {
                 for record in ext.core_relos(&local, &section.name) {
@@ -305,7 +305,7 @@ fn relocates_made_up_records_like_libbpf() {
         let strings = strings.finish();
         let local = Btf::parse_split(&strings, &base).unwrap();
         let their_local = Types::split(&strings, &their_base).unwrap();
-        let mut resolver = Resolver::new(&local, &target, &[]);
+        let mut resolver = Resolver::new(&local, &target, &[]).libbpf(crate::LINKED);
         let mut libbpf = Libbpf::new(&their_local, &their_target);
         // After an ambiguity libbpf gives up on the object, and leaves a list of candidates that is half pruned.
         let mut spoiled = std::collections::HashSet::new();

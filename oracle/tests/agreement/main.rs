@@ -11,8 +11,12 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use scx_lint::libbpf::Libbpf;
 use scx_lint_oracle::client::Oracle;
 use serde_json::Value;
+
+/// The libbpf that is asked, which is the one whose answers are foreseen: Cargo.toml pins it.
+const LINKED: Libbpf = Libbpf::V1_7;
 
 /// libbpf, behind this package's binary.
 fn libbpf() -> Oracle {
@@ -93,7 +97,9 @@ fn report(files: &[PathBuf]) -> Value {
     let exe = std::env::var_os("SCX_LINT").map_or_else(beside, PathBuf::from);
     // No user space edits: bpf_object__open sees the object as it is.
     let mut command = Command::new(&exe);
-    command.args(["--loader", "plain", "--format", "json", "--exit-zero"]).args(files);
+    command
+        .args(["--loader", "plain", "--libbpf", LINKED.as_str(), "--format", "json", "--exit-zero"])
+        .args(files);
     let output = command.output().unwrap_or_else(|e| panic!("{}: {e}; build it first", exe.display()));
     serde_json::from_slice(&output.stdout).unwrap_or_else(|e| {
         let stderr = String::from_utf8_lossy(&output.stderr);
@@ -103,6 +109,6 @@ fn report(files: &[PathBuf]) -> Value {
 
 /// What scx-lint makes of these bytes, were they in a file of this name: a report about one object.
 fn ours(bytes: &[u8], name: &str) -> Value {
-    let options = scx_lint::Options::default().loader(scx_lint::load::Loader::Plain);
+    let options = scx_lint::Options::default().loader(scx_lint::load::Loader::Plain).libbpf(LINKED);
     serde_json::to_value(scx_lint::lint_for(name, bytes, &[], &options)).unwrap()
 }

@@ -34,10 +34,19 @@ impl Local {
 
     /// Resolves against a target that is one BTF.
     fn against(&self, slot: Slot, target: &Builder) -> Result<Resolution<'static>, CoreError> {
+        self.against_by(Libbpf::default(), slot, target)
+    }
+
+    fn against_by(
+        &self,
+        libbpf: Libbpf,
+        slot: Slot,
+        target: &Builder,
+    ) -> Result<Resolution<'static>, CoreError> {
         let local = Btf::parse(&self.bytes).unwrap();
         let bytes = target.finish();
         let target = Btf::parse(&bytes).unwrap();
-        let done = Resolver::new(&local, &target, &[]).resolve(&self.record, slot)?;
+        let done = Resolver::new(&local, &target, &[]).libbpf(libbpf).resolve(&self.record, slot)?;
         Ok(Resolution {
             orig: done.orig,
             new: done.new,
@@ -174,19 +183,40 @@ fn loads_of_pointers_and_unsigned_integers_change_their_size() {
 }
 
 #[test]
+fn what_cannot_be_patched_is_made_invalid_by_1_7_and_refused_since() {
+    let call = Slot { index: 3, insn: Insn::new(0x85, 0, 0, 0, 1), next: None };
+    let register = Slot { index: 3, insn: Insn::new(0xbf, 1, 2, 0, 0), next: None };
+    let nothing = Builder::new();
+    for slot in [call, register, load_imm(4)] {
+        let cut = Slot { next: None, ..slot };
+        let old = pair(0).against_by(Libbpf::V1_7, cut, &nothing).unwrap();
+        assert_eq!(old.outcome, Patched::Poison(Poison::NoCandidate));
+        assert!(pair(0).against(cut, &nothing).is_err(), "{cut:?}");
+    }
+    for slot in [load(4), mov(4), load_imm(4)] {
+        let new = pair(0).against(slot, &nothing).unwrap();
+        assert_eq!(new.outcome, Patched::Poison(Poison::NoCandidate));
+    }
+}
+
+#[test]
 fn an_instruction_has_to_hold_the_local_value() {
     let error = pair(0).against(load(8), &moved()).unwrap_err();
     assert_eq!(error.text, "unexpected insn #3 (LDX/ST/STX) value: got 8, exp 4 -> 12");
     assert_eq!((error.errno, error.patching), (Errno::EINVAL, Some(3)));
     let error = pair(0).against(mov(-1), &moved()).unwrap_err();
+    assert_eq!(error.text, "unexpected insn #3 (ALU/ALU64) value: got -1, exp 4 -> 12");
+    let error = pair(0).against_by(Libbpf::V1_7, mov(-1), &moved()).unwrap_err();
     assert_eq!(error.text, "unexpected insn #3 (ALU/ALU64) value: got 4294967295, exp 4 -> 12");
     let error = pair(0).against(load_imm(1 << 32), &moved()).unwrap_err();
     assert_eq!(error.text, "unexpected insn #3 (LDIMM64) value: got 4294967296, exp 4 -> 12");
     let cut = Slot { next: None, ..load_imm(4) };
     assert_eq!(pair(0).against(cut, &moved()).unwrap_err().text, "insn #3 (LDIMM64) has unexpected form");
     let register = Slot { insn: Insn::new(0xbf, 1, 0, 0, 4), ..mov(4) };
-    let error = pair(0).against(register, &moved()).unwrap_err();
+    let error = pair(0).against_by(Libbpf::V1_7, register, &moved()).unwrap_err();
     assert_eq!(error.lines("p", 1), ["prog 'p': relo #1: failed to patch insn #3: -EINVAL"]);
+    let error = pair(0).against(register, &moved()).unwrap_err();
+    assert!(error.text.starts_with("trying to relocate unrecognized insn #3, code:0xbf"), "{}", error.text);
     let jump = Slot { insn: Insn::new(0x05, 0, 0, -1, 4), ..mov(4) };
     let text = "trying to relocate unrecognized insn #3, code:0x5, src:0x0, dst:0x0, off:0xffffffff, imm:0x4";
     assert_eq!(pair(0).against(jump, &moved()).unwrap_err().text, text);

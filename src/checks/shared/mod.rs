@@ -2,6 +2,7 @@
 
 pub(super) mod callers;
 pub(super) mod core_uses;
+pub(super) mod declared;
 pub(super) mod insn_fields;
 pub(super) mod kfunc_calls;
 pub(super) mod member_arenas;

@@ -141,10 +141,19 @@ pub enum Successor {
 pub struct Queues {
     /// Which way.
     pub way: Way,
-    /// The register of the DSQ.
-    pub dsq: u8,
-    /// The register of the flags (`SCX_ENQ_*`).
-    pub flags: Option<u8>,
+    /// The DSQ.
+    pub dsq: Place,
+    /// The flags (`SCX_ENQ_*`).
+    pub flags: Option<Place>,
+}
+
+/// Where a kfunc finds a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In a register.
+    Register(u8),
+    /// In the struct that a register points to, so many bytes from its start.
+    Member(u8, u32),
 }
 
 /// Which way a task goes.
@@ -180,7 +189,14 @@ const fn gone(last: &'static str, successor: Successor) -> Option<Gone> {
 
 /// Every kfunc of sched_ext that some built-in release has, and others that something is said of; by name.
 static KFUNCS: &[Row] = &[
-    row("__scx_bpf_dsq_insert_vtime", ENQUEUE_DISPATCH),
+    Row {
+        queues: Some(Queues {
+            way: Way::InsertByVtime,
+            dsq: Place::Member(2, 0),
+            flags: Some(Place::Member(2, 24)),
+        }),
+        ..row("__scx_bpf_dsq_insert_vtime", ENQUEUE_DISPATCH)
+    },
     row("__scx_bpf_select_cpu_and", SELECT_CPU | UNLOCKED | CPU_ONLY | BUILTIN_IDLE),
     row("bpf_arena_alloc_pages", ARENA_PAGES),
     row("bpf_arena_free_pages", ARENA_PAGES),
@@ -250,7 +266,7 @@ static KFUNCS: &[Row] = &[
     row("scx_bpf_cidperf_set", ANY),
     Row {
         gone: gone("6.16", Successor::Renamed("scx_bpf_dsq_move_to_local", "6.13")),
-        queues: Some(Queues { way: Way::Consume, dsq: 1, flags: None }),
+        queues: Some(Queues { way: Way::Consume, dsq: Place::Register(1), flags: None }),
         ..row("scx_bpf_consume", DISPATCH)
     },
     Row { for_cids: Some("scx_bpf_cid_curr"), ..row("scx_bpf_cpu_curr", ANY | CPU_ONLY) },
@@ -267,7 +283,7 @@ static KFUNCS: &[Row] = &[
     row("scx_bpf_destroy_dsq", ANY),
     Row {
         gone: gone("6.16", Successor::Renamed("scx_bpf_dsq_insert", "6.13")),
-        queues: Some(Queues { way: Way::Insert, dsq: 2, flags: Some(4) }),
+        queues: Some(Queues { way: Way::Insert, dsq: Place::Register(2), flags: Some(Place::Register(4)) }),
         ..row("scx_bpf_dispatch", ENQUEUE_DISPATCH)
     },
     row("scx_bpf_dispatch_cancel", DISPATCH),
@@ -286,7 +302,11 @@ static KFUNCS: &[Row] = &[
     row("scx_bpf_dispatch_nr_slots", DISPATCH),
     Row {
         gone: gone("6.16", Successor::Renamed("scx_bpf_dsq_insert_vtime", "6.13")),
-        queues: Some(Queues { way: Way::InsertByVtime, dsq: 2, flags: Some(5) }),
+        queues: Some(Queues {
+            way: Way::InsertByVtime,
+            dsq: Place::Register(2),
+            flags: Some(Place::Register(5)),
+        }),
         ..row("scx_bpf_dispatch_vtime", ENQUEUE_DISPATCH)
     },
     Row {
@@ -294,26 +314,30 @@ static KFUNCS: &[Row] = &[
         ..row("scx_bpf_dispatch_vtime_from_dsq", DISPATCH | UNLOCKED)
     },
     Row {
-        queues: Some(Queues { way: Way::Insert, dsq: 2, flags: Some(4) }),
+        queues: Some(Queues { way: Way::Insert, dsq: Place::Register(2), flags: Some(Place::Register(4)) }),
         ..row("scx_bpf_dsq_insert", ENQUEUE_DISPATCH)
     },
     Row {
-        queues: Some(Queues { way: Way::Insert, dsq: 2, flags: Some(4) }),
+        queues: Some(Queues { way: Way::Insert, dsq: Place::Register(2), flags: Some(Place::Register(4)) }),
         ..row("scx_bpf_dsq_insert___v2", ENQUEUE_DISPATCH)
     },
     Row {
-        queues: Some(Queues { way: Way::InsertByVtime, dsq: 2, flags: Some(5) }),
+        queues: Some(Queues {
+            way: Way::InsertByVtime,
+            dsq: Place::Register(2),
+            flags: Some(Place::Register(5)),
+        }),
         ..row("scx_bpf_dsq_insert_vtime", ENQUEUE_DISPATCH)
     },
     row("scx_bpf_dsq_move", DISPATCH | UNLOCKED),
     row("scx_bpf_dsq_move_set_slice", DISPATCH | UNLOCKED),
     row("scx_bpf_dsq_move_set_vtime", DISPATCH | UNLOCKED),
     Row {
-        queues: Some(Queues { way: Way::Consume, dsq: 1, flags: None }),
+        queues: Some(Queues { way: Way::Consume, dsq: Place::Register(1), flags: None }),
         ..row("scx_bpf_dsq_move_to_local", DISPATCH)
     },
     Row {
-        queues: Some(Queues { way: Way::Consume, dsq: 1, flags: Some(2) }),
+        queues: Some(Queues { way: Way::Consume, dsq: Place::Register(1), flags: Some(Place::Register(2)) }),
         ..row("scx_bpf_dsq_move_to_local___v2", DISPATCH)
     },
     row("scx_bpf_dsq_move_vtime", DISPATCH | UNLOCKED),

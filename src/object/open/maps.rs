@@ -128,13 +128,15 @@ impl<'d> Opening<'d> {
                 Role::Data => (MapOrigin::Data, 0),
                 Role::Rodata => (MapOrigin::Rodata, F_RDONLY_PROG),
                 Role::Bss if self.object.elf.sections[index].size > 0 => (MapOrigin::Bss, 0),
+                Role::Percpu => (MapOrigin::Percpu, 0),
                 _ => continue,
             };
             let section = self.object.elf.sections[index].clone();
             let vars = btf.and_then(|_| self.data_sec(&section.name));
-            let mmapable =
-                vars.is_some_and(|(_, vars)| vars.iter().any(|var| var.linkage != Linkage::Static));
-            let kernel_name = self.internal_name(&section.name);
+            let percpu = origin == MapOrigin::Percpu;
+            let mmapable = !percpu
+                && vars.is_some_and(|(_, vars)| vars.iter().any(|var| var.linkage != Linkage::Static));
+            let kernel_name = self.internal_name(&section.name, percpu);
             let type_id = vars.map_or(TypeId::VOID, |(id, _)| id);
             // libbpf keeps 32 bits of the size, rounds them up to 8 in 32 bits, and maps that much memory.
             let value_size = section.size as u32;
@@ -146,7 +148,7 @@ impl<'d> Opening<'d> {
                 kernel_name,
                 name: section.name,
                 origin,
-                map_type: MapType::ARRAY,
+                map_type: if percpu { MapType::PERCPU_ARRAY } else { MapType::ARRAY },
                 flags: readonly | if mmapable { F_MMAPABLE } else { 0 },
                 numa_node: 0,
                 key_size: 4,
@@ -182,7 +184,7 @@ impl<'d> Opening<'d> {
         };
         self.object.maps.push(Map {
             name: ".kconfig".into(),
-            kernel_name: self.internal_name(".kconfig"),
+            kernel_name: self.internal_name(".kconfig", false),
             origin: MapOrigin::Kconfig,
             map_type: MapType::ARRAY,
             flags: F_RDONLY_PROG | if mmapable { F_MMAPABLE } else { 0 },
@@ -202,10 +204,11 @@ impl<'d> Opening<'d> {
     }
 
     /// The kernel's name of an internal map (libbpf `internal_map_name`): object name and section
-    /// name share 15 bytes; a section name with a second dot stands alone.
-    fn internal_name(&self, section: &str) -> String {
+    /// name share 15 bytes; a section name with a second dot, and one of per-CPU data, stands alone.
+    fn internal_name(&self, section: &str, percpu: bool) -> String {
         let suffix = section.len().clamp(7, 15);
-        let prefix = if section.get(1..).is_some_and(|rest| rest.contains('.')) { 0 } else { 15 - suffix };
+        let alone = percpu || section.get(1..).is_some_and(|rest| rest.contains('.'));
+        let prefix = if alone { 0 } else { 15 - suffix };
         let clean =
             |b: &u8| if b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.') { *b as char } else { '_' };
         let (object, section) = (self.object.name.as_bytes(), section.as_bytes());

@@ -65,7 +65,7 @@ impl<'d> Opening<'d> {
             return fail(Errno::EINVAL, format!("corrupted program '{name}', offset {offset}, size {size}"));
         }
         let section_name = section.name.strip_prefix('?').unwrap_or(&section.name).to_owned();
-        let (kind, sleepable) = sec::classify(&section_name);
+        let class = sec::classify(&section_name, self.object.libbpf);
         let autoload = !section.name.starts_with('?');
         Ok(Function {
             name,
@@ -77,8 +77,9 @@ impl<'d> Opening<'d> {
             hidden: symbol.hidden,
             ops: OnceLock::new(),
             entry: (!is_text).then(|| Entry {
-                kind,
-                sleepable,
+                kind: class.kind,
+                sleepable: class.sleepable,
+                since: class.since,
                 autoload,
                 linked: Vec::new(),
                 uses: Vec::new(),

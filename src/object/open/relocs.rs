@@ -198,7 +198,7 @@ impl<'d> Opening<'d> {
                     format!("map relo failed to find map for section '{section_name}', off {}", symbol.value);
                 map.map_or(Err(none), refer)
             }
-            Role::Data | Role::Rodata | Role::Bss => {
+            Role::Data | Role::Rodata | Role::Bss | Role::Percpu => {
                 let map = find(&|map| map.section.0 == symbol.section && map.origin != MapOrigin::Kconfig);
                 map.map_or(Err(format!("data relo failed to find map for section '{section_name}'")), refer)
             }

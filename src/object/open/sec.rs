@@ -1,8 +1,9 @@
-//! Section names to program types, by the table `section_defs` of libbpf 1.7.
+//! Section names to program types, by the table `section_defs` of libbpf.
 
+use crate::libbpf::Libbpf;
 use crate::object::kind::ProgramKind;
 
-/// Patterns; a trailing `+` stands for the bare name or the name, a slash and anything.
+/// Patterns that every release knows; a trailing `+` stands for the bare name or the name, a slash and anything.
 const DEFS: &[(&str, &str)] = &[
     ("socket", "socket_filter"),
     ("sk_reuseport/migrate", "sk_reuseport"),
@@ -111,19 +112,48 @@ const DEFS: &[(&str, &str)] = &[
     ("netfilter", "netfilter"),
 ];
 
-/// Program type and sleepable flag of a section name (its `?` already dropped).
-pub(super) fn classify(section: &str) -> (ProgramKind, bool) {
+/// Patterns that came with 1.8. None of them matches what one of the older ones matches.
+const SINCE_1_8: &[(&str, &str)] = &[
+    ("tracepoint.s+", "tracepoint"),
+    ("tp.s+", "tracepoint"),
+    ("raw_tracepoint.s+", "raw_tracepoint"),
+    ("raw_tp.s+", "raw_tracepoint"),
+    ("tp_btf.s+", "tracing"),
+    ("fentry.multi+", "tracing"),
+    ("fentry.multi.s+", "tracing"),
+    ("fexit.multi+", "tracing"),
+    ("fexit.multi.s+", "tracing"),
+    ("fsession.multi+", "tracing"),
+    ("fsession.multi.s+", "tracing"),
+];
+
+/// What a section name says of the programs in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Class {
+    pub(super) kind: ProgramKind,
+    pub(super) sleepable: bool,
+    /// The first release that knows the name.
+    pub(super) since: Libbpf,
+}
+
+/// What a section name (its `?` already dropped) says to a release of libbpf.
+pub(super) fn classify(section: &str, libbpf: Libbpf) -> Class {
     let matches = |pattern: &str| match pattern.strip_suffix('+') {
         Some(name) => section.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
         None => pattern == section,
     };
-    DEFS.iter().find(|(pattern, _)| matches(pattern)).map_or(
-        (ProgramKind::UNSPEC, false),
-        |(pattern, kind)| {
-            let sleepable = pattern.ends_with(".s+") || *kind == "syscall";
-            (ProgramKind(kind), sleepable)
-        },
-    )
+    let tables = [(DEFS, Libbpf::V1_7), (SINCE_1_8, Libbpf::V1_8)];
+    let found = tables.into_iter().find_map(|(defs, since)| {
+        let (pattern, kind) = defs.iter().find(|(pattern, _)| matches(pattern))?;
+        Some((*pattern, *kind, since))
+    });
+    let Some((pattern, kind, since)) = found else {
+        return Class { kind: ProgramKind::UNSPEC, sleepable: false, since: Libbpf::V1_7 };
+    };
+    if since > libbpf {
+        return Class { kind: ProgramKind::UNSPEC, sleepable: false, since };
+    }
+    Class { kind: ProgramKind(kind), sleepable: pattern.ends_with(".s+") || kind == "syscall", since }
 }
 
 #[cfg(test)]
@@ -132,12 +162,43 @@ mod tests {
 
     #[test]
     fn names_after_a_slash_are_free_and_others_are_not() {
-        assert_eq!(classify("struct_ops"), (ProgramKind::STRUCT_OPS, false));
-        assert_eq!(classify("struct_ops/enqueue"), (ProgramKind::STRUCT_OPS, false));
-        assert_eq!(classify("struct_ops.s/init"), (ProgramKind::STRUCT_OPS, true));
-        assert_eq!(classify("struct_opsx/init"), (ProgramKind::UNSPEC, false));
-        assert_eq!(classify("syscall"), (ProgramKind::SYSCALL, true));
-        assert_eq!(classify("syscall/x"), (ProgramKind::UNSPEC, false));
-        assert_eq!(classify("fentry.s/do_exit").0.as_str(), "tracing");
+        let of = |section| {
+            let class = classify(section, Libbpf::default());
+            (class.kind, class.sleepable)
+        };
+        assert_eq!(of("struct_ops"), (ProgramKind::STRUCT_OPS, false));
+        assert_eq!(of("struct_ops/enqueue"), (ProgramKind::STRUCT_OPS, false));
+        assert_eq!(of("struct_ops.s/init"), (ProgramKind::STRUCT_OPS, true));
+        assert_eq!(of("struct_opsx/init"), (ProgramKind::UNSPEC, false));
+        assert_eq!(of("syscall"), (ProgramKind::SYSCALL, true));
+        assert_eq!(of("syscall/x"), (ProgramKind::UNSPEC, false));
+        assert_eq!(of("fentry.s/do_exit").0.as_str(), "tracing");
+    }
+
+    #[test]
+    fn sleepable_tracepoints_and_multi_programs_came_with_1_8() {
+        for (section, kind, sleepable) in [
+            ("tp.s/syscalls/sys_enter_nanosleep", "tracepoint", true),
+            ("tracepoint.s", "tracepoint", true),
+            ("raw_tp.s/sys_enter", "raw_tracepoint", true),
+            ("raw_tracepoint.s/sys_enter", "raw_tracepoint", true),
+            ("tp_btf.s/sys_enter", "tracing", true),
+            ("fentry.multi/bpf_*", "tracing", false),
+            ("fexit.multi.s", "tracing", true),
+            ("fsession.multi", "tracing", false),
+        ] {
+            let new = classify(section, Libbpf::V1_8);
+            assert_eq!((new.kind.as_str(), new.sleepable, new.since), (kind, sleepable, Libbpf::V1_8));
+            let old = classify(section, Libbpf::V1_7);
+            assert_eq!((old.kind, old.since), (ProgramKind::UNSPEC, Libbpf::V1_8), "{section}");
+        }
+        for section in ["tp.sx", "tp.w/x", "fentry.multix", "fmod_ret.multi"] {
+            assert_eq!(classify(section, Libbpf::V1_8).kind, ProgramKind::UNSPEC, "{section}");
+        }
+        // A pattern of the newer table would be found too late if an older one took its names.
+        for (pattern, _) in SINCE_1_8 {
+            let name = pattern.trim_end_matches('+');
+            assert_eq!(classify(name, Libbpf::V1_8).since, Libbpf::V1_8, "{name}");
+        }
     }
 }
