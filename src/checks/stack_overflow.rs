@@ -1,6 +1,6 @@
 //! `stack-overflow`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::context::Context;
 use crate::errno::Errno;
@@ -161,10 +161,11 @@ fn bound(
     if let Some(&bound) = known.get(&function) {
         return bound;
     }
-    // Deeper chains are refused as such; recursion ends here too.
+    // Deeper chains are refused as such, and so is recursion: what is looked at already adds nothing.
     if depth > 16 {
         return 0;
     }
+    known.insert(function, 0);
     let ops = object[function].ops();
     let own = ops.iter().map(|op| accessed(*op)).max().unwrap_or(0).max(addressed(ops));
     let calls = callees.of(function).iter();
@@ -198,10 +199,11 @@ fn above_tail_call(
     if let Some(&above) = known.get(&function) {
         return above;
     }
-    // Deeper chains are refused as such; recursion ends here too.
+    // Deeper chains are refused as such, and so is recursion: what is looked at already adds nothing.
     if depth > 16 {
         return None;
     }
+    known.insert(function, None);
     let mut most: Option<(u64, FuncIdx)> = None;
     for &(insn, target) in callees.of(function) {
         if counts(function, insn) {
@@ -227,16 +229,17 @@ fn chain(
     if let Some(&chain) = known.get(&function) {
         return chain;
     }
-    // Deeper chains are refused as such; recursion ends here too.
+    // Deeper chains are refused as such, and so is recursion: what is looked at already adds nothing.
     if depth > 16 {
         return 0;
     }
+    known.insert(function, 0);
     let own = frame(object, function, counts);
-    let mut seen = Vec::new();
+    let mut seen = HashSet::new();
     let mut below = 0;
     for &(insn, target) in callees.of(function) {
         if !seen.contains(&target) && counts(function, insn) {
-            seen.push(target);
+            seen.insert(target);
             below = below.max(chain(object, callees, target, counts, known, depth + 1));
         }
     }

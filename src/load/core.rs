@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 
 use crate::btf::core::{Candidates, Patched, Poison, Relocation, RelocationKind, Resolver, Slot};
-use crate::btf::{Btf, CoreRelo};
+use crate::btf::{Btf, Budget, CoreRelo};
 use crate::kernel::{Home, Kernel, Lookup, Reason};
 use crate::object::{FuncIdx, InsnIdx, Object};
 
@@ -59,6 +59,7 @@ pub(super) fn resolve(
         resolver: Resolver::new(btf, kernel.btf(), &[]),
         modules: &modules,
     });
+    let mut budget = Budget::for_questions(ext.core_relo_count());
     let mut uses = Vec::new();
     for section in &object.elf.sections {
         for (number, record) in ext.core_relos(btf, &section.name).enumerate() {
@@ -68,7 +69,7 @@ pub(super) fn resolve(
                 continue;
             }
             let insn = InsnIdx(slot - object[function].start);
-            uses.push(one(object, btf, target.as_mut(), (function, insn), &record, number));
+            uses.push(one(object, btf, target.as_mut(), (function, insn), &record, number, &mut budget));
         }
     }
     uses
@@ -114,6 +115,7 @@ fn one<'d>(
     (function, insn): (FuncIdx, InsnIdx),
     record: &CoreRelo,
     number: usize,
+    budget: &mut Budget,
 ) -> CoreUse {
     let code = object[function].code;
     let name = &object[function].name;
@@ -158,13 +160,14 @@ fn one<'d>(
             }
         }
     };
-    let resolution = relocation.resolve(btf, slot, candidates);
+    let resolution = relocation.resolve_within(btf, slot, candidates, budget);
     // Where any matched, those that did not are gone.
     let first = candidates.iter().next().map(|(btf, _)| btf);
     if resolution.as_ref().is_ok_and(|resolution| resolution.target.is_some()) {
         found.home = first.and_then(|btf| target.home_of(btf));
     }
     found.fate = match resolution {
+        Err(error) if error.given_up => CoreFate::Unknown("the types are too entangled to compare".into()),
         Err(error) => refused(&error),
         Ok(resolution) => match resolution.outcome {
             Patched::Poison(Poison::NoCandidate | Poison::NoMatch)

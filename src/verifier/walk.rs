@@ -1,5 +1,8 @@
 //! The face of all that follows registers.
 
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
 use super::arguments::Access;
 use super::callees::Callees;
 use super::constants;
@@ -13,9 +16,6 @@ use crate::object::{FuncIdx, InsnIdx, Object, Referent};
 /// An instruction: a function, and a slot counted from its start.
 pub type At = (FuncIdx, InsnIdx);
 
-/// Frames of a call chain at most (`MAX_CALL_FRAMES` of 7.2 and later).
-const MOST_FRAMES: usize = 16;
-
 /// What the verifier makes of an object's programs on one kernel, or, without one in view, on all of them.
 #[derive(Debug)]
 pub struct Verifier<'a, 'd> {
@@ -23,13 +23,19 @@ pub struct Verifier<'a, 'd> {
     load: &'a Load<'a, 'd>,
     analysis: Analysis<'a, 'd>,
     kept: &'a Kept,
+    /// By program: what it executes whenever it runs.
+    unavoidable: Vec<OnceLock<Unavoidable>>,
 }
+
+/// The instructions that a program executes whenever it runs, of each function that it surely calls.
+type Unavoidable = HashMap<FuncIdx, Vec<bool>>;
 
 impl<'a, 'd> Verifier<'a, 'd> {
     /// Nothing is looked at yet. `knowledge` is that of the load, and `kept` of its object.
     pub fn new(load: &'a Load<'a, 'd>, knowledge: &'a Knowledge, kept: &'a Kept) -> Self {
         let analysis = Analysis::new(load.object, knowledge).remembering(&kept.answers);
-        Self { object: load.object, load, analysis, kept }
+        let unavoidable = load.object.functions.iter().map(|_| OnceLock::new()).collect();
+        Self { object: load.object, load, analysis, kept, unavoidable }
     }
 
     /// Walks programs side by side, for those who will ask about each.
@@ -82,6 +88,11 @@ impl<'a, 'd> Walk<'a, 'd> {
         Regs { walk: self, at }
     }
 
+    /// Does a function run as part of the program: a chain of calls leads to it, and not only a callback.
+    pub fn calls(self, function: FuncIdx) -> bool {
+        self.verifier.kept.called(self.verifier.object, self.program).contains(&function)
+    }
+
     /// Loads and stores of the program's own code whose base is surely the context or an argument, in code order.
     pub fn accesses(self) -> &'a [Access] {
         self.verifier.kept.accesses(self.verifier.object, self.program)
@@ -112,28 +123,32 @@ impl<'a, 'd> Walk<'a, 'd> {
     }
 
     /// Does the program execute an instruction whenever it runs: no branch but those that the verifier decides leads past it.
-    pub fn is_unavoidable(self, at: At) -> bool {
-        self.unavoidable_within(at, 0)
+    pub fn is_unavoidable(self, (function, insn): At) -> bool {
+        let known = self.verifier.unavoidable[self.program.0].get_or_init(|| self.find_unavoidable());
+        known.get(&function).and_then(|marks| marks.get(insn.0)).copied().unwrap_or(false)
     }
 
-    fn unavoidable_within(self, (function, insn): At, depth: usize) -> bool {
+    /// Goes from the program to what it surely calls, and from there on; each function is looked at once.
+    fn find_unavoidable(self) -> Unavoidable {
         let object = self.verifier.object;
-        let dead = |slot| self.reached((function, InsnIdx(slot))) == Reached::Never;
-        let flow = Flow::new(object[function].ops());
-        if flow.can_avoid(insn.0, dead, |slot| self.is_taken(function, slot)) {
-            return false;
+        let mut known = Unavoidable::new();
+        let mut todo = vec![self.program];
+        while let Some(function) = todo.pop() {
+            if known.contains_key(&function) {
+                continue;
+            }
+            let dead = |slot| self.reached((function, InsnIdx(slot))) == Reached::Never;
+            let marks =
+                Flow::new(object[function].ops()).unavoidable(dead, |slot| self.is_taken(function, slot));
+            let surely = |at: InsnIdx| {
+                let is_call = object[function].code.get(at.0).is_some_and(Insn::is_call);
+                is_call && marks.get(at.0) == Some(&true)
+            };
+            let calls = object[function].calls.iter().filter(|(at, _)| surely(*at));
+            todo.extend(calls.filter_map(|(_, target)| *target));
+            known.insert(function, marks);
         }
-        // Recursion ends here too.
-        function == self.program
-            || depth < MOST_FRAMES
-                && object.code_of(self.program).any(|(caller, code)| {
-                    code.calls.iter().any(|&(call, target)| {
-                        target == Some(function)
-                            && caller != function
-                            && code.code.get(call.0).is_some_and(Insn::is_call)
-                            && self.unavoidable_within((caller, call), depth + 1)
-                    })
-                })
+        known
     }
 
     /// What a test of a kfunc's address for 0 comes to when the program runs, where the kernel has the kfunc: the verifier

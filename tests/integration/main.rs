@@ -26,6 +26,7 @@ mod services;
 mod small_kernels;
 mod tools;
 mod verifier;
+mod worst;
 
 use std::path::{Path, PathBuf};
 
