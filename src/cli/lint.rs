@@ -14,6 +14,7 @@ use super::rules::known_rule;
 use super::settings::{self, Choices};
 use crate::config::{Config, FailOnKey, LevelKey};
 use crate::input::{self, Compiler};
+use crate::kernel::cache::Cache;
 use crate::kernel::{Kernel, Target, target};
 #[cfg(feature = "live")]
 use crate::live;
@@ -97,7 +98,8 @@ pub(super) fn run(lint: &Lint) -> Result<u8, Failure> {
             .map_err(|why| Failure::Setting(format!("baseline {}: {why}", file.display())))
     });
     let known = known.transpose()?;
-    let mut targets = target::load_lists(&config.kernels)?;
+    let cache = if lint.no_cache { None } else { Cache::of_user() };
+    let mut targets = target::load_lists_with(&config.kernels, cache.as_ref())?;
     target::distinguish(&mut targets);
     if let Some(path) = &config.kconfig {
         let config = target::read_kconfig(path)?;
@@ -105,7 +107,7 @@ pub(super) fn run(lint: &Lint) -> Result<u8, Failure> {
     }
     let named = read_kernels(&targets)?;
     // Kernels that are asked are targets too, unless others are named.
-    let asked_targets = ask::targets(lint);
+    let asked_targets = ask::targets(lint, cache.as_ref());
     let asked: Vec<Option<Kernel<'_>>> =
         asked_targets.iter().map(|target| Kernel::new(target.as_ref()?).ok()).collect();
     let kernels: Vec<&Kernel<'_>> =

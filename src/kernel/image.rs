@@ -17,6 +17,7 @@ use memchr::memmem;
 use object::Endianness;
 use object::elf::{ELFCLASS32, ELFMAG, EM_BPF, ET_REL, FileHeader32, FileHeader64};
 use object::read::elf::{FileHeader, SectionHeader};
+use serde::{Deserialize, Serialize};
 
 pub use self::compression::{Compression, Failure, MAX_IMAGE};
 use self::words::words;
@@ -118,7 +119,7 @@ impl Error {
 }
 
 /// What a file was recognised as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// BTF on its own, as in /sys/kernel/btf.
     RawBtf,
@@ -190,6 +191,12 @@ pub fn extract<'d>(bytes: impl Into<Cow<'d, [u8]>>) -> Result<Extracted<'d>, Err
     let bytes = bytes.into();
     let limits = Limits { bytes: compression::limit(bytes.len()), layers: MAX_LAYERS };
     open(bytes, Kind::Compressed, limits)
+}
+
+/// Does a file look as if its kernel has to be unpacked first.
+pub fn is_packed(data: &[u8]) -> bool {
+    let is_executable = data.starts_with(b"MZ") && !flat::is_image(data);
+    is_executable || data.get(0x202..0x206) == Some(b"HdrS") || Compression::of(data).is_some()
 }
 
 /// The config between `IKCFG_ST` and `IKCFG_ED` of an uncompressed image (kernel/configs.c).
