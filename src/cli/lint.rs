@@ -8,7 +8,7 @@ use super::args::{ArenaRuleArg, FailOn, Format, Lint, LoaderArg};
 use super::ask;
 use super::examine::{Plan, examine};
 use super::failure::Failure;
-use super::output::{write_report, written};
+use super::output::{sources, write_report, written};
 use super::progress::Progress;
 use super::rules::known_rule;
 use super::settings::{self, Choices};
@@ -136,6 +136,7 @@ pub(super) fn run(lint: &Lint) -> Result<u8, Failure> {
         ask::NOBODY
     };
     settings::report_unmatched(&mut document, &allows, &config);
+    document.find_variables(&sources(&config));
     if let Some(known) = &known {
         document.set_baseline(known);
     }

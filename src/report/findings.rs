@@ -118,7 +118,7 @@ impl FindingDoc {
             errno: finding.errno,
             kernel_message: finding.kernel_message.clone(),
             help: finding.help.clone(),
-            locations: finding.locations.iter().map(|location| locate(object, location)).collect(),
+            locations: finding.locations.iter().flat_map(|location| locate(object, location)).collect(),
             refuses: finding.refuses,
             ..Self::new(finding.rule, number, finding.subject.clone(), finding.message.clone())
         }

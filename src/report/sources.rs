@@ -1,7 +1,9 @@
 //! The C files that objects name, on this machine.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+
+/// Largest C file that is read, bytes; a `vmlinux.h` has 5 MB.
+const MOST: u64 = 32 << 20;
 
 /// Where the C files are.
 #[derive(Debug, Clone, Default)]
@@ -38,7 +40,7 @@ impl Sources {
 
     /// The lines of a source file.
     pub(super) fn lines(&self, file: &str, object: &str) -> Option<Vec<String>> {
-        let text = fs::read(self.find(file, object)?).ok()?;
+        let text = crate::regular::read(&self.find(file, object)?, MOST).ok()?;
         Some(String::from_utf8_lossy(&text).lines().map(str::to_owned).collect())
     }
 }

@@ -12,6 +12,7 @@ mod fixtures;
 mod inputs;
 mod kernels;
 mod layout;
+mod lines;
 mod manners;
 mod modules;
 mod new_release;
