@@ -1,10 +1,21 @@
-//! Snapshots of kernels, behind their checksum.
+//! Snapshots of kernels, behind their checksum, and a lint against what they hold.
 #![no_main]
 
+use std::sync::OnceLock;
+
 use libfuzzer_sys::fuzz_target;
-use scx_lint::btf::{Btf, TypeId};
-use scx_lint::kernel::kfunc_flags::KfuncSets;
+use scx_lint::Options;
+use scx_lint::btf::TypeId;
 use scx_lint::kernel::snapshot::{self, MAGIC, VERSION};
+use scx_lint::kernel::{Kernel, target};
+
+fn object() -> &'static [u8] {
+    static OBJECT: OnceLock<Vec<u8>> = OnceLock::new();
+    OBJECT.get_or_init(|| {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/obj/clang-19");
+        std::fs::read(format!("{folder}/good__realistic_cid.bpf.o")).unwrap_or_default()
+    })
+}
 
 fuzz_target!(|data: &[u8]| {
     let mut file = MAGIC.to_vec();
@@ -12,12 +23,15 @@ fuzz_target!(|data: &[u8]| {
     file.extend(crc32fast::hash(data).to_le_bytes());
     file.extend(data);
     let _ = snapshot::read_meta(&file);
-    let Ok(snapshot) = snapshot::read(&file) else { return };
-    let words = snapshot.cut.btf_ids().unwrap_or_default();
-    if let Ok(btf) = Btf::parse(&snapshot.btf) {
-        let _ = KfuncSets::read(&words, &btf);
+    let Ok(target) = target::from_file("fuzz", &file) else { return };
+    if let Some(cut) = &target.cut {
+        let _ = cut.has_function("schedule");
+        let _ = cut.functions();
+        cut.btf_ids();
+        cut.original_id(TypeId(7));
     }
-    let _ = snapshot.cut.has_function("scx_bpf_dsq_insert");
-    let _ = snapshot.cut.functions();
-    snapshot.cut.original_id(TypeId(7));
+    let Ok(kernel) = Kernel::new(&target) else { return };
+    kernel.kfunc_sets();
+    kernel.kfunc_flags("scx_bpf_create_dsq");
+    scx_lint::lint_for("fuzz.bpf.o", object(), &[kernel], &Options::default());
 });

@@ -16,17 +16,39 @@ pub(super) const DEPTH: u32 = 32;
 /// take two of the next prototype each, 32 deep) would keep it busy for years. Real ones take thousands.
 const STEPS: u32 = 1 << 20;
 
-/// What is left to spend on one question.
-pub(super) struct Budget(u32);
+/// What is left to spend on comparing types.
+#[derive(Debug)]
+pub struct Budget(u32);
 
 impl Budget {
+    /// As much as one question may cost.
     pub(super) fn new() -> Self {
         Self(STEPS)
+    }
+
+    /// As much as so many questions about one object may cost together. Few take more than a thousand steps.
+    pub fn for_questions(count: usize) -> Self {
+        const EACH: usize = 1 << 10;
+        Self(u32::try_from(count.saturating_mul(EACH)).unwrap_or(u32::MAX).saturating_add(4 * STEPS))
     }
 
     pub(super) fn spend(&mut self) -> Result<(), Errno> {
         self.0 = self.0.checked_sub(1).ok_or(Errno::E2BIG)?;
         Ok(())
+    }
+
+    /// Asks one question, which may cost no more than any, and pays for it.
+    pub(super) fn ask<T>(&mut self, question: impl FnOnce(&mut Self) -> T) -> T {
+        let before = self.0.min(STEPS);
+        let mut own = Self(before);
+        let answer = question(&mut own);
+        self.0 -= before - own.0;
+        answer
+    }
+
+    /// It was not enough.
+    pub(super) fn is_spent(&self) -> bool {
+        self.0 == 0
     }
 }
 
@@ -56,7 +78,21 @@ pub fn types_are_compat(
     target: &Btf<'_>,
     target_id: TypeId,
 ) -> Result<bool, Errno> {
-    Pair { local, target }.are_compat(local_id, target_id, DEPTH, &mut Budget::new())
+    types_are_compat_within(local, local_id, target, target_id, &mut Budget::new())
+}
+
+/// The same as one of many questions.
+///
+/// # Errors
+/// As for [`types_are_compat`].
+pub fn types_are_compat_within(
+    local: &Btf<'_>,
+    local_id: TypeId,
+    target: &Btf<'_>,
+    target_id: TypeId,
+    budget: &mut Budget,
+) -> Result<bool, Errno> {
+    budget.ask(|budget| Pair { local, target }.are_compat(local_id, target_id, DEPTH, budget))
 }
 
 /// Does the local type fit into the target type (libbpf `bpf_core_types_match`, behind `bpf_core_type_matches`): local

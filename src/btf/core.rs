@@ -38,13 +38,15 @@ pub struct CoreError {
     /// The value was found, but the instruction cannot hold it: libbpf's `failed to patch insn`, with the instruction's
     /// index in its function.
     pub patching: Option<usize>,
+    /// It is we who give up: the types are too entangled to compare, and libbpf would take ages.
+    pub given_up: bool,
     /// The text names the relocation by itself, so that only the program comes before it.
     unnumbered: bool,
 }
 
 impl CoreError {
     fn new(errno: Errno, text: impl Into<String>) -> Self {
-        Self { errno, text: text.into(), patching: None, unnumbered: false }
+        Self { errno, text: text.into(), patching: None, given_up: false, unnumbered: false }
     }
 
     /// The lines that libbpf prints about record `number` (of its section's block) in the program.
@@ -280,8 +282,22 @@ impl<'l> Relocation<'l> {
         slot: Slot,
         candidates: &mut Candidates<'_, 't>,
     ) -> Result<Resolution<'t>, CoreError> {
+        self.resolve_within(local, slot, candidates, &mut Budget::new())
+    }
+
+    /// The same as one of many questions.
+    ///
+    /// # Errors
+    /// As for [`resolve`](Self::resolve).
+    pub fn resolve_within<'t>(
+        &self,
+        local: &Btf<'l>,
+        slot: Slot,
+        candidates: &mut Candidates<'_, 't>,
+        budget: &mut Budget,
+    ) -> Result<Resolution<'t>, CoreError> {
         let empty = candidates.is_empty();
-        let (value, target) = self.calculate(local, candidates)?;
+        let (value, target) = budget.ask(|budget| self.calculate(local, candidates, budget))?;
         let mut patched = self.patch(&value, slot, empty)?;
         patched.target = target;
         Ok(patched)
@@ -291,6 +307,7 @@ impl<'l> Relocation<'l> {
         &self,
         local: &Btf<'l>,
         candidates: &mut Candidates<'_, 't>,
+        budget: &mut Budget,
     ) -> Result<(RelocationValue, Option<Spec<'t>>), CoreError> {
         if self.kind == RelocationKind::TypeIdLocal {
             let id = u64::from(self.root().0);
@@ -299,15 +316,15 @@ impl<'l> Relocation<'l> {
                 None,
             ));
         }
-        let mut budget = Budget::new();
         let mut matching = Vec::new();
         let mut first: Option<(RelocationValue, Spec<'t>)> = None;
         for (number, (target, id)) in candidates.iter().enumerate() {
             let pair = Pair { local, target };
             let mut spec = Spec::empty(self.kind, id, target);
-            let matches = self.spec.matches(pair, &mut spec, &mut budget).map_err(|errno| {
+            let matches = self.spec.matches(pair, &mut spec, budget).map_err(|errno| {
                 let text = format!("error matching candidate #{number} {}: -{}", spec.cut(), errno.0);
-                CoreError::new(errno, text)
+                let given_up = errno == Errno::E2BIG && budget.is_spent();
+                CoreError { given_up, ..CoreError::new(errno, text) }
             })?;
             if !matches {
                 continue;
@@ -428,7 +445,7 @@ impl<'l> Relocation<'l> {
             return Ok(field);
         };
         let composite = btf.get(access.ty).and_then(|ty| ty.composite());
-        let member = composite.and_then(|ty| ty.members().nth(access.index as usize)).ok_or_else(error)?;
+        let member = composite.and_then(|ty| ty.member(access.index as usize)).ok_or_else(error)?;
         let (member_id, member_type) = btf.resolve(member.ty).ok_or_else(error)?;
         let bit_offset = spec.bit_offset;
         let mut bits = u32::from(member.bitfield_size);
@@ -506,7 +523,7 @@ impl<'l> Relocation<'l> {
         let value = || {
             let access = spec.accesses.first()?;
             let ty = btf.get(access.ty)?;
-            let value = ty.enumerators()?.values().nth(access.index as usize)?.value;
+            let value = ty.enumerators()?.value(access.index as usize)?.value;
             let narrow = i64::from((value as u32).cast_signed()).cast_unsigned();
             Some(if ty.kind() == Kind::Enum { narrow } else { value })
         };

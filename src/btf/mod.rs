@@ -20,7 +20,7 @@ mod sizes;
 mod tables;
 mod types;
 
-pub use compat::{fields_are_compat, types_are_compat, types_match};
+pub use compat::{Budget, fields_are_compat, types_are_compat, types_are_compat_within, types_match};
 pub use declaration::{Difference, prototype_differences};
 pub use error::Error;
 pub use ext::{BtfExt, CoreRelo, FuncInfo, LineInfo};

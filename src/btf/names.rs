@@ -71,7 +71,7 @@ impl<'a, 'd> Names<'a, 'd> {
         let names = self.enumerators();
         names.chains.entries(hash(name.as_bytes())).find_map(|entry| {
             let &(id, number) = names.entries.get(entry)?;
-            let value = self.btf.get(id)?.enumerators()?.values().nth(number as usize)?;
+            let value = self.btf.get(id)?.enumerators()?.value(number as usize)?;
             (self.btf.bytes(value.name) == name.as_bytes()).then_some((id, value.value))
         })
     }

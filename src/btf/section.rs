@@ -251,6 +251,14 @@ impl<'d> Btf<'d> {
         std::str::from_utf8(self.bytes(offset)).unwrap_or("\u{fffd}")
     }
 
+    /// The string, if it has so many bytes at most and is UTF-8; strings may lie in each other, and are as long as the section then.
+    pub fn str_within(&self, offset: StrOff, most: usize) -> Option<&'d str> {
+        let rest = self.string_from(offset);
+        let rest = &rest[..rest.len().min(most + 1)];
+        let len = rest.iter().position(|&b| b == 0)?;
+        std::str::from_utf8(&rest[..len]).ok()
+    }
+
     /// The name of a type; empty where it has none.
     pub fn name(&self, ty: &Type<'_>) -> &'d str {
         self.str(ty.name())

@@ -349,13 +349,22 @@ impl<'d> Composite<'d> {
 
     /// The members in order.
     pub fn members(&self) -> impl ExactSizeIterator<Item = Member> + use<'d> {
+        let this = *self;
+        (0..this.0.vlen()).map(move |index| this.read(index))
+    }
+
+    /// The member of that number.
+    pub fn member(&self, index: usize) -> Option<Member> {
+        (index < self.0.vlen()).then(|| self.read(index))
+    }
+
+    fn read(&self, index: usize) -> Member {
         let ty = self.0;
-        (0..ty.vlen()).map(move |i| {
-            let offset = ty.word(i * 3 + 2);
-            let (bit_offset, bitfield_size) =
-                if ty.kind_flag() { (offset & 0x00ff_ffff, (offset >> 24) as u8) } else { (offset, 0) };
-            Member { name: StrOff(ty.word(i * 3)), ty: TypeId(ty.word(i * 3 + 1)), bit_offset, bitfield_size }
-        })
+        let offset = ty.word(index * 3 + 2);
+        let (bit_offset, bitfield_size) =
+            if ty.kind_flag() { (offset & 0x00ff_ffff, (offset >> 24) as u8) } else { (offset, 0) };
+        let (name, id) = (StrOff(ty.word(index * 3)), TypeId(ty.word(index * 3 + 1)));
+        Member { name, ty: id, bit_offset, bitfield_size }
     }
 }
 
@@ -375,20 +384,28 @@ pub struct Enumerator {
 impl<'d> Enumerators<'d> {
     /// The values in order.
     pub fn values(&self) -> impl ExactSizeIterator<Item = Enumerator> + use<'d> {
+        let this = *self;
+        (0..this.0.vlen()).map(move |index| this.read(index))
+    }
+
+    /// The value of that number.
+    pub fn value(&self, index: usize) -> Option<Enumerator> {
+        (index < self.0.vlen()).then(|| self.read(index))
+    }
+
+    fn read(&self, index: usize) -> Enumerator {
         let ty = self.0;
         let wide = ty.kind() == Kind::Enum64;
-        (0..ty.vlen()).map(move |i| {
-            let base = i * if wide { 3 } else { 2 };
-            let low = ty.word(base + 1);
-            let value = if wide {
-                u64::from(low) | u64::from(ty.word(base + 2)) << 32
-            } else if ty.kind_flag() {
-                i64::from(low.cast_signed()).cast_unsigned()
-            } else {
-                u64::from(low)
-            };
-            Enumerator { name: StrOff(ty.word(base)), value }
-        })
+        let base = index * if wide { 3 } else { 2 };
+        let low = ty.word(base + 1);
+        let value = if wide {
+            u64::from(low) | u64::from(ty.word(base + 2)) << 32
+        } else if ty.kind_flag() {
+            i64::from(low.cast_signed()).cast_unsigned()
+        } else {
+            u64::from(low)
+        };
+        Enumerator { name: StrOff(ty.word(base)), value }
     }
 }
 

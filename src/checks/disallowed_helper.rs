@@ -34,7 +34,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         let subject = Subject::program(object, program);
         let offered = |helper: &Helper| exceptions::offers_helper(cx.kernel, helper);
         let sleeps = |helper: &Helper| helper.may_sleep() && !entry.sleepable;
-        let works = |code| kfunc_calls::may_sleep_as_work(object, program, code);
+        let works = |code| kfunc_calls::may_sleep_as_work(cx, program, code);
         let refused = |code: FuncIdx, op: Op| {
             let helper = op.helper().and_then(helpers::get);
             helper.is_some_and(|helper| !offered(helper) || sleeps(helper) && !works(code))

@@ -55,7 +55,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
 /// The argument that a plain store goes through.
 fn written(access: &Access) -> Option<usize> {
     match access.base {
-        Holds::Argument(argument) if access.insn.op().is_plain_store() => Some(argument),
+        Holds::Argument(argument) if access.insn.op().is_plain_store() => Some(usize::from(argument)),
         _ => None,
     }
 }
@@ -85,7 +85,7 @@ fn object_of<'a>(cx: &Context<'a, '_>, program: FuncIdx, argument: usize) -> Opt
         None => {
             let btf = object.btf.as_ref()?;
             let (_, ty) = btf.resolve(object[ops.map].type_id)?;
-            let member = ty.composite()?.members().nth(at)?;
+            let member = ty.composite()?.member(at)?;
             let (_, pointer) = btf.resolve(member.ty)?;
             let param = btf.resolve(pointer.target())?.1.func_proto()?.params().nth(argument)?;
             pointee(btf, param.ty, &[Kind::Struct, Kind::Fwd])?

@@ -76,7 +76,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                     }
                 };
                 // A timer's callback runs when no callback of the scheduler does.
-                if phase != Phase::Load && kfunc_calls::is_in_callback(cx.object, &call) {
+                if phase != Phase::Load && kfunc_calls::is_in_callback(cx, &call) {
                     let reason = format!(
                         "kfunc '{name}' {what}, and this call is in a callback, which may run elsewhere"
                     );

@@ -38,11 +38,12 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             };
             seen.push(program);
             let (member, argument) = (member.name, name_of(cx, index, member.name, number));
+            let held = u8::try_from(number).map(Holds::Argument);
             let unsafe_uses = cx
                 .walk(program)
                 .accesses()
                 .iter()
-                .filter(|access| access.base == Holds::Argument(number) && access.tested.is_unsafe());
+                .filter(|access| held == Ok(access.base) && access.tested.is_unsafe());
             let access = cx.walks(program, unsafe_uses.map(|access| (access.at(program), access)));
             let subject = Subject::program(object, program);
             if !matches!(access, Surely::Sure(_))

@@ -31,8 +31,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             .filter(|call| must_sleep(cx.kernel, call.name) == Some(true));
         // Without a kernel: a strong extern resolves or fails the load, so that the call is refused either way.
         let resolved = calls.filter(|call| cx.has_kfunc(call.index));
-        let resolved =
-            resolved.filter(|call| !kfunc_calls::may_sleep_as_work(cx.object, program, call.function));
+        let resolved = resolved.filter(|call| !kfunc_calls::may_sleep_as_work(cx, program, call.function));
         for call in kfunc_calls::surest(cx, program, resolved) {
             let Some(name) = call.found().map(|call| call.name) else { continue };
             let refused_before = |kernel| {

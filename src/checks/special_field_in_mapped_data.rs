@@ -28,15 +28,26 @@ rule! {
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let Some(btf) = &cx.object.btf else { return };
+    let mut visits = MOST_VISITS;
     for (index, map) in cx.object.maps.iter().enumerate() {
         let mapped = matches!(map.origin, MapOrigin::Data | MapOrigin::Bss) && map.flags & F_MMAPABLE != 0;
         let vars = btf.get(map.type_id).and_then(|ty| ty.data_sec()).filter(|_| mapped);
         let Some(vars) = vars else { continue };
-        let mut record = Record { cx, btf, sure: Vec::new(), unsure: None, unique: Vec::new(), len: 0 };
-        if vars.vars().try_for_each(|var| record.variable(var)).is_err() {
-            continue;
-        }
+        let (sure, unique) = (Vec::new(), Vec::new());
+        let mut record = Record { cx, btf, sure, unsure: None, unique, len: 0, visits: &mut visits };
         let subject = Subject::map(cx.object, MapIdx(index));
+        match vars.vars().try_for_each(|var| record.variable(var)) {
+            Ok(()) => {}
+            Err(Stop::NoRecord) => continue,
+            Err(Stop::Entangled(name)) => {
+                let reason = format!(
+                    "'{name}' holds more fields than are looked at; where one is a lock, a timer or the like, libbpf cannot map {}",
+                    map.name
+                );
+                out.undecided(&SPECIAL_FIELD_IN_MAPPED_DATA, subject, reason);
+                continue;
+            }
+        }
         match (record.sure.first(), record.unsure) {
             (Some((name, what)), None) => {
                 let kernel_name = &map.kernel_name;
@@ -74,10 +85,21 @@ struct Record<'c, 'a, 'd> {
     unique: Vec<(&'static str, bool)>,
     /// Number of fields.
     len: u64,
+    /// What may still be looked at, of all sections.
+    visits: &'c mut u32,
 }
 
-/// The kernel keeps no record of the section: it found something wrong with it, and treats the map like any other.
-struct NoRecord;
+/// Why a section is not looked at to its end.
+enum Stop<'d> {
+    /// The kernel keeps no record of the section: it found something wrong with it, and treats the map like any other.
+    NoRecord,
+    /// A variable has too much in it.
+    Entangled(&'d str),
+}
+
+/// Variables and members of structs that are looked at in one object. A struct with two members of the next one, and so on, has any
+/// number of them in little space; the schedulers that we know have at most some thousands.
+const MOST_VISITS: u32 = 1 << 16;
 
 /// How deep structs are searched: more than that is for hostile types.
 const DEPTH: usize = 32;
@@ -93,7 +115,7 @@ enum Special {
 }
 
 impl<'d> Record<'_, '_, 'd> {
-    fn variable(&mut self, info: VarSecInfo) -> Result<(), NoRecord> {
+    fn variable(&mut self, info: VarSecInfo) -> Result<(), Stop<'d>> {
         let Some(var) = self.btf.get(info.ty) else { return Ok(()) };
         self.field(self.btf.name(&var), var.target(), info.offset, Some(info.size), 0)
     }
@@ -107,7 +129,8 @@ impl<'d> Record<'_, '_, 'd> {
         offset: u32,
         expected: Option<u32>,
         depth: usize,
-    ) -> Result<(), NoRecord> {
+    ) -> Result<(), Stop<'d>> {
+        *self.visits = self.visits.checked_sub(1).ok_or(Stop::Entangled(var))?;
         let mut elements = 1u64;
         let mut ty = self.btf.get(ty);
         for _ in 0..DEPTH {
@@ -142,11 +165,13 @@ impl<'d> Record<'_, '_, 'd> {
         }
         self.len = self.len.saturating_add(elements);
         if self.len > MOST {
-            return Err(NoRecord);
+            return Err(Stop::NoRecord);
         }
         match special {
-            Special::Once(_) if elements > 1 => return Err(NoRecord),
-            Special::Once(what) if depth == 0 && self.unique.contains(&(what, true)) => return Err(NoRecord),
+            Special::Once(_) if elements > 1 => return Err(Stop::NoRecord),
+            Special::Once(what) if depth == 0 && self.unique.contains(&(what, true)) => {
+                return Err(Stop::NoRecord);
+            }
             // A second one inside a struct may pass.
             Special::Once(what) if self.unique.iter().any(|(seen, _)| *seen == what) => {
                 self.unsure = Some((var, what))
@@ -168,7 +193,7 @@ impl<'d> Record<'_, '_, 'd> {
         offset: u32,
         elements: u64,
         depth: usize,
-    ) -> Result<(), NoRecord> {
+    ) -> Result<(), Stop<'d>> {
         let before = self.sure.len();
         if depth < DEPTH {
             for member in ty.composite().into_iter().flat_map(|of| of.members()) {
@@ -183,7 +208,7 @@ impl<'d> Record<'_, '_, 'd> {
     }
 
     /// What a pointer is by its type tag (`btf_find_kptr`, `btf_parse_kptr`).
-    fn pointer(&self, pointer: &Type<'d>) -> Result<Option<Special>, NoRecord> {
+    fn pointer(&self, pointer: &Type<'d>) -> Result<Option<Special>, Stop<'d>> {
         let Some(tag) = self.btf.get(pointer.target()).filter(|ty| ty.kind() == Kind::TypeTag) else {
             return Ok(None);
         };
@@ -195,7 +220,9 @@ impl<'d> Record<'_, '_, 'd> {
         };
         // Qualifiers behind the tag are skipped.
         let target = self.btf.resolve(tag.target()).map(|(_, ty)| ty);
-        let Some(target) = target.filter(|ty| ty.kind() == Kind::Struct) else { return Err(NoRecord) };
+        let Some(target) = target.filter(|ty| ty.kind() == Kind::Struct) else {
+            return Err(Stop::NoRecord);
+        };
         let name = self.btf.name(&target);
         let in_kernel = self.cx.kernel.map(|kernel| kernel.lookup(name, Kind::Struct));
         Ok(Some(match in_kernel {

@@ -1,6 +1,6 @@
 //! `stack-overflow`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::context::Context;
 use crate::errno::Errno;
@@ -165,10 +165,11 @@ impl Frames<'_, '_> {
         if let Some(&bound) = known.get(&function) {
             return bound;
         }
-        // Deeper chains are refused as such; recursion ends here too.
+        // Deeper chains are refused as such, and so is recursion: what is looked at already adds nothing.
         if depth > MAX_CALL_FRAMES {
             return 0;
         }
+        known.insert(function, 0);
         let ops = self.object[function].ops();
         let own = ops.iter().map(|op| accessed(*op)).max().unwrap_or(0).max(addressed(ops));
         let own = own.min(self.kept(function));
@@ -208,10 +209,11 @@ impl Frames<'_, '_> {
         if let Some(&above) = known.get(&function) {
             return above;
         }
-        // Deeper chains are refused as such; recursion ends here too.
+        // Deeper chains are refused as such, and so is recursion: what is looked at already adds nothing.
         if depth > MAX_CALL_FRAMES {
             return None;
         }
+        known.insert(function, None);
         let mut most: Option<(u64, FuncIdx)> = None;
         for &(insn, target) in self.callees.of(function) {
             if counts(function, insn) {
@@ -236,16 +238,17 @@ impl Frames<'_, '_> {
         if let Some(&chain) = known.get(&function) {
             return chain;
         }
-        // Deeper chains are refused as such; recursion ends here too.
+        // Deeper chains are refused as such, and so is recursion: what is looked at already adds nothing.
         if depth > MAX_CALL_FRAMES {
             return 0;
         }
+        known.insert(function, 0);
         let own = self.frame(function, counts);
-        let mut seen = Vec::new();
+        let mut seen = HashSet::new();
         let mut below = 0;
         for &(insn, target) in self.callees.of(function) {
             if !seen.contains(&target) && counts(function, insn) {
-                seen.push(target);
+                seen.insert(target);
                 below = below.max(self.chain(target, counts, known, depth + 1));
             }
         }

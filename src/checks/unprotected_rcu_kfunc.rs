@@ -37,7 +37,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         let calls =
             kfunc_calls::of(cx, program).into_iter().filter(|call| kfuncs::needs_rcu(cx.kernel, call.name));
         // Callbacks of timers and work queues do not sleep, or are looked at on their own.
-        let calls = calls.filter(|call| !kfunc_calls::is_in_callback(cx.object, call));
+        let calls = calls.filter(|call| !kfunc_calls::is_in_callback(cx, call));
         let resolved: Vec<_> = calls.filter(|call| cx.has_kfunc(call.index)).collect();
         if resolved.is_empty() || locks(cx, program) {
             continue;

@@ -68,6 +68,10 @@ pub(super) struct Lint {
     /// Configuration of the target kernels, for __kconfig externs
     #[arg(long, value_name = "FILE")]
     pub(super) kconfig: Option<PathBuf>,
+    /// Do not keep what was read of kernel images, nor use what was kept (in $SCX_LINT_CACHE, $XDG_CACHE_HOME/scx-lint or
+    /// ~/.cache/scx-lint)
+    #[arg(long)]
+    pub(super) no_cache: bool,
     /// Arena rule for cid-form schedulers: exactly one arena, always mapped (always) or not (one); else (auto) each kernel's own
     #[arg(long, value_enum, value_name = "RULE")]
     pub(super) arena_rule: Option<ArenaRuleArg>,

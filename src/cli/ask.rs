@@ -1,6 +1,7 @@
 //! Live mode on the command line: which kernels are asked, and what the static side says of them.
 
 use crate::kernel::Target;
+use crate::kernel::cache::Cache;
 use crate::kernel::target;
 use crate::live::args::config_beside;
 use crate::load::Values;
@@ -51,11 +52,11 @@ pub(super) fn check(lint: &Lint) -> Result<(), Failure> {
 
 /// The kernels that will be asked, as targets: that of this machine first, then every image. `None` for one whose types
 /// cannot be read, which live mode then says in its own words.
-pub(super) fn targets(lint: &Lint) -> Vec<Option<Target>> {
+pub(super) fn targets(lint: &Lint, cache: Option<&Cache>) -> Vec<Option<Target>> {
     let host = lint.live.attach.then(|| target::load("host").ok().and_then(|mut host| host.pop()));
     let images = lint.live.vm.iter().map(|image| {
         let name = image.to_string_lossy();
-        let mut target = target::from_file(&name, target::read_file(image).ok()?).ok()?;
+        let mut target = target::from_file_with(&name, target::read_file(image).ok()?, cache).ok()?;
         // What the guest will see: the option, else the file beside the image, else what the image holds.
         let config = lint.kconfig.clone().or_else(|| config_beside(image));
         target.kconfig = config.and_then(|path| target::read_kconfig(&path).ok()).or(target.kconfig);

@@ -8,7 +8,7 @@ use super::args::{ArenaRuleArg, FailOn, Format, LibbpfArg, Lint, LoaderArg};
 use super::ask;
 use super::examine::{Plan, examine};
 use super::failure::Failure;
-use super::output::write_report;
+use super::output::{sources, write_report};
 use super::progress::Progress;
 use super::rules::known_rule;
 use super::settings::{self, Choices};
@@ -16,6 +16,7 @@ use super::stdout::written;
 use super::values::Settings;
 use crate::config::{Config, FailOnKey, LevelKey};
 use crate::input::{self, Compiler};
+use crate::kernel::cache::Cache;
 use crate::kernel::{Kernel, Target, target};
 use crate::libbpf::Libbpf;
 #[cfg(feature = "live")]
@@ -109,7 +110,8 @@ pub(super) fn run(lint: &Lint) -> Result<u8, Failure> {
             .map_err(|why| Failure::Setting(format!("baseline {}: {why}", file.display())))
     });
     let known = known.transpose()?;
-    let mut targets = target::load_lists(&config.kernels)?;
+    let cache = if lint.no_cache { None } else { Cache::of_user() };
+    let mut targets = target::load_lists_with(&config.kernels, cache.as_ref())?;
     target::distinguish(&mut targets);
     if let Some(path) = &config.kconfig {
         let config = target::read_kconfig(path)?;
@@ -117,7 +119,7 @@ pub(super) fn run(lint: &Lint) -> Result<u8, Failure> {
     }
     let named = read_kernels(&targets)?;
     // Kernels that are asked are targets too, unless others are named.
-    let asked_targets = ask::targets(lint);
+    let asked_targets = ask::targets(lint, cache.as_ref());
     let asked: Vec<Option<Kernel<'_>>> =
         asked_targets.iter().map(|target| Kernel::new(target.as_ref()?).ok()).collect();
     let kernels: Vec<&Kernel<'_>> =
@@ -160,6 +162,7 @@ pub(super) fn run(lint: &Lint) -> Result<u8, Failure> {
     };
     document.assumptions.libbpf = libbpf.as_str();
     settings::report_unmatched(&mut document, &allows, &config);
+    document.find_variables(&sources(&config));
     if let Some(known) = &known {
         document.set_baseline(known);
     }

@@ -36,6 +36,13 @@ pub(super) fn write_report(
     }
 }
 
+/// Where the C files are, as the user says.
+pub(super) fn sources(config: &Config) -> report::Sources {
+    let pair = |text: &String| text.split_once('=').map(|(from, to)| (from.to_owned(), to.to_owned()));
+    let remap = config.remap_path.iter().filter_map(pair).collect();
+    report::Sources { roots: config.source_root.clone(), remap, rule_pages: None }
+}
+
 /// Prints the report so that a service that reads the lines finds no commands in it but those of its own format.
 fn print(
     lint: &Lint,
@@ -86,9 +93,7 @@ fn print_format(
 ) -> io::Result<()> {
     #[cfg(not(feature = "live"))]
     let ask::Live = live;
-    let pair = |text: &String| text.split_once('=').map(|(from, to)| (from.to_owned(), to.to_owned()));
-    let remap = config.remap_path.iter().filter_map(pair).collect();
-    let sources = report::Sources { roots: config.source_root.clone(), remap, rule_pages: None };
+    let sources = sources(config);
     let pages = || config.rule_pages.clone().or_else(repository::rule_pages);
     let repository = || repository::find(sources.clone(), pages());
     match lint.format {

@@ -60,34 +60,92 @@ impl<'o> Flow<'o> {
         seen
     }
 
-    /// Is there a way from the start to a return that does not pass the instruction at `at` nor any that is `dead`, taking
-    /// each branch both ways unless it is `decided` (taken or not). With a jump table nobody can tell, and there is one.
-    pub fn can_avoid(
+    /// The instructions that every way from the start to a return passes, none of which leads over what is `dead`, taking
+    /// each branch both ways unless it is `decided` (taken or not). With a jump table nobody can tell, and there are none;
+    /// where no way leads to a return, it is all of them.
+    ///
+    /// Each instruction is looked at twice: once for some way, and once for ways around parts of it.
+    pub fn unavoidable(
         &self,
-        at: usize,
         dead: impl Fn(usize) -> bool,
         decided: impl Fn(usize) -> Option<bool>,
-    ) -> bool {
+    ) -> Vec<bool> {
+        let len = self.ops.len();
         if self.has_table {
-            return true;
+            return vec![false; len];
         }
-        let mut seen = vec![false; self.ops.len()];
-        let mut stack = vec![0];
+        // Where control goes on, and whether the function returns instead.
+        let after = |slot: usize| match self.next(slot) {
+            Some(Successors::Exit) => (None, None, true),
+            Some(Successors::Branch { falls, taken } | Successors::MayGoto { falls, taken }) => {
+                let decided = decided(slot);
+                let alive = |to: usize, wrong: bool| {
+                    (decided != Some(wrong)).then_some(to).filter(|&to| to < len && !dead(to))
+                };
+                (alive(falls, true), alive(taken, false), false)
+            }
+            next => {
+                let mut slots =
+                    next.into_iter().flat_map(Successors::slots).filter(|&to| to < len && !dead(to));
+                (slots.next(), slots.next(), false)
+            }
+        };
+        const NOWHERE: usize = usize::MAX;
+        // Where a slot was come to from; the start stands for itself.
+        let mut from = vec![NOWHERE; len];
+        let mut stack = Vec::new();
+        if len > 0 && !dead(0) {
+            from[0] = 0;
+            stack.push(0);
+        }
+        let mut last = None;
         while let Some(slot) = stack.pop() {
-            if slot >= seen.len() || slot == at || dead(slot) || std::mem::replace(&mut seen[slot], true) {
-                continue;
+            let (first, second, returns) = after(slot);
+            if returns {
+                last = Some(slot);
+                break;
             }
-            match self.next(slot) {
-                Some(Successors::Exit) => return true,
-                Some(Successors::Branch { falls, taken } | Successors::MayGoto { falls, taken }) => {
-                    let decided = decided(slot);
-                    stack.extend((decided != Some(true)).then_some(falls));
-                    stack.extend((decided != Some(false)).then_some(taken));
+            for to in first.into_iter().chain(second) {
+                if from[to] == NOWHERE {
+                    from[to] = slot;
+                    stack.push(to);
                 }
-                next => stack.extend(next.into_iter().flat_map(Successors::slots)),
             }
         }
-        false
+        let Some(last) = last else { return vec![true; len] };
+        let mut way = vec![last];
+        while let Some(&slot) = way.last().filter(|slot| **slot != 0) {
+            way.push(from[slot]);
+        }
+        way.reverse();
+        let mut place = vec![NOWHERE; len];
+        for (number, &slot) in way.iter().enumerate() {
+            place[slot] = number;
+        }
+        // Goes along the way, and beside it from wherever it has come to; `furthest` is the place on the way that something
+        // before the current one leads to.
+        let mut unavoidable = vec![false; len];
+        let mut seen = vec![false; len];
+        let mut furthest = 0;
+        stack.clear();
+        for (number, &slot) in way.iter().enumerate() {
+            unavoidable[slot] = furthest == number;
+            stack.push(slot);
+            while let Some(slot) = stack.pop() {
+                let (first, second, returns) = after(slot);
+                if returns {
+                    furthest = way.len();
+                }
+                for to in first.into_iter().chain(second) {
+                    if place[to] != NOWHERE {
+                        furthest = furthest.max(place[to]);
+                    } else if !std::mem::replace(&mut seen[to], true) {
+                        stack.push(to);
+                    }
+                }
+            }
+        }
+        unavoidable
     }
 
     /// The instructions from which no way leads to a return, whatever the branches decide, in order; none are known where
@@ -195,6 +253,62 @@ mod tests {
         assert_eq!(with(&[MOV], |f| f.fault()), Some(Fault::FallsOff(0)));
         let wide = [0x18, 0, 0, 0, 0, 0, 0, 0];
         assert_eq!(with(&[jump(0x15, 1), wide, [0; 8], EXIT], |f| f.fault()), Some(Fault::IntoImmediate(2)));
+    }
+
+    /// The slots that no way around exists of, by trying each.
+    fn by_trying(flow: &Flow<'_>) -> Vec<bool> {
+        let avoids = |at: usize| {
+            let mut seen = vec![false; flow.ops.len()];
+            let mut stack = vec![0];
+            while let Some(slot) = stack.pop() {
+                if slot >= seen.len() || slot == at || std::mem::replace(&mut seen[slot], true) {
+                    continue;
+                }
+                if flow.next(slot) == Some(Successors::Exit) {
+                    return true;
+                }
+                stack.extend(flow.next(slot).into_iter().flat_map(Successors::slots));
+            }
+            false
+        };
+        (0..flow.ops.len()).map(|at| !avoids(at)).collect()
+    }
+
+    #[test]
+    fn what_no_way_avoids_is_found_in_one_go() {
+        let all = |insns: &[[u8; 8]]| {
+            with(insns, |flow| {
+                let found = flow.unavoidable(|_| false, |_| None);
+                assert_eq!(found, by_trying(flow), "{insns:?}");
+                found
+            })
+        };
+        assert_eq!(all(&[jump(0x15, 1), MOV, MOV, EXIT]), [true, false, true, true]);
+        assert_eq!(all(&[MOV, jump(0x05, -2)]), [true, true]);
+        assert_eq!(all(&[MOV, jump(0x15, 1), EXIT, EXIT]), [true, true, false, false]);
+        // Any code: every branch anywhere.
+        let mut random = fastrand::Rng::with_seed(12);
+        for _ in 0..20_000 {
+            let len = random.i16(1..14);
+            let code: Vec<[u8; 8]> = (0..len)
+                .map(|at| match random.u8(..8) {
+                    0 => EXIT,
+                    1 => jump(0x05, random.i16(0..len) - at - 1),
+                    2..=4 => jump(0x15, random.i16(0..len) - at - 1),
+                    _ => MOV,
+                })
+                .collect();
+            all(&code);
+        }
+    }
+
+    #[test]
+    fn what_is_decided_is_not_avoided() {
+        let code = [jump(0x15, 1), MOV, MOV, EXIT];
+        let found = |decided| with(&code, |flow| flow.unavoidable(|_| false, |_| Some(decided)));
+        assert_eq!(found(false), [true; 4]);
+        assert_eq!(found(true), [true, false, true, true]);
+        assert_eq!(with(&code, |flow| flow.unavoidable(|at| at == 1, |_| None)), [true, false, true, true]);
     }
 
     #[test]

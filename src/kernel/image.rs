@@ -17,6 +17,7 @@ use memchr::memmem;
 use object::Endianness;
 use object::elf::{ELFCLASS32, ELFMAG, EM_BPF, ET_REL, FileHeader32, FileHeader64};
 use object::read::elf::{FileHeader, SectionHeader};
+use serde::{Deserialize, Serialize};
 
 pub use self::compression::{Compression, Failure, MAX_IMAGE};
 use self::words::words;
@@ -118,7 +119,7 @@ impl Error {
 }
 
 /// What a file was recognised as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// BTF on its own, as in /sys/kernel/btf.
     RawBtf,
@@ -199,6 +200,12 @@ pub fn may_be_kernel(head: &[u8]) -> bool {
         || head.get(0x202..0x206) == Some(b"HdrS")
         || flat::is_image(head)
         || Compression::of(head).is_some()
+}
+
+/// Does a file look as if its kernel has to be unpacked first.
+pub fn is_packed(data: &[u8]) -> bool {
+    let is_executable = data.starts_with(b"MZ") && !flat::is_image(data);
+    is_executable || data.get(0x202..0x206) == Some(b"HdrS") || Compression::of(data).is_some()
 }
 
 /// The config between `IKCFG_ST` and `IKCFG_ED` of an uncompressed image (kernel/configs.c).

@@ -8,6 +8,7 @@
 #[cfg(test)]
 mod at_hand;
 pub mod builtin;
+pub mod cache;
 pub mod callback;
 pub mod exceptions;
 mod forms;
@@ -27,6 +28,7 @@ pub mod map_types;
 mod modules;
 mod ops;
 pub mod ops_flags;
+mod pack;
 mod prototypes;
 pub mod snapshot;
 pub mod special_fields;

@@ -13,7 +13,6 @@
 
 mod columns;
 mod error;
-mod pack;
 mod pool;
 mod raw;
 mod reduce;
@@ -25,10 +24,10 @@ use std::sync::OnceLock;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use self::pack::{Cursor, put, take_packed, varint};
 use self::pool::Strings;
 use self::raw::Raw;
 use super::kfunc_flags::KfuncSets;
+use super::pack::{Cursor, put, take_packed, varint};
 use crate::btf::{self, TypeId};
 
 pub use self::error::{Error, VERSION};
@@ -143,11 +142,13 @@ impl Cut {
     /// for one that was derived or does not exist.
     pub fn original_id(&self, id: TypeId) -> Option<TypeId> {
         let unpack = || {
+            // The kernel itself takes no more types (`BTF_MAX_TYPE`).
+            let most = self.meta.types.min(0x10_0000);
             let runs = take_packed(&mut Cursor::new(&self.ids))?;
             let (mut runs, mut ids, mut next) = (Cursor::new(&runs), vec![0], 1u32);
             while !runs.rest().is_empty() {
                 next = next.checked_add(runs.varint()?)?;
-                let end = next.checked_add(runs.varint()?).filter(|&end| end <= self.meta.types)?;
+                let end = next.checked_add(runs.varint()?).filter(|&end| end <= most)?;
                 ids.extend(next..end);
                 next = end;
             }

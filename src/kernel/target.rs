@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use super::cache::Cache;
 use super::lookup::Reason;
 use super::modules::Modules;
 use super::{builtin, image, snapshot};
@@ -149,6 +150,14 @@ pub fn load(names: &str) -> Result<Vec<Target>, Error> {
 /// # Errors
 /// The first that cannot be loaded.
 pub fn load_lists<S: AsRef<str>>(lists: &[S]) -> Result<Vec<Target>, Error> {
+    load_lists_with(lists, None)
+}
+
+/// The same, with what a cache has of their images.
+///
+/// # Errors
+/// As for [`load_lists`].
+pub fn load_lists_with<S: AsRef<str>>(lists: &[S], cache: Option<&Cache>) -> Result<Vec<Target>, Error> {
     let mut asked = Vec::new();
     for names in lists.iter().map(AsRef::as_ref) {
         // A path may have a comma in it.
@@ -167,7 +176,7 @@ pub fn load_lists<S: AsRef<str>>(lists: &[S]) -> Result<Vec<Target>, Error> {
     }
     let workers = thread::available_parallelism().map_or(1, NonZero::get).min(asked.len());
     if workers < 2 {
-        return asked.into_iter().map(one).collect();
+        return asked.into_iter().map(|name| one(name, cache)).collect();
     }
     let next = AtomicUsize::new(0);
     let loaded: Vec<OnceLock<Result<Target, Error>>> = asked.iter().map(|_| OnceLock::new()).collect();
@@ -178,7 +187,7 @@ pub fn load_lists<S: AsRef<str>>(lists: &[S]) -> Result<Vec<Target>, Error> {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let (Some(name), Some(slot)) = (asked.get(at), loaded.get(at)) else { break };
                     // SANITY: each place is given out once, so the slot is empty.
-                    let _ = slot.set(one(name));
+                    let _ = slot.set(one(name, cache));
                 }
             });
         }
@@ -216,7 +225,7 @@ pub fn distinguish(targets: &mut Vec<Target>) {
     }
 }
 
-fn one(name: &str) -> Result<Target, Error> {
+fn one(name: &str, cache: Option<&Cache>) -> Result<Target, Error> {
     if name == "host" {
         return host();
     }
@@ -243,7 +252,7 @@ fn one(name: &str) -> Result<Target, Error> {
         io::ErrorKind::FileTooLarge => Error::TooLarge { name: name.to_owned(), error },
         _ => Error::Io { name: name.to_owned(), error },
     })?;
-    from_file(name, bytes)
+    from_file_with(name, bytes, cache)
 }
 
 /// The bytes of a file that a kernel may be in; of one that holds none only the beginning.
@@ -275,7 +284,23 @@ pub fn read_kconfig(path: &Path) -> Result<String, Error> {
 /// # Errors
 /// It holds no kernel with BTF.
 pub fn from_file<'d>(name: &str, bytes: impl Into<Cow<'d, [u8]>>) -> Result<Target, Error> {
-    let found = image::extract(bytes).map_err(|error| Error::Image { name: name.to_owned(), error })?;
+    from_file_with(name, bytes, None)
+}
+
+/// The same, with what a cache has of the file.
+///
+/// # Errors
+/// As for [`from_file`].
+pub fn from_file_with<'d>(
+    name: &str,
+    bytes: impl Into<Cow<'d, [u8]>>,
+    cache: Option<&Cache>,
+) -> Result<Target, Error> {
+    let found = match cache {
+        Some(cache) => cache.extract(bytes),
+        None => image::extract(bytes),
+    };
+    let found = found.map_err(|error| Error::Image { name: name.to_owned(), error })?;
     let path = Path::new(name);
     Ok(Target {
         name: path.file_name().and_then(|file| file.to_str()).unwrap_or(name).to_owned(),

@@ -59,6 +59,8 @@ pub(super) fn finding(object: usize, found: &Diagnostic, phase: &PhaseSeen, verb
             label,
             program: found.function.clone(),
             insn: found.function_insn,
+            inlined: false,
+            variable: None,
         }],
         ..FindingDoc::new(&VERIFIER, object, subject, message)
     }

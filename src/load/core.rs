@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::collections::HashSet;
 
 use crate::btf::core::{Candidates, Patched, Poison, Relocation, RelocationKind, Resolver, Slot};
-use crate::btf::{Btf, CoreRelo};
+use crate::btf::{Btf, Budget, CoreRelo};
 use crate::errno::Errno;
 use crate::kernel::{Home, Kernel, Lookup, Reason};
 use crate::libbpf::Libbpf;
@@ -62,6 +62,7 @@ pub(super) fn resolve(
         resolver: Resolver::new(btf, kernel.btf(), &[]),
         modules: &modules,
     });
+    let mut budget = Budget::for_questions(ext.core_relo_count());
     let mut uses = Vec::new();
     let mut names = HashSet::new();
     for section in &object.elf.sections {
@@ -76,7 +77,7 @@ pub(super) fn resolve(
                 continue;
             }
             let insn = InsnIdx(slot - object[function].start);
-            uses.push(one(object, btf, target.as_mut(), (function, insn), &record, number));
+            uses.push(one(object, btf, target.as_mut(), (function, insn), &record, number, &mut budget));
         }
     }
     uses
@@ -122,6 +123,7 @@ fn one<'d>(
     (function, insn): (FuncIdx, InsnIdx),
     record: &CoreRelo,
     number: usize,
+    budget: &mut Budget,
 ) -> CoreUse {
     let code = object[function].code;
     let name = &object[function].name;
@@ -171,13 +173,14 @@ fn one<'d>(
             }
         }
     };
-    let resolution = relocation.resolve(btf, slot, candidates);
+    let resolution = relocation.resolve_within(btf, slot, candidates, budget);
     // Where any matched, those that did not are gone.
     let first = candidates.iter().next().map(|(btf, _)| btf);
     if resolution.as_ref().is_ok_and(|resolution| resolution.target.is_some()) {
         found.home = first.and_then(|btf| target.home_of(btf));
     }
     found.fate = match resolution {
+        Err(error) if error.given_up => CoreFate::Unknown("the types are too entangled to compare".into()),
         Err(error) => refused(&error),
         Ok(resolution) => match resolution.outcome {
             Patched::Poison(poison @ (Poison::NoCandidate | Poison::NoMatch)) => {

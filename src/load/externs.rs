@@ -1,6 +1,7 @@
 //! Externs against a kernel (libbpf `bpf_object__resolve_externs`).
 
-use crate::btf::{Btf, Kind, TypeId, types_are_compat};
+use crate::btf::{Btf, Budget, Kind, TypeId, types_are_compat_within};
+use crate::errno::Errno;
 use crate::kernel::{DecidedBy, Home, Kernel, Kfunc, Lookup, Reason};
 use crate::object::{Extern, ExternKind, Object};
 
@@ -31,38 +32,54 @@ pub enum ExternFate {
 
 /// All externs of an object.
 pub(super) fn resolve(object: &Object<'_>, kernel: Option<&Kernel<'_>>) -> Vec<ExternFate> {
-    object.externs.iter().map(|external| one(object, kernel, external)).collect()
+    let mut budget = Budget::for_questions(object.externs.len());
+    object.externs.iter().map(|external| one(object, kernel, external, &mut budget)).collect()
 }
 
-fn one(object: &Object<'_>, kernel: Option<&Kernel<'_>>, external: &Extern<'_>) -> ExternFate {
-    match external.kind {
-        ExternKind::Kconfig => kconfig(object, kernel, external),
-        _ if kernel.is_none() => {
-            ExternFate::Unknown(Reason::from("no kernel is named").decided_by(DecidedBy::Kernel))
-        }
-        ExternKind::Kfunc => kernel.map_or(ExternFate::Missing, |kernel| kfunc(object, kernel, external)),
-        ExternKind::Ksym => kernel.map_or(ExternFate::Missing, |kernel| variable(object, kernel, external)),
+fn one(
+    object: &Object<'_>,
+    kernel: Option<&Kernel<'_>>,
+    external: &Extern<'_>,
+    budget: &mut Budget,
+) -> ExternFate {
+    match (external.kind, kernel) {
+        (ExternKind::Kconfig, _) => kconfig(object, kernel, external),
+        (_, None) => ExternFate::Unknown(Reason::from("no kernel is named").decided_by(DecidedBy::Kernel)),
+        (ExternKind::Kfunc, Some(kernel)) => kfunc(object, kernel, external, budget),
+        (ExternKind::Ksym, Some(kernel)) => variable(object, kernel, external, budget),
     }
 }
 
-/// `bpf_core_types_are_compat` as the extern code takes it: an error is a no.
-fn is_compatible(local: &Btf<'_>, id: TypeId, target: &Btf<'_>, target_id: TypeId) -> bool {
-    types_are_compat(local, id, target, target_id).unwrap_or(false)
+/// `bpf_core_types_are_compat` as the extern code takes it: an error is a no. `None` where we give up on types that libbpf
+/// would take ages to compare.
+fn is_compatible(local: (&Btf<'_>, TypeId), target: (&Btf<'_>, TypeId), budget: &mut Budget) -> Option<bool> {
+    match types_are_compat_within(local.0, local.1, target.0, target.1, budget) {
+        Ok(answer) => Some(answer),
+        Err(Errno::E2BIG) => None,
+        Err(_) => Some(false),
+    }
+}
+
+fn entangled() -> ExternFate {
+    ExternFate::Unknown("the types are too entangled to compare".into())
 }
 
 /// `bpf_object__resolve_ksym_func_btf_id`.
-fn kfunc(object: &Object<'_>, kernel: &Kernel<'_>, external: &Extern<'_>) -> ExternFate {
+fn kfunc(object: &Object<'_>, kernel: &Kernel<'_>, external: &Extern<'_>, budget: &mut Budget) -> ExternFate {
     let name = Object::essential_name(external.name);
     match kernel.kfunc(name) {
         Lookup::Found(kfunc) => {
             let local = object.btf.as_ref().and_then(|btf| Some((btf, btf.get(external.type_id)?.target())));
             let target = kernel.btf_of(kfunc.home);
-            let compatible =
-                local.is_some_and(|(btf, proto)| is_compatible(btf, proto, &target, kfunc.proto));
+            let compatible = match local {
+                Some(local) => is_compatible(local, (&target, kfunc.proto), budget),
+                None => Some(false),
+            };
             match (compatible, external.weak) {
-                (true, _) => ExternFate::Kfunc(kfunc),
-                (false, true) => ExternFate::NullMismatched(kfunc),
-                (false, false) => ExternFate::MismatchedKfunc(kfunc),
+                (None, _) => entangled(),
+                (Some(true), _) => ExternFate::Kfunc(kfunc),
+                (Some(false), true) => ExternFate::NullMismatched(kfunc),
+                (Some(false), false) => ExternFate::MismatchedKfunc(kfunc),
             }
         }
         Lookup::Absent if external.weak => ExternFate::Null,
@@ -72,7 +89,12 @@ fn kfunc(object: &Object<'_>, kernel: &Kernel<'_>, external: &Extern<'_>) -> Ext
 }
 
 /// `bpf_object__resolve_ksym_var_btf_id` for typed ones; a typeless one is looked up in /proc/kallsyms, which no file shows.
-fn variable(object: &Object<'_>, kernel: &Kernel<'_>, external: &Extern<'_>) -> ExternFate {
+fn variable(
+    object: &Object<'_>,
+    kernel: &Kernel<'_>,
+    external: &Extern<'_>,
+    budget: &mut Budget,
+) -> ExternFate {
     let Some(btf) = object.btf.as_ref() else { return ExternFate::Unknown("the object has no BTF".into()) };
     let local = btf.get(external.type_id).map(|ty| ty.target());
     let typed = local.and_then(|id| btf.resolve(id)).filter(|(id, _)| *id != TypeId::VOID);
@@ -86,10 +108,14 @@ fn variable(object: &Object<'_>, kernel: &Kernel<'_>, external: &Extern<'_>) -> 
             let theirs = kernel.btf_of(home);
             // Without modifiers and typedefs, as libbpf takes both.
             let target = theirs.get(id).and_then(|ty| theirs.resolve(ty.target()));
-            if target.is_some_and(|(target, _)| is_compatible(btf, local, &theirs, target)) {
-                ExternFate::Variable(home, id)
-            } else {
-                ExternFate::MismatchedVariable(home, id)
+            let compatible = match target {
+                Some((target, _)) => is_compatible((btf, local), (&theirs, target), budget),
+                None => Some(false),
+            };
+            match compatible {
+                None => entangled(),
+                Some(true) => ExternFate::Variable(home, id),
+                Some(false) => ExternFate::MismatchedVariable(home, id),
             }
         }
         Lookup::Absent if external.weak => ExternFate::Null,

@@ -1,5 +1,7 @@
 //! An object and a kernel, and what becomes of the one on the other.
 
+use std::collections::HashMap;
+
 use super::core::{self, CoreUse};
 use super::externs::{self, ExternFate};
 use super::loader::Loader;
@@ -84,21 +86,19 @@ impl<'a, 'd> Load<'a, 'd> {
 fn autoload(object: &Object<'_>, ops: &[OpsFate<'_>]) -> Vec<bool> {
     let mut autoload: Vec<bool> =
         object.functions.iter().map(|f| f.entry.as_ref().is_some_and(|entry| entry.autoload)).collect();
-    for (program, _, entry) in object.programs() {
-        if entry.kind != ProgramKind::STRUCT_OPS {
-            continue;
-        }
-        let mut named = false;
-        let mut wanted = false;
-        for ((_, value), fate) in object.ops().zip(ops) {
-            for (member, fate) in value.members.iter().zip(&fate.members) {
-                if matches!(member.value, MemberInit::Program(used) if used == program) {
-                    named = true;
-                    wanted |= object[value.map].autocreate && fate.reaches_kernel();
-                }
+    // Who is named, and wanted by one who names it.
+    let mut named: HashMap<FuncIdx, bool> = HashMap::new();
+    for ((_, value), fate) in object.ops().zip(ops) {
+        for (member, fate) in value.members.iter().zip(&fate.members) {
+            if let MemberInit::Program(program) = member.value {
+                *named.entry(program).or_default() |= object[value.map].autocreate && fate.reaches_kernel();
             }
         }
-        if named {
+    }
+    for (program, _, entry) in object.programs() {
+        if entry.kind == ProgramKind::STRUCT_OPS
+            && let Some(&wanted) = named.get(&program)
+        {
             autoload[program.0] = wanted;
         }
     }

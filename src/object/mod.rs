@@ -3,6 +3,7 @@
 //! Follows `bpf_object__open` of a release of libbpf ([`Libbpf`](crate::libbpf::Libbpf)) step by step. Every reason for which libbpf would
 //! refuse the file is kept as a [`Refusal`]; reading goes on past those that leave something to read.
 
+mod debug;
 mod external;
 mod function;
 mod indexes;
@@ -16,13 +17,14 @@ mod map_type;
 mod object;
 mod open;
 mod ops;
+mod own_lines;
 mod refusal;
 
 pub use external::{Extern, ExternKind};
 pub use function::{Entry, Function, MapUse, Ref, Referent};
 pub use indexes::{ExternIdx, FuncIdx, InsnIdx, MapIdx, OpsIdx};
 pub use kind::ProgramKind;
-pub use lines::SourceLine;
+pub use lines::{Place, SourceLine};
 pub use map::{Map, MapOrigin, PAGE_SIZE};
 pub use map_flags::*;
 pub use map_type::MapType;

@@ -5,12 +5,14 @@ use std::collections::HashMap;
 use std::ops::Index;
 use std::sync::OnceLock;
 
+use super::debug::Debug;
 use super::external::{Extern, ExternKind};
 use super::function::{Entry, Function, MapUse, Ref, Referent};
 use super::indexes::{ExternIdx, FuncIdx, MapIdx, OpsIdx};
 use super::map::{Map, MapOrigin};
 use super::map_type::MapType;
 use super::ops::{Form, StructOps};
+use super::own_lines::OwnLines;
 use super::refusal::Refusal;
 use crate::btf::{Btf, BtfExt, LineInfo};
 use crate::elf::{Elf, SectionIdx};
@@ -47,6 +49,10 @@ pub struct Object<'d> {
     pub(super) text: Option<SectionIdx>,
     /// The line records, read when the first line is asked for.
     pub(super) lines: OnceLock<HashMap<Cow<'d, str>, Vec<LineInfo>>>,
+    /// By function: which lines are its own. Worked out when a place is asked for.
+    pub(super) own_lines: OnceLock<Vec<Option<OwnLines>>>,
+    /// DWARF, read when a place is asked for.
+    pub(super) debug: OnceLock<Option<Debug>>,
 }
 
 impl<'d> Object<'d> {

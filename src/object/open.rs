@@ -103,6 +103,8 @@ impl<'d> Object<'d> {
                 refusals: Vec::new(),
                 text: None,
                 lines: OnceLock::new(),
+                own_lines: OnceLock::new(),
+                debug: OnceLock::new(),
             },
         };
         opening.sections()?;

@@ -122,7 +122,7 @@ impl FindingDoc {
             errno: finding.errno,
             kernel_message: finding.kernel_message.clone(),
             help: finding.help.clone(),
-            locations: finding.locations.iter().map(|location| locate(object, location)).collect(),
+            locations: finding.locations.iter().flat_map(|location| locate(object, location)).collect(),
             refuses: finding.refuses,
             ..Self::new(finding.rule, number, finding.subject.clone(), finding.message.clone())
         }
@@ -153,10 +153,10 @@ impl UndecidedDoc {
             let site = open.subject.site(object)?;
             Some(Location { site, label: format!("this {}", open.subject.kind.noun()), program: None })
         };
-        let places = open.locations.iter().map(|location| locate(object, location));
+        let places = open.locations.iter().flat_map(|location| locate(object, location));
         let mut locations: Vec<LocationDoc> = places.collect();
         if locations.is_empty() {
-            locations.extend(defined().map(|location| locate(object, &location)));
+            locations.extend(defined().into_iter().flat_map(|location| locate(object, &location)));
         }
         let (subject, reason) = (open.subject.clone(), open.reason.clone());
         Self { rule: open.rule, object: number, kernels: Vec::new(), subject, reason, locations, decided_by }

@@ -45,6 +45,8 @@ mod sarif;
 mod serialize;
 #[cfg(feature = "cli")]
 mod sources;
+#[cfg(feature = "cli")]
+mod variables;
 mod verdict;
 mod words;
 

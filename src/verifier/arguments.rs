@@ -17,7 +17,7 @@ pub enum Holds {
     /// The context: an array of 8-byte arguments.
     Context,
     /// The argument of that number, the first is 0.
-    Argument(usize),
+    Argument(u8),
 }
 
 /// What an argument may be found to be on the paths to a place; a set.
@@ -67,23 +67,35 @@ impl Access {
     }
 }
 
+/// Slots of 8 bytes that a frame of 512 bytes has (`MAX_BPF_STACK`); what lies elsewhere no verifier lets a program reach.
+const SLOTS: usize = 64;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct ArgState {
     registers: [Holds; 11],
-    slots: HashMap<i16, Holds>,
+    /// The first one lies right below r10.
+    slots: [Holds; SLOTS],
     tested: [Tested; MAX_ARGUMENTS],
+}
+
+/// The slot that 8 bytes at an offset from r10 are.
+fn slot(off: i16) -> Option<usize> {
+    let below = off.checked_neg().and_then(|below| usize::try_from(below).ok())?;
+    (below.is_multiple_of(8) && (8..=8 * SLOTS).contains(&below)).then(|| below / 8 - 1)
 }
 
 impl ArgState {
     fn entry() -> Self {
         let mut registers = [Holds::Other; 11];
         registers[1] = Holds::Context;
-        Self { registers, slots: HashMap::new(), tested: [Tested::NOT; MAX_ARGUMENTS] }
+        Self { registers, slots: [Holds::Other; SLOTS], tested: [Tested::NOT; MAX_ARGUMENTS] }
     }
 
     fn tested(&self, holds: Holds) -> Tested {
         match holds {
-            Holds::Argument(argument) => self.tested.get(argument).copied().unwrap_or(Tested::ANY),
+            Holds::Argument(argument) => {
+                self.tested.get(usize::from(argument)).copied().unwrap_or(Tested::ANY)
+            }
             Holds::Context | Holds::Other => Tested::ANY,
         }
     }
@@ -99,7 +111,7 @@ impl ArgState {
         };
         for register in [Some(left), right.reg()].into_iter().flatten() {
             let Holds::Argument(argument) = self.get(register) else { continue };
-            if let Some(tested) = state.tested.get_mut(argument) {
+            if let Some(tested) = state.tested.get_mut(usize::from(argument)) {
                 *tested = match told {
                     Some(to) => tested.told(to)?,
                     // Another compare may tell the verifier something too.
@@ -113,20 +125,19 @@ impl ArgState {
     /// Keeps what both agree on; tells whether that is less than before.
     fn meet(&mut self, other: &Self) -> bool {
         let mut less = false;
-        for (ours, theirs) in self.registers.iter_mut().zip(&other.registers) {
+        let ours = self.registers.iter_mut().chain(&mut self.slots);
+        for (ours, theirs) in ours.zip(other.registers.iter().chain(&other.slots)) {
             if ours != theirs && *ours != Holds::Other {
                 *ours = Holds::Other;
                 less = true;
             }
         }
-        let before = self.slots.len();
-        self.slots.retain(|slot, held| other.slots.get(slot) == Some(held));
         for (ours, theirs) in self.tested.iter_mut().zip(&other.tested) {
             let both = Tested(ours.0 | theirs.0);
             less |= both != *ours;
             *ours = both;
         }
-        less || self.slots.len() != before
+        less
     }
 
     fn get(&self, register: u8) -> Holds {
@@ -145,7 +156,7 @@ impl ArgState {
         // What is called, and stores through other registers, may write to the slots then.
         let elsewhere = op.is_store() && op.memory().is_some_and(|to| to.base != FRAME_POINTER);
         if shares && (elsewhere || matches!(op, Op::Call(_))) {
-            self.slots.clear();
+            self.slots.fill(Holds::Other);
         }
         match op {
             Op::Call(_) => {
@@ -160,10 +171,13 @@ impl ArgState {
                 let wide = from.width == Width::B8;
                 let holds = match self.get(from.base) {
                     Holds::Context if wide && from.off >= 0 && from.off % 8 == 0 => {
-                        Holds::Argument(usize::from(from.off.unsigned_abs()) / 8)
+                        // None lies further on.
+                        let number = u8::try_from(from.off / 8).ok();
+                        let number = number.filter(|number| usize::from(*number) < MAX_ARGUMENTS);
+                        number.map_or(Holds::Other, Holds::Argument)
                     }
                     _ if wide && from.base == FRAME_POINTER => {
-                        self.slots.get(&from.off).copied().unwrap_or(Holds::Other)
+                        slot(from.off).map_or(Holds::Other, |slot| self.slots[slot])
                     }
                     _ => Holds::Other,
                 };
@@ -173,12 +187,17 @@ impl ArgState {
             _ => {
                 if let Some(to) = op.memory().filter(|to| op.is_store() && to.base == FRAME_POINTER) {
                     // A narrower or overlapping store spoils what lies there.
-                    self.slots.retain(|slot, _| (i32::from(*slot) - i32::from(to.off)).abs() >= 8);
+                    for (number, held) in self.slots.iter_mut().enumerate() {
+                        let off = -8 * (number as i32 + 1);
+                        if (off - i32::from(to.off)).abs() < 8 {
+                            *held = Holds::Other;
+                        }
+                    }
                     if let Op::Store { value: Operand::Reg(src), release: false, .. } = op
                         && to.width == Width::B8
-                        && self.get(src) != Holds::Other
+                        && let Some(slot) = slot(to.off)
                     {
-                        self.slots.insert(to.off, self.get(src));
+                        self.slots[slot] = self.get(src);
                     }
                 }
                 // None of what else is written can hold a pointer of the context.

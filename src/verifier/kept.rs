@@ -1,10 +1,12 @@
 //! What is found out about an object once and for all kernels.
 
+use std::collections::HashSet;
 use std::sync::OnceLock;
 
 use super::arguments::{self, Access};
 use super::callees::Callees;
 use super::reach::Answers;
+use crate::insn::Insn;
 use crate::insn::flow::{Fault, Flow};
 use crate::object::{FuncIdx, Object};
 
@@ -16,6 +18,7 @@ pub struct Kept {
     faults: Vec<OnceLock<Option<Fault>>>,
     endless_loops: Vec<OnceLock<Vec<usize>>>,
     callees: OnceLock<Callees>,
+    called: Vec<OnceLock<HashSet<FuncIdx>>>,
 }
 
 impl Kept {
@@ -27,6 +30,7 @@ impl Kept {
             faults: object.functions.iter().map(|_| OnceLock::new()).collect(),
             endless_loops: object.functions.iter().map(|_| OnceLock::new()).collect(),
             callees: OnceLock::new(),
+            called: object.functions.iter().map(|_| OnceLock::new()).collect(),
         }
     }
 
@@ -48,5 +52,20 @@ impl Kept {
     /// The functions below each function, as the verifier counts frames and stack.
     pub(super) fn callees(&self, object: &Object<'_>) -> &Callees {
         self.callees.get_or_init(|| Callees::new(object))
+    }
+
+    /// The program, and the functions that calls lead to from it; not what only a callback leads to.
+    pub(super) fn called(&self, object: &Object<'_>, program: FuncIdx) -> &HashSet<FuncIdx> {
+        self.called[program.0].get_or_init(|| {
+            let mut seen = HashSet::from([program]);
+            let mut todo = vec![program];
+            while let Some(caller) = todo.pop() {
+                for &(insn, target) in &object[caller].calls {
+                    let is_call = object[caller].code.get(insn.0).is_some_and(Insn::is_call);
+                    todo.extend(target.filter(|&target| is_call && seen.insert(target)));
+                }
+            }
+            seen
+        })
     }
 }

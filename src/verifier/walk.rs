@@ -1,5 +1,8 @@
 //! The face of all that follows registers.
 
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
 use super::arguments::Access;
 use super::callees::Callees;
 use super::constants::{self, Patch};
@@ -7,7 +10,6 @@ use super::kept::Kept;
 use super::reach::{Analysis, Answers, Base, Leak, Reached, Read};
 use crate::insn::flow::{Fault, Flow};
 use crate::insn::{Insn, Op};
-use crate::kernel::MAX_CALL_FRAMES;
 use crate::load::{ExternFate, Knowledge, Load};
 use crate::object::{FuncIdx, InsnIdx, MapOrigin, Object, OpsIdx, Ref, Referent};
 
@@ -22,13 +24,19 @@ pub struct Verifier<'a, 'd> {
     knowledge: &'a Knowledge,
     analysis: Analysis<'a, 'd>,
     kept: &'a Kept,
+    /// By program: what it executes whenever it runs.
+    unavoidable: Vec<OnceLock<Unavoidable>>,
 }
+
+/// The instructions that a program executes whenever it runs, of each function that it surely calls.
+type Unavoidable = HashMap<FuncIdx, Vec<bool>>;
 
 impl<'a, 'd> Verifier<'a, 'd> {
     /// Nothing is looked at yet. `knowledge` is that of the load, and `kept` of its object.
     pub fn new(load: &'a Load<'a, 'd>, knowledge: &'a Knowledge, kept: &'a Kept) -> Self {
         let analysis = Analysis::new(load.object, knowledge).remembering(&kept.answers);
-        Self { object: load.object, load, knowledge, analysis, kept }
+        let unavoidable = load.object.functions.iter().map(|_| OnceLock::new()).collect();
+        Self { object: load.object, load, knowledge, analysis, kept, unavoidable }
     }
 
     /// Walks programs side by side, for those who will ask about each.
@@ -96,6 +104,11 @@ impl<'a, 'd> Walk<'a, 'd> {
         Regs { walk: self, at }
     }
 
+    /// Does a function run as part of the program: a chain of calls leads to it, and not only a callback.
+    pub fn calls(self, function: FuncIdx) -> bool {
+        self.verifier.kept.called(self.verifier.object, self.program).contains(&function)
+    }
+
     /// Loads and stores of the program's own code whose base is surely the context or an argument, in code order.
     pub fn accesses(self) -> &'a [Access] {
         self.verifier.kept.accesses(self.verifier.object, self.program)
@@ -126,28 +139,32 @@ impl<'a, 'd> Walk<'a, 'd> {
     }
 
     /// Does the program execute an instruction whenever it runs: no branch but those that the verifier decides leads past it.
-    pub fn is_unavoidable(self, at: At) -> bool {
-        self.unavoidable_within(at, 0)
+    pub fn is_unavoidable(self, (function, insn): At) -> bool {
+        let known = self.verifier.unavoidable[self.program.0].get_or_init(|| self.find_unavoidable());
+        known.get(&function).and_then(|marks| marks.get(insn.0)).copied().unwrap_or(false)
     }
 
-    fn unavoidable_within(self, (function, insn): At, depth: usize) -> bool {
+    /// Goes from the program to what it surely calls, and from there on; each function is looked at once.
+    fn find_unavoidable(self) -> Unavoidable {
         let object = self.verifier.object;
-        let dead = |slot| self.reached((function, InsnIdx(slot))) == Reached::Never;
-        let flow = Flow::new(object[function].ops());
-        if flow.can_avoid(insn.0, dead, |slot| self.is_taken(function, slot)) {
-            return false;
+        let mut known = Unavoidable::new();
+        let mut todo = vec![self.program];
+        while let Some(function) = todo.pop() {
+            if known.contains_key(&function) {
+                continue;
+            }
+            let dead = |slot| self.reached((function, InsnIdx(slot))) == Reached::Never;
+            let marks =
+                Flow::new(object[function].ops()).unavoidable(dead, |slot| self.is_taken(function, slot));
+            let surely = |at: InsnIdx| {
+                let is_call = object[function].code.get(at.0).is_some_and(Insn::is_call);
+                is_call && marks.get(at.0) == Some(&true)
+            };
+            let calls = object[function].calls.iter().filter(|(at, _)| surely(*at));
+            todo.extend(calls.filter_map(|(_, target)| *target));
+            known.insert(function, marks);
         }
-        // Recursion ends here too.
-        function == self.program
-            || depth < MAX_CALL_FRAMES
-                && object.code_of(self.program).any(|(caller, code)| {
-                    code.calls.iter().any(|&(call, target)| {
-                        target == Some(function)
-                            && caller != function
-                            && code.code.get(call.0).is_some_and(Insn::is_call)
-                            && self.unavoidable_within((caller, call), depth + 1)
-                    })
-                })
+        known
     }
 
     /// What a test of a kfunc's address for 0 comes to when the program runs, where the kernel has the kfunc: the verifier

@@ -44,26 +44,26 @@ pub(crate) struct Spec {
 }
 
 /// The type section and the strings of a `.BTF`, under construction.
-struct Btf {
+pub(crate) struct Btf {
     types: Vec<u8>,
     strings: Vec<u8>,
     count: u32,
 }
 
-const KIND_INT: u32 = 1;
+pub(crate) const KIND_INT: u32 = 1;
 const KIND_PTR: u32 = 2;
 const KIND_ARRAY: u32 = 3;
-const KIND_STRUCT: u32 = 4;
+pub(crate) const KIND_STRUCT: u32 = 4;
 const KIND_FUNC_PROTO: u32 = 13;
 const KIND_VAR: u32 = 14;
 const KIND_DATASEC: u32 = 15;
 
 impl Btf {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { types: Vec::new(), strings: vec![0], count: 0 }
     }
 
-    fn string(&mut self, text: &str) -> u32 {
+    pub(crate) fn string(&mut self, text: &str) -> u32 {
         let at = self.strings.len() as u32;
         self.strings.extend_from_slice(text.as_bytes());
         self.strings.push(0);
@@ -71,7 +71,7 @@ impl Btf {
     }
 
     /// One record: `struct btf_type` and what follows it. Gives its id.
-    fn add(&mut self, name: &str, kind: u32, vlen: usize, size_or_type: u32, rest: &[u32]) -> u32 {
+    pub(crate) fn add(&mut self, name: &str, kind: u32, vlen: usize, size_or_type: u32, rest: &[u32]) -> u32 {
         let name = if name.is_empty() { 0 } else { self.string(name) };
         for word in [name, kind << 24 | vlen as u32, size_or_type].iter().chain(rest) {
             self.types.extend_from_slice(&word.to_le_bytes());
@@ -80,7 +80,7 @@ impl Btf {
         self.count
     }
 
-    fn finish(self) -> Vec<u8> {
+    pub(crate) fn finish(self) -> Vec<u8> {
         let mut out = vec![0x9f, 0xeb, 1, 0];
         let (types, strings) = (self.types.len() as u32, self.strings.len() as u32);
         for word in [24, 0, types, types, strings] {
@@ -99,7 +99,7 @@ fn number(btf: &mut Btf, int: u32, number: u32) -> u32 {
 }
 
 /// The variables of one data section: name, type, size.
-fn data_sec(btf: &mut Btf, section: &str, vars: &[(String, u32, u32)]) {
+pub(crate) fn data_sec(btf: &mut Btf, section: &str, vars: &[(String, u32, u32)]) {
     let mut rows = Vec::new();
     let mut offset = 0;
     for (name, ty, size) in vars {
@@ -126,7 +126,7 @@ fn map_type(btf: &mut Btf, int: u32, map: &MapSpec) -> (u32, u32) {
 }
 
 /// One instruction.
-fn insn(code: u8, registers: u8, imm: i32) -> [u8; 8] {
+pub(crate) fn insn(code: u8, registers: u8, imm: i32) -> [u8; 8] {
     let [a, b, c, d] = imm.to_le_bytes();
     [code, registers, 0, 0, a, b, c, d]
 }

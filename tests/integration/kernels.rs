@@ -196,3 +196,52 @@ fn a_loader_that_sizes_a_map_is_believed_and_a_naked_one_is_not() {
     assert_eq!(document["verdicts"][0]["load"], "fail");
     assert!(text(&plain.stdout).contains("invalid-map-definition"));
 }
+
+/// The report on the kernel of a file, and how many entries the folder has then. What is in the user's own is let alone.
+fn with_cache(kernel: &Path, cache: &Path, more: &[&str]) -> (String, usize) {
+    let mut said = String::new();
+    for format in ["json", "full"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_scx-lint"))
+            .args(["--format", format, "-v", CID, CPU, "--kernel"])
+            .arg(kernel)
+            .args(more)
+            .current_dir(root())
+            .env("SCX_LINT_CACHE", cache)
+            .env_remove("CLICOLOR_FORCE")
+            .output()
+            .unwrap();
+        assert_ne!(output.status.code(), Some(2), "{}", text(&output.stderr));
+        said += &text(&output.stdout);
+        said += &text(&output.stderr);
+    }
+    (said, std::fs::read_dir(cache.join("images")).map_or(0, Iterator::count))
+}
+
+#[test]
+fn a_kept_image_lints_as_the_image_does() {
+    use std::io::Write;
+    let folder = tempfile::tempdir().unwrap();
+    let packed = folder.path().join("vmlinux.btf.gz");
+    let target = scx_lint::kernel::target::load("7.3").unwrap().remove(0);
+    let mut encoder =
+        flate2::write::GzEncoder::new(std::fs::File::create(&packed).unwrap(), flate2::Compression::fast());
+    encoder.write_all(&target.btf).unwrap();
+    encoder.finish().unwrap();
+    let images = kernels_at_hand().pop().map(|(_, path)| path);
+    for (number, kernel) in std::iter::once(packed).chain(images).enumerate() {
+        let cache = folder.path().join(number.to_string());
+        let without = with_cache(&kernel, &cache, &["--no-cache"]);
+        assert_eq!(without.1, 0);
+        // The first of the two runs writes it.
+        let with = with_cache(&kernel, &cache, &[]);
+        assert_eq!((with.0 == without.0, with.1), (true, 1), "{}", kernel.display());
+        let entry = std::fs::read_dir(cache.join("images")).unwrap().next().unwrap().unwrap().path();
+        std::fs::write(&entry, "damaged").unwrap();
+        let again = with_cache(&kernel, &cache, &[]);
+        assert_eq!((again.0 == without.0, again.1), (true, 1), "{}", kernel.display());
+        assert!(std::fs::metadata(&entry).unwrap().len() > 1_000);
+        // A folder that cannot be made.
+        let nowhere = with_cache(&kernel, Path::new("/dev/null/cache"), &[]);
+        assert_eq!((nowhere.0 == without.0, nowhere.1), (true, 0), "{}", kernel.display());
+    }
+}

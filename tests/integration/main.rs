@@ -14,6 +14,7 @@ mod inputs;
 mod kernels;
 mod layout;
 mod libbpf;
+mod lines;
 mod manners;
 mod modules;
 mod new_release;
@@ -30,6 +31,7 @@ mod small_kernels;
 mod tools;
 mod values;
 mod verifier;
+mod worst;
 
 use std::path::{Path, PathBuf};
 

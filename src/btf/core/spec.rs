@@ -175,11 +175,11 @@ impl<'d> Spec<'d> {
         let first = *spec.raw.first().ok_or(Errno::EINVAL)?;
         let (mut id, ty) = btf.resolve(record.type_id).ok_or(Errno::EINVAL)?;
         if kind.is_enumerator() {
-            let mut values = ty.enumerators().ok_or(Errno::EINVAL)?.values();
+            let values = ty.enumerators().ok_or(Errno::EINVAL)?;
             if spec.raw.len() > 1 {
                 return Err(Errno::EINVAL);
             }
-            let value = values.nth(first as usize).ok_or(Errno::EINVAL)?;
+            let value = values.value(first as usize).ok_or(Errno::EINVAL)?;
             spec.accesses.push(Access { ty: id, index: first, name: Some(btf.str(value.name)) });
             spec.show_value(btf);
             return Ok(spec);
@@ -190,7 +190,7 @@ impl<'d> Spec<'d> {
             let index = spec.raw[at];
             let (here, ty) = btf.resolve(id).ok_or(Errno::EINVAL)?;
             if let Some(composite) = ty.composite() {
-                let member = composite.members().nth(index as usize).ok_or(Errno::EINVAL)?;
+                let member = composite.member(index as usize).ok_or(Errno::EINVAL)?;
                 spec.bit_offset = spec.bit_offset.wrapping_add(member.bit_offset);
                 if member.name.0 != 0 {
                     let name = btf.str(member.name);
@@ -260,7 +260,7 @@ impl<'d> Spec<'d> {
             id = here;
             if access.name.is_some() {
                 let composite = pair.local.get(access.ty).and_then(|ty| ty.composite());
-                let member = composite.and_then(|ty| ty.members().nth(access.index as usize));
+                let member = composite.and_then(|ty| ty.member(access.index as usize));
                 let member = member.ok_or(Errno::EINVAL)?;
                 match match_member(pair, &member, id, found, budget)? {
                     Some(next) => id = next,
@@ -290,7 +290,7 @@ impl<'d> Spec<'d> {
     fn show_value(&mut self, btf: &Btf<'_>) {
         let Some(access) = self.accesses.first() else { return };
         let Some(ty) = btf.get(access.ty) else { return };
-        let value = ty.enumerators().and_then(|values| values.values().nth(access.index as usize));
+        let value = ty.enumerators().and_then(|values| values.value(access.index as usize));
         self.value = value.map(|value| match ty.is_signed_enum() {
             true => Value::Signed(value.value.cast_signed()),
             false => Value::Unsigned(value.value),

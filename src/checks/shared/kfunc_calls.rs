@@ -57,30 +57,19 @@ pub(in crate::checks) fn of<'a, 'd>(cx: &Context<'a, 'd>, program: FuncIdx) -> V
 
 /// Is the call in code that runs as a callback only: of a timer or work queue, that is not while the program runs, or of
 /// a loop.
-pub(in crate::checks) fn is_in_callback(object: &Object<'_>, call: &KfuncCall<'_, '_>) -> bool {
-    is_callback_code(object, call.program, call.function)
+pub(in crate::checks) fn is_in_callback(cx: &Context<'_, '_>, call: &KfuncCall<'_, '_>) -> bool {
+    !cx.walk(call.program).calls(call.function)
 }
 
 /// May a function of a program sleep though the program may not: it runs as a callback only, and the object has callbacks of work
 /// queues or task work, which sleep (kernel `in_sleepable`).
-pub(in crate::checks) fn may_sleep_as_work(object: &Object<'_>, program: FuncIdx, function: FuncIdx) -> bool {
-    let has_work = || object.externs.iter().any(|known| kfuncs::schedules_work(known.name));
-    function != program && has_work() && is_callback_code(object, program, function)
-}
-
-fn is_callback_code(object: &Object<'_>, program: FuncIdx, function: FuncIdx) -> bool {
-    let mut seen = vec![program];
-    let mut next = 0;
-    while let Some(&caller) = seen.get(next) {
-        next += 1;
-        for &(insn, target) in &object[caller].calls {
-            let is_call = object[caller].code.get(insn.0).is_some_and(crate::insn::Insn::is_call);
-            if let Some(target) = target.filter(|target| is_call && !seen.contains(target)) {
-                seen.push(target);
-            }
-        }
-    }
-    !seen.contains(&function)
+pub(in crate::checks) fn may_sleep_as_work(
+    cx: &Context<'_, '_>,
+    program: FuncIdx,
+    function: FuncIdx,
+) -> bool {
+    let has_work = || cx.object.externs.iter().any(|known| kfuncs::schedules_work(known.name));
+    function != program && !cx.walk(program).calls(function) && has_work()
 }
 
 /// For each kfunc, the call that the verifier is surest to walk; the first of equals.

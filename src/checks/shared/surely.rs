@@ -1,5 +1,9 @@
 //! Does a program surely do something: one answer, and one wording where it stays open.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::Hash;
+
 use super::super::context::Context;
 use crate::finding::{Outcome, Site, Subject};
 use crate::insn::Op;
@@ -130,23 +134,31 @@ impl Context<'_, '_> {
 
 /// For each thing, by a key, the surest of the places where a program does something with it; the first of equals. What the
 /// verifier never walks is left out.
-pub(in crate::checks) fn surest<T, K: PartialEq>(
+pub(in crate::checks) fn surest<T, K: Eq + Hash>(
     cx: &Context<'_, '_>,
     program: FuncIdx,
     places: impl IntoIterator<Item = (At, T)>,
     key: impl Fn(&T) -> K,
 ) -> Vec<Surely<T>> {
-    let mut known: Vec<(K, Surely<T>)> = Vec::new();
+    let mut known: Vec<Surely<T>> = Vec::new();
+    let mut numbers: HashMap<K, usize> = HashMap::new();
     for (at, found) in places {
         let key = key(&found);
-        let answer = cx.walks(program, [(at, found)]);
-        match (known.iter_mut().find(|(other, _)| *other == key), answer) {
-            (_, Surely::No) => {}
-            (Some((_, best)), answer) => *best = std::mem::replace(best, Surely::No).or(answer),
-            (None, answer) => known.push((key, answer)),
+        match cx.walks(program, [(at, found)]) {
+            Surely::No => {}
+            answer => match numbers.entry(key) {
+                Entry::Occupied(number) => {
+                    let best = &mut known[*number.get()];
+                    *best = std::mem::replace(best, Surely::No).or(answer);
+                }
+                Entry::Vacant(entry) => {
+                    entry.insert(known.len());
+                    known.push(answer);
+                }
+            },
         }
     }
-    known.into_iter().map(|(_, answer)| answer).collect()
+    known
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::io::{self, Read};
 
 use memchr::memmem;
+use serde::{Deserialize, Serialize};
 
 /// Most bytes that a kernel may unpack to. A vmlinux with all debug information of a distribution is about half of it.
 pub const MAX_IMAGE: usize = 1 << 30;
@@ -14,7 +15,7 @@ const MIN_LIMIT: usize = 1 << 20;
 const LZMA_MEMORY: u32 = 160 << 10;
 
 /// A compression.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum Compression {
     Gzip,

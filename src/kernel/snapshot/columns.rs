@@ -4,8 +4,8 @@
 
 use std::collections::HashMap;
 
+use super::super::pack::{Cursor, delta, put_fast, take_fast_within, varint};
 use super::error::Error;
-use super::pack::{Cursor, delta, put_fast, take_fast, varint};
 use super::pool::{Pool, Strings, Usage, join};
 use super::raw::{Raw, RawType, Words, extra_words, join_info, kind};
 use crate::elf::ByteOrder;
@@ -39,6 +39,9 @@ pub(super) fn usage<'d>(raw: &Raw<'d>, ids: &[u32]) -> Usage<'d> {
     }
     usage
 }
+
+/// Most bytes that the columns and strings of one snapshot unpack to; those of a distribution's kernel take 4 MiB.
+const MAX_COLUMNS: usize = 32 << 20;
 
 /// A name reference: none.
 const NO_NAME: u32 = 0;
@@ -317,7 +320,8 @@ fn decode_or_none(bytes: &[u8], pool: Option<&Pool>) -> Result<Option<Vec<u8>>, 
     let flags = cursor.byte().ok_or_else(corrupt)?;
     let order = if flags & 1 == 0 { ByteOrder::Little } else { ByteOrder::Big };
     let wide = flags & 2 != 0;
-    let mut take = || take_fast(&mut cursor).ok_or_else(corrupt);
+    let mut left = MAX_COLUMNS;
+    let mut take = || take_fast_within(&mut cursor, &mut left).ok_or_else(corrupt);
     let (bits, sequence, own_frequent, own_single) =
         (take()?, take()?, Strings::new(take()?)?, Strings::new(take()?)?);
     let mut columns = [const { Vec::new() }; Columns::COUNT];

@@ -8,8 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::OnceLock;
 
+use super::super::pack::{Cursor, put_fast, take_fast, take_fast_within, varint};
 use super::error::Error;
-use super::pack::{Cursor, put_fast, take_fast, varint};
 
 /// Strings one after another, each ended by a NUL.
 #[derive(Debug, Default)]
@@ -207,8 +207,9 @@ pub(super) fn pack_sorted<'d>(strings: impl IntoIterator<Item = &'d [u8]>) -> Ve
 pub(super) fn unpack_sorted(bytes: &[u8]) -> Result<Strings, Error> {
     let corrupt = || Error::Corrupt("function names");
     let mut cursor = Cursor::new(bytes);
-    let shared = take_fast(&mut cursor).ok_or_else(corrupt)?;
-    let rests = Strings::new(take_fast(&mut cursor).ok_or_else(corrupt)?)?;
+    let mut left = MAX_NAMES;
+    let shared = take_fast_within(&mut cursor, &mut left).ok_or_else(corrupt)?;
+    let rests = Strings::new(take_fast_within(&mut cursor, &mut left).ok_or_else(corrupt)?)?;
     let mut shared = Cursor::new(&shared);
     let mut out = Vec::with_capacity(rests.bytes.len() * 2);
     let mut previous = 0..0;
@@ -216,7 +217,7 @@ pub(super) fn unpack_sorted(bytes: &[u8]) -> Result<Strings, Error> {
         let common = shared.varint().ok_or_else(corrupt)? as usize;
         let rest = rests.terminated(index).ok_or_else(corrupt)?;
         // Strings that only repeat each other could grow without bound.
-        if common > previous.len() || common > MAX_NAME {
+        if common > previous.len() || common > MAX_NAME || out.len() > MAX_NAMES {
             return Err(corrupt());
         }
         let start = out.len();
@@ -229,3 +230,5 @@ pub(super) fn unpack_sorted(bytes: &[u8]) -> Result<Strings, Error> {
 
 /// Longest beginning that a function's name shares with its neighbour; KSYM_NAME_LEN of the kernel is 512.
 const MAX_NAME: usize = 4096;
+/// Most bytes that the names of functions take; those of a distribution's kernel have 2 MiB.
+const MAX_NAMES: usize = 16 << 20;

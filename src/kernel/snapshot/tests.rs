@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::pack::{put_fast, take_fast};
+use super::super::pack::{put_fast, take_fast};
 use super::raw::{RawType, kind, references};
 use super::*;
 use crate::btf::{Btf, Kind};
@@ -407,6 +407,123 @@ fn columns_of_nonsense_neither_panic_nor_grow() {
     assert!(accepted > 0, "nothing was accepted: the test tests nothing");
 }
 
+/// A snapshot with the content of its columns changed: what lies behind the packing, too.
+fn with_changed_columns(bytes: &[u8], random: &mut fastrand::Rng) -> Vec<u8> {
+    let (pool, mut all) = parts(bytes).map(|(pool, parts)| (pool, parts.map(<[u8]>::to_vec))).unwrap();
+    let mut cursor = Cursor::new(&all[1]);
+    let mut types = vec![cursor.byte().unwrap()];
+    let mut columns = Vec::new();
+    while !cursor.rest().is_empty() {
+        columns.push(take_fast(&mut cursor).unwrap());
+    }
+    for _ in 0..random.usize(1..4) {
+        let number = random.usize(..columns.len());
+        let column = &mut columns[number];
+        match random.u8(..4) {
+            0 => column.truncate(random.usize(..=column.len())),
+            1 => column.extend(std::iter::repeat_n(random.u8(..), random.usize(..200))),
+            _ if column.is_empty() => {}
+            _ => {
+                let at = random.usize(..column.len());
+                // Small numbers make types of types, and large ones lie outside.
+                column[at] = if random.bool() { random.u8(..8) } else { random.u8(..) };
+            }
+        }
+    }
+    columns.iter().for_each(|column| put_fast(&mut types, column));
+    all[1] = types;
+    if random.u8(..4) == 0 {
+        // Names of functions, ids, flags of kfuncs.
+        let part = &mut all[random.usize(2..6)];
+        if !part.is_empty() {
+            let at = random.usize(..part.len());
+            part[at] = random.u8(..);
+        }
+    }
+    let mut out = bytes[..HEADER].to_vec();
+    out.extend(pool.to_le_bytes());
+    for part in all {
+        varint(&mut out, part.len() as u32);
+        out.extend(part);
+    }
+    with_checksum(out)
+}
+
+/// Looks everything up in a kernel.
+fn look_up(bytes: &[u8]) -> bool {
+    let Ok(target) = crate::kernel::target::from_file("changed", bytes) else { return false };
+    let Ok(kernel) = crate::kernel::Kernel::new(&target) else { return false };
+    let btf = kernel.btf();
+    for (id, ty) in btf.types().take(2_000) {
+        let name = btf.name(&ty);
+        let _ = (btf.resolve(id), btf.size_of(id), btf.align_of(id), btf.names().all(name));
+        let _ = (kernel.lookup(name, ty.kind()), kernel.kfunc(name), kernel.kfunc_flags(name));
+        if let Some(cut) = &target.cut {
+            let _ = (cut.has_function(name), cut.original_id(id));
+        }
+    }
+    let _ = (kernel.arena_rule(), kernel.kfunc_gate(), kernel.ops_flags(), kernel.map_types());
+    let _ = (
+        kernel.max_call_frames(),
+        kernel.max_dispatch_batch(),
+        kernel.trusted_fields(),
+        kernel.truncated_enums(),
+    );
+    true
+}
+
+#[test]
+fn columns_that_are_changed_neither_panic_nor_grow() {
+    let mut random = fastrand::Rng::with_seed(13);
+    let fixtures = fixtures();
+    let mut read = 0;
+    let mut change = |bytes: &[u8], rounds: usize| {
+        for _ in 0..rounds {
+            let changed = with_changed_columns(bytes, &mut random);
+            assert!(changed.len() < bytes.len() + 4_000);
+            exercise(&changed, None);
+            read += usize::from(look_up(&changed));
+        }
+    };
+    for (_, btf) in fixtures.iter().step_by(16) {
+        change(&write(btf, None, Some("CONFIG_BPF=y\n"), &meta()).unwrap(), 100);
+    }
+    // One of a whole kernel.
+    let newest = builtin::find(builtin::LATEST).unwrap().load().unwrap();
+    let words = newest.cut.btf_ids();
+    change(&write(&newest.btf, words.as_deref(), None, &meta()).unwrap(), 20);
+    assert!(read > 0, "no change got past the parser: the test tests nothing");
+}
+
+/// Little that unpacks to a lot: each has its bound.
+#[test]
+fn what_unpacks_to_more_than_a_kernel_has_is_refused() {
+    // Names that only repeat the one before.
+    let (mut shared, mut rests) = (vec![0], vec![b'a'; 4096]);
+    rests.push(0);
+    (0..100_000).for_each(|_| varint(&mut shared, 4096));
+    rests.extend([0; 100_000]);
+    let mut packed = Vec::new();
+    put_fast(&mut packed, &shared);
+    put_fast(&mut packed, &rests);
+    assert!(packed.len() < 4_000, "{}", packed.len());
+    assert!(pool::unpack_sorted(&packed).is_err());
+    // Ids of more types than a kernel may have.
+    let (mut runs, mut ids) = (Vec::new(), Vec::new());
+    varint(&mut runs, 0);
+    varint(&mut runs, u32::MAX - 1);
+    put(&mut ids, &runs);
+    let functions = Functions { pool: None, packed: Vec::new(), unpacked: OnceLock::new() };
+    let meta = Meta { types: u32::MAX, ..meta() };
+    let cut = Cut { meta, functions, ids, btf_ids: Vec::new(), original_ids: OnceLock::new() };
+    assert_eq!(cut.original_id(TypeId(7)), None);
+    // Columns that are long together.
+    let mut types = vec![0];
+    (0..15).for_each(|_| put_fast(&mut types, &vec![0; 4 << 20]));
+    assert!(types.len() < 1 << 20);
+    assert!(columns::decode(&types, None).is_err());
+}
+
 #[test]
 fn a_length_that_lies_reserves_no_memory() {
     let mut bytes = Vec::new();
@@ -423,7 +540,7 @@ fn numbers_come_back() {
     let mut out = Vec::new();
     for from in numbers {
         for to in numbers {
-            pack::delta(&mut out, from, to);
+            super::super::pack::delta(&mut out, from, to);
             varint(&mut out, to);
         }
     }

@@ -1,9 +1,8 @@
 //! Function symbols to programs (libbpf `bpf_object__add_programs`), and which subprograms each entry
 //! program gets appended (`bpf_object__reloc_code`).
 
+use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
-
-use std::collections::HashSet;
 
 use super::{Opening, Role, sec};
 use crate::elf::{self, Binding, SectionIdx, SymbolKind};
@@ -98,6 +97,7 @@ impl<'d> Opening<'d> {
         self.settle_autoload();
         let mut budget = Budget(file_len.saturating_add(4 << 20));
         self.spend_on_contents(&mut budget)?;
+        let mut slots = MOST_SLOTS;
         let callbacks = self.exception_callbacks();
         for index in 0..self.object.functions.len() {
             self.object.functions[index].refs.sort_by_key(|r| r.insn);
@@ -108,6 +108,8 @@ impl<'d> Opening<'d> {
                 let linked = self.reach(FuncIdx(index), &callbacks);
                 for &function in &linked {
                     budget.spend(self.object[function].name.len(), "subprograms")?;
+                    let len = self.object[function].code.len();
+                    slots = slots.checked_sub(len).ok_or(elf::Error::TooComplex { what: "subprograms" })?;
                 }
                 if let Some(entry) = &mut self.object.functions[index].entry {
                     entry.linked = linked;
@@ -191,7 +193,7 @@ impl<'d> Opening<'d> {
     }
 
     /// Pre-order walk over calls and function addresses, each function once.
-    fn reach(&self, program: FuncIdx, callbacks: &[(&str, FuncIdx)]) -> Vec<FuncIdx> {
+    fn reach(&self, program: FuncIdx, callbacks: &HashMap<&str, Vec<FuncIdx>>) -> Vec<FuncIdx> {
         let mut order = Vec::new();
         let mut seen = vec![false; self.object.functions.len()];
         seen[program.0] = true;
@@ -212,8 +214,8 @@ impl<'d> Opening<'d> {
                 }
             }
         }
-        let name = &self.object[program].name;
-        for &(_, callback) in callbacks.iter().filter(|(tagged, _)| tagged == name) {
+        let tagged = callbacks.get(&*self.object[program].name);
+        for &callback in tagged.into_iter().flatten() {
             if !std::mem::replace(&mut seen[callback.0], true) {
                 order.push(callback);
             }
@@ -221,20 +223,29 @@ impl<'d> Opening<'d> {
         order
     }
 
-    /// Tags `exception_callback:`: the name of the tagged program and the function that the tag names.
-    fn exception_callbacks(&self) -> Vec<(&'d str, FuncIdx)> {
-        let Some(btf) = &self.object.btf else { return Vec::new() };
-        btf.decl_tags()
-            .filter_map(|(target, _, text)| Some((target, text.strip_prefix("exception_callback:")?)))
-            .filter_map(|(target, callback)| {
-                let name = btf.name(&btf.get(target)?);
-                let found =
-                    self.object.functions.iter().position(|f| f.entry.is_none() && f.name == callback);
-                Some((name, FuncIdx(found?)))
-            })
-            .collect()
+    /// Tags `exception_callback:`: by the name of the tagged program the functions that its tags name.
+    fn exception_callbacks(&self) -> HashMap<&'d str, Vec<FuncIdx>> {
+        let mut callbacks: HashMap<&str, Vec<FuncIdx>> = HashMap::new();
+        let Some(btf) = &self.object.btf else { return callbacks };
+        let mut by_name: HashMap<&str, FuncIdx> = HashMap::new();
+        for (index, function) in self.object.functions.iter().enumerate() {
+            if function.entry.is_none() {
+                by_name.entry(&function.name).or_insert(FuncIdx(index));
+            }
+        }
+        for (target, _, text) in btf.decl_tags() {
+            let named = text.strip_prefix("exception_callback:").and_then(|name| by_name.get(name));
+            if let (Some(&callback), Some(tagged)) = (named, btf.get(target)) {
+                callbacks.entry(btf.name(&tagged)).or_default().push(callback);
+            }
+        }
+        callbacks
     }
 }
+
+/// Instructions that the final code of all programs may have together. Real schedulers have a few hundred thousand; a file of a
+/// megabyte could name thousands of programs that each call a hundred thousand instructions.
+const MOST_SLOTS: usize = 16 << 20;
 
 /// Bytes that may yet be kept of names and references.
 struct Budget(usize);

@@ -1,6 +1,6 @@
 //! The code of one function with what the loader puts into it, and its flow graph.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
@@ -73,7 +73,21 @@ pub(super) struct Graph {
     pub live: Vec<Registers>,
     /// Slots of the functions before it.
     pub base: u32,
+    blocks: OnceLock<Vec<Block>>,
     meetings: OnceLock<Vec<u32>>,
+}
+
+/// What starts at a leader and ends before the next one.
+#[derive(Debug, Clone, Copy)]
+struct Block {
+    /// Its first instruction.
+    start: usize,
+    /// Where control goes from its last one; `None` stands for a return.
+    next: [Option<usize>; 2],
+    /// Registers that it may write.
+    writes: Registers,
+    /// It may write memory.
+    memory: bool,
 }
 
 /// What lies between a branch and where its two ways meet again.
@@ -98,6 +112,7 @@ impl Graph {
             next: insns.iter().enumerate().map(|(at, (_, op))| op.successors(at)).collect(),
             insns,
             leader_count: 0,
+            blocks: OnceLock::new(),
             meetings: OnceLock::new(),
             live: Vec::new(),
             base: before.fold(0u32, |n, f| n.saturating_add(f.code.len() as u32)),
@@ -131,24 +146,37 @@ impl Graph {
         }
     }
 
-    /// The last instruction of a block, and where control goes from there; `None` stands for a return.
-    fn block_end(&self, start: usize) -> (usize, [Option<usize>; 2]) {
+    /// The blocks, by the number of their leader.
+    fn blocks(&self) -> &[Block] {
+        self.blocks.get_or_init(|| {
+            let starts = (0..self.insns.len()).filter(|&at| self.leaders[at] != u32::MAX);
+            starts.map(|start| self.block(start)).collect()
+        })
+    }
+
+    fn block(&self, start: usize) -> Block {
+        let mut block = Block { start, next: [None; 2], writes: Registers::default(), memory: false };
         let mut at = start;
         loop {
+            let op = self.insns[at].1;
+            block.writes = block.writes.with(op.writes());
+            block.memory |= op.is_store() || matches!(op, Op::Call(_));
             let inside = |to: usize| (to < self.insns.len()).then_some(to);
-            match self.successors(at) {
+            block.next = match self.successors(at) {
                 Successors::Next(next) => {
-                    if self.leaders.get(next).is_none_or(|&leader| leader != u32::MAX) {
-                        return (at, [inside(next); 2]);
+                    if self.leaders.get(next).is_some_and(|&leader| leader == u32::MAX) {
+                        at = next;
+                        continue;
                     }
-                    at = next;
+                    [inside(next); 2]
                 }
-                Successors::Exit | Successors::Table => return (at, [None; 2]),
-                Successors::Jump(target) => return (at, [inside(target); 2]),
+                Successors::Exit | Successors::Table => [None; 2],
+                Successors::Jump(target) => [inside(target); 2],
                 Successors::Branch { falls, taken } | Successors::MayGoto { falls, taken } => {
-                    return (at, [inside(taken), inside(falls)]);
+                    [inside(taken), inside(falls)]
                 }
-            }
+            };
+            return block;
         }
     }
 
@@ -157,9 +185,8 @@ impl Graph {
     fn meetings(&self) -> &[u32] {
         self.meetings.get_or_init(|| {
             let exit = self.leader_count;
-            let starts = (0..self.insns.len()).filter(|&at| self.leaders[at] != u32::MAX);
             let number = |to: Option<usize>| to.map_or(exit, |to| self.leaders[to] as usize);
-            let next: Vec<[usize; 2]> = starts.map(|at| self.block_end(at).1.map(number)).collect();
+            let next: Vec<[usize; 2]> = self.blocks().iter().map(|block| block.next.map(number)).collect();
             let mut before = vec![Vec::new(); exit + 1];
             for (block, ends) in next.iter().enumerate() {
                 for &end in ends {
@@ -187,7 +214,9 @@ impl Graph {
             let none = u32::MAX;
             let mut meets = vec![none; exit + 1];
             meets[exit] = exit as u32;
-            for _ in 0..16 {
+            // Real functions take a few steps for each block.
+            let mut steps = (64 * next.len()).saturating_add(1 << 16);
+            'rounds: for _ in 0..16 {
                 let mut changed = false;
                 for &block in sorted.iter().rev().skip(1) {
                     let mut new = none;
@@ -197,6 +226,8 @@ impl Graph {
                         }
                         let (mut a, mut b) = (to as u32, if new == none { to as u32 } else { new });
                         while a != b {
+                            let Some(left) = steps.checked_sub(1) else { break 'rounds };
+                            steps = left;
                             if order[a as usize] < order[b as usize] {
                                 a = meets[a as usize];
                             } else {
@@ -224,11 +255,11 @@ impl Graph {
         let end = if meeting as usize == self.leader_count {
             None
         } else {
-            Some(self.leaders.iter().position(|&number| number == meeting)?)
+            Some(self.blocks().get(meeting as usize)?.start)
         };
         let mut region = Region { end, writes: Registers::default(), memory: false };
         let Successors::Branch { falls, taken } = self.successors(branch) else { return None };
-        let mut seen = Vec::new();
+        let mut seen = HashSet::new();
         let mut todo = vec![taken, falls];
         while let Some(start) = todo.pop() {
             if Some(start) == end || start >= self.insns.len() || seen.contains(&start) {
@@ -237,16 +268,11 @@ impl Graph {
             if seen.len() == MOST {
                 return Some(Region { end, writes: Registers::ALL, memory: true });
             }
-            seen.push(start);
-            let (last, next) = self.block_end(start);
-            let mut at = start;
-            while at <= last {
-                let op = self.insns[at].1;
-                region.writes = region.writes.with(op.writes());
-                region.memory |= op.is_store() || matches!(op, Op::Call(_));
-                at = self.after(at);
-            }
-            todo.extend(next.into_iter().flatten());
+            seen.insert(start);
+            let block = self.blocks().get(self.leaders[start] as usize)?;
+            region.writes = region.writes.with(block.writes);
+            region.memory |= block.memory;
+            todo.extend(block.next.into_iter().flatten());
         }
         Some(region)
     }

@@ -1,7 +1,7 @@
 //! What some path may reach: all paths at once, joined where they meet.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, BinaryHeap};
 
 use super::code::Note;
 use super::machine::{Control, Machine, unknown_entry};
@@ -30,7 +30,7 @@ struct Pass<'a, 'd> {
     /// What each function returns; `None` until some path returns.
     results: Vec<Option<RegState>>,
     /// Leaders of the code that calls each function.
-    callers: Vec<Vec<(usize, usize)>>,
+    callers: Vec<BTreeSet<(usize, usize)>>,
     steps: usize,
 }
 
@@ -56,8 +56,8 @@ fn passed<'a, 'd>(machine: &'a Machine<'a, 'd>, scope: &'a Scope<'a>) -> Option<
         leaders: scope.codes.iter().map(|code| (0..code.leader_count).map(|_| None).collect()).collect(),
         queue: BinaryHeap::new(),
         results: vec![None; scope.codes.len()],
-        callers: vec![Vec::new(); scope.codes.len()],
-        steps: 16 * scope.len() + 100_000,
+        callers: vec![BTreeSet::new(); scope.codes.len()],
+        steps: 16 * scope.len() + scope.extra(100_000),
     };
     pass.enter(0, 0, &machine.entry());
     for place in pass.uncalled() {
@@ -200,9 +200,7 @@ impl Pass<'_, '_> {
             return Some(RegState::Scalar(super::value::Scalar::vague(8)));
         }
         self.enter(callee, 0, &state.for_callee());
-        if !self.callers[callee].contains(&caller) {
-            self.callers[callee].push(caller);
-        }
+        self.callers[callee].insert(caller);
         self.results[callee]
     }
 }

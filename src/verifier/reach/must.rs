@@ -147,7 +147,7 @@ pub(super) fn walk(machine: &Machine<'_, '_>, scope: &Scope<'_>) -> (Vec<Vec<boo
         regions: HashMap::new(),
         throws: machine.object.externs.iter().any(|external| external.name == kfuncs::THROW),
         open: 0,
-        steps: (8 * scope.len() + 20_000).min(MAX_STEPS),
+        steps: (8 * scope.len() + scope.extra(20_000)).min(MAX_STEPS),
         findings: Findings::default(),
     };
     while let Some(path) = pass.pending.pop() {
@@ -358,12 +358,8 @@ impl Pass<'_, '_> {
     /// their own.
     fn maker(&self, mark: u32) -> Option<(FuncIdx, InsnIdx)> {
         let slot = (mark as usize).checked_sub(1)?;
-        let holds = |code: &&&Body| {
-            let start = code.base as usize;
-            (start..start + code.insns.len()).contains(&slot)
-        };
-        let maker = self.scope.codes.iter().find(holds)?;
-        Some((maker.function, InsnIdx(slot - maker.base as usize)))
+        let (maker, at) = self.scope.at(slot)?;
+        Some((maker.function, InsnIdx(at)))
     }
 
     /// Follows the spin lock, and keeps what comes while it is held.

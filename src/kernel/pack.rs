@@ -3,7 +3,9 @@
 use std::io::Read;
 
 /// Most bytes that one packed string may unpack to.
-const MAX_UNPACKED: usize = 64 << 20;
+pub(super) const MAX_UNPACKED: usize = 64 << 20;
+/// The same of what is packed for size: a configuration, numbers of types.
+const MAX_PACKED: usize = 16 << 20;
 
 /// Appends a number, 7 bits a byte, low ones first.
 pub(super) fn varint(out: &mut Vec<u8>, mut value: u32) {
@@ -37,7 +39,7 @@ pub(super) fn take_packed(cursor: &mut Cursor<'_>) -> Option<Vec<u8>> {
     let packed_len = cursor.varint()? as usize;
     let packed = cursor.take(packed_len)?;
     // Deflate cannot shrink by more than 1032.
-    if len > MAX_UNPACKED || len / 1032 > packed.len() {
+    if len > MAX_PACKED || len / 1032 > packed.len() {
         return None;
     }
     let mut out = Vec::with_capacity(len);
@@ -56,11 +58,17 @@ pub(super) fn put_fast(out: &mut Vec<u8>, bytes: &[u8]) {
 
 /// Undoes [`put_fast`]; `None` where the bytes are not its work.
 pub(super) fn take_fast(cursor: &mut Cursor<'_>) -> Option<Vec<u8>> {
+    take_fast_within(cursor, &mut { MAX_UNPACKED })
+}
+
+/// The same of one of several byte strings that may not unpack to more than `left` together.
+pub(super) fn take_fast_within(cursor: &mut Cursor<'_>, left: &mut usize) -> Option<Vec<u8>> {
     let len = cursor.varint()? as usize;
     let packed_len = cursor.varint()? as usize;
     let packed = cursor.take(packed_len)?;
+    *left = left.checked_sub(len)?;
     // LZ4 cannot shrink by more than 255.
-    if len > MAX_UNPACKED || len / 255 > packed.len() {
+    if len / 255 > packed.len() {
         return None;
     }
     let mut out = vec![0; len];
