@@ -14,7 +14,7 @@ use super::rules::known_rule;
 use super::settings::{self, Choices};
 use crate::config::{Config, FailOnKey, LevelKey};
 use crate::input::{self, Compiler};
-use crate::kernel::{Kernel, Target, target};
+use crate::kernel::{ConfigOrigin, Kernel, Target, target};
 #[cfg(feature = "live")]
 use crate::live;
 use crate::rule::Level;
@@ -101,7 +101,7 @@ pub(super) fn run(lint: &Lint) -> Result<u8, Failure> {
     target::distinguish(&mut targets);
     if let Some(path) = &config.kconfig {
         let config = target::read_kconfig(path)?;
-        targets.iter_mut().for_each(|target| target.kconfig = Some(config.clone()));
+        targets.iter_mut().for_each(|target| target.set_config(config.clone(), ConfigOrigin::Named));
     }
     let named = read_kernels(&targets)?;
     // Kernels that are asked are targets too, unless others are named.
@@ -110,7 +110,10 @@ pub(super) fn run(lint: &Lint) -> Result<u8, Failure> {
         asked_targets.iter().map(|target| Kernel::new(target.as_ref()?).ok()).collect();
     let kernels: Vec<&Kernel<'_>> =
         if named.is_empty() { asked.iter().flatten().collect() } else { named.iter().collect() };
-    let compiler = Compiler { clang: config.clang.path.clone(), flags: config.clang.flags.clone() };
+    // Sources are compiled for the machine that all targets are for.
+    let mut machines = kernels.iter().map(|kernel| kernel.arch_or_usual());
+    let arch = machines.next().filter(|first| machines.all(|other| other == *first));
+    let compiler = Compiler { clang: config.clang.path.clone(), flags: config.clang.flags.clone(), arch };
     let options = |path: &str| choices.of(path);
     let plan = Plan { kernels: &kernels, compiler: &compiler, allows: &allows, options };
     // A whole BTF is indexed while the inputs are opened.

@@ -89,14 +89,27 @@ fn print(
             let sources = report::Sources { rule_pages: pages().filter(|_| links), ..sources.clone() };
             if lint.verbose {
                 let assumed = &document.assumptions;
+                let without_kernel = match document.kernels.len() {
+                    0 => format!(
+                        "; no kernel named: an error means that every kernel from {} that has the ops type refuses",
+                        builtin::range()
+                    ),
+                    _ => String::new(),
+                };
                 writeln!(
                     out,
-                    "assuming: {} with {}-byte pages, libbpf {}; no kernel named: an error means that every kernel from {} that has the ops type refuses",
-                    assumed.arch,
-                    assumed.page_size,
-                    assumed.libbpf,
-                    builtin::range()
+                    "assuming: {} with {}-byte pages where the kernel does not tell, libbpf {}{without_kernel}",
+                    assumed.arch, assumed.page_size, assumed.libbpf
                 )?;
+                let taken = document.kernels.iter().filter(|kernel| kernel.config.assumed.is_some());
+                let taken: Vec<&str> = taken.map(|kernel| kernel.name.as_str()).collect();
+                if !taken.is_empty() {
+                    writeln!(
+                        out,
+                        "assuming: the configuration that Debian gives {} ('scx-lint kernel info' lists it, --kconfig FILE replaces it)",
+                        taken.join(", ")
+                    )?;
+                }
             }
             report::full(document, &style, &sources, out)?;
             #[cfg(feature = "live")]

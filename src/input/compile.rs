@@ -10,6 +10,7 @@ use std::process::Command;
 use serde::Deserialize;
 
 use super::error::input_error;
+use crate::kernel::{Arch, USUAL_ARCH};
 use crate::regular;
 use crate::report::InputError;
 
@@ -20,11 +21,13 @@ pub struct Compiler {
     pub clang: Option<PathBuf>,
     /// More flags, after all others.
     pub flags: Vec<String>,
+    /// The machine that the programs are for; the usual one where none is named.
+    pub arch: Option<Arch>,
 }
 
-/// What every BPF program needs: types for CO-RE, optimisation (the verifier refuses -O0 code), and the architecture that
-/// bpf_tracing.h asks for.
-const ALWAYS: [&str; 5] = ["--target=bpf", "-g", "-O2", "-mcpu=v3", "-D__TARGET_ARCH_x86"];
+/// What every BPF program needs: types for CO-RE and optimisation (the verifier refuses -O0 code); besides, the architecture
+/// that bpf_tracing.h asks for.
+const ALWAYS: [&str; 4] = ["--target=bpf", "-g", "-O2", "-mcpu=v3"];
 
 /// Compiles a source and gives the object's bytes. The compiler's own messages go to `say` as they are.
 ///
@@ -45,6 +48,7 @@ pub(super) fn compile(
     let mut passed = Vec::new();
     let flags = find_database(source, &mut passed).or_else(|| find_flags(source, &mut passed));
     command.args(ALWAYS);
+    command.arg(format!("-D__TARGET_ARCH_{}", compiler.arch.unwrap_or(USUAL_ARCH).target_macro()));
     if let Some(found) = &flags {
         command.args(&found.flags);
     }

@@ -1,6 +1,6 @@
 //! The verdicts as a table: a row for each object and ops variable, a column for each kernel.
 
-use super::document::Document;
+use super::document::{Document, KernelDoc};
 use super::findings::FindingDoc;
 use super::verdict::Answer;
 use crate::rule::{Level, Phase, Rule};
@@ -91,7 +91,11 @@ impl Fate {
 
 /// Names of the document's kernels.
 pub(super) fn kernel_names(document: &Document) -> Vec<String> {
-    document.kernels.iter().map(|kernel| kernel.name.clone()).collect()
+    let name = |kernel: &KernelDoc| match &kernel.foreign {
+        Some(words) => format!("{} ({words})", kernel.name),
+        None => kernel.name.clone(),
+    };
+    document.kernels.iter().map(name).collect()
 }
 
 /// The kernels that a finding is about, by name; empty where no kernel is named or it is about all of them.

@@ -7,7 +7,7 @@ use super::verdict::Answer;
 use crate::elf::ByteOrder;
 use crate::errno::Errno;
 use crate::finding::{Subject, SubjectKind};
-use crate::kernel::{KernelArenaRule, Source};
+use crate::kernel::{ConfigOrigin, KernelArenaRule, Source};
 use crate::load::Loader;
 use crate::object::{Form, MapType, ProgramKind};
 use crate::rule::{Level, Phase, Rule};
@@ -27,6 +27,7 @@ by_word!(
     AllowedBy,
     Answer,
     ByteOrder,
+    ConfigOrigin,
     Form,
     KernelArenaRule,
     Level,

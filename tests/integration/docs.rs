@@ -213,7 +213,8 @@ fn the_package_is_complete_and_small() {
     }
     let size: u64 =
         list.lines().filter_map(|line| fs::metadata(root().join(line)).ok()).map(|data| data.len()).sum();
-    assert!(size < 10 << 20, "{size} bytes before compression; crates.io takes 10 MB of what is compressed");
+    // Half of it, the snapshots, is compressed already; the rest shrinks to a quarter.
+    assert!(size < 12 << 20, "{size} bytes before compression; crates.io takes 10 MB of what is compressed");
 }
 
 /// Every file of a folder that has one of these extensions.
