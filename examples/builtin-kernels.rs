@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use scx_lint::btf::{Btf, TypeId};
 use scx_lint::kernel::kfunc_flags::{KfuncFlags, KfuncSets};
 use scx_lint::kernel::snapshot::{self, Meta, Pool, repair_implicit_arguments, sha256};
-use scx_lint::kernel::{Kernel, Lookup, Modules, Source, Target, builtin, image, target};
+use scx_lint::kernel::{Kernel, Lookup, Source, Target, builtin, image, target};
 
 /// From the project's folder, where this is run.
 const FOLDER: &str = "src/kernel/builtin";
@@ -89,11 +89,9 @@ fn main() -> Result<(), Box<dyn Error>> {
                 source: Source::File,
                 release: Some(row.release.to_owned()),
                 btf: found.btf.clone(),
-                kconfig: None,
                 btf_ids: Some(found.btf_ids.clone()),
                 partial: row.partial.map(|reason| reason.to_owned().into()),
-                modules: Modules::unknown(),
-                cut: None,
+                ..Target::default()
             },
             None => target::load(row.name)?.remove(0),
         };

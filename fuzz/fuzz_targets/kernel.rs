@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use libfuzzer_sys::fuzz_target;
 use scx_lint::Options;
-use scx_lint::kernel::{Kernel, Modules, Source, Target};
+use scx_lint::kernel::{Kernel, Target};
 
 /// Small objects that ask a kernel many things.
 fn objects() -> &'static [Vec<u8>] {
@@ -22,15 +22,10 @@ fn objects() -> &'static [Vec<u8>] {
 fuzz_target!(|data: &[u8]| {
     let target = Target {
         name: "fuzz".to_owned(),
-        source: Source::File,
-        release: None,
         btf: data.to_vec(),
-        kconfig: None,
         // As in an image without sections: what lies behind the types, and here the types, too.
         btf_ids: Some(data.as_chunks().0.iter().copied().map(u32::from_le_bytes).collect()),
-        partial: None,
-        modules: Modules::unknown(),
-        cut: None,
+        ..Target::default()
     };
     let Ok(kernel) = Kernel::new(&target) else { return };
     kernel.kfunc_flags("scx_bpf_create_dsq");

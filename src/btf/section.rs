@@ -8,6 +8,7 @@ use super::parse::{self, sections};
 use super::reader::Reader;
 use super::tables::Tables;
 use super::types::{self, Kind, Type};
+use crate::elf::ByteOrder;
 
 /// How many modifiers, typedefs and array levels are followed. Mirrors MAX_RESOLVE_DEPTH in libbpf.
 pub(super) const MAX_DEPTH: usize = 32;
@@ -223,6 +224,11 @@ impl<'d> Btf<'d> {
             .enumerate()
             .skip(usize::from(self.base.is_none()))
             .map(move |(index, &at)| (TypeId(first + index as u32), Type::at(types, at as usize)))
+    }
+
+    /// The order of the bytes in its words.
+    pub fn byte_order(&self) -> ByteOrder {
+        self.types.order
     }
 
     /// Enums of this section that are 8 bytes long, with room for 4 bytes of each value only.

@@ -3,13 +3,14 @@
 use super::context::Context;
 use super::shared::refusal;
 use crate::finding::Outcome;
+use crate::kernel::{Kernel, Lookup};
 use crate::object::Cause;
 
 rule! {
     /// The global `__arena` variables do not fit into the arena.
     ///
     /// ## Why it matters
-    /// `max_entries` of an arena counts pages; libbpf refuses globals that take more. Opening fails with E2BIG.
+    /// `max_entries` of an arena counts pages, of the size that the machine has (4 KiB, on arm64 up to 64 KiB); libbpf refuses globals that take more. Opening fails with E2BIG.
     /// ## Fix
     /// Raise `max_entries`.
     /// ## Sources
@@ -18,6 +19,13 @@ rule! {
 }
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
+    // libbpf counts in the pages of the machine; the object was opened with the usual ones.
+    if let Some(Lookup::Found(page)) = cx.kernel.map(Kernel::page_size)
+        && let Some(arena) = cx.object.arenas().next()
+        && cx.object.arena_globals <= u64::from(cx.object[arena].max_entries).saturating_mul(page)
+    {
+        return;
+    }
     refusal::report(
         cx,
         out,

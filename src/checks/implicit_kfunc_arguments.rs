@@ -5,7 +5,7 @@ use super::shared::kfunc_calls;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Subject};
 use crate::load::ExternFate;
-use crate::object::{ExternIdx, Object};
+use crate::object::{Extern, ExternIdx, Object};
 use crate::rule::Level;
 
 rule! {
@@ -14,9 +14,10 @@ rule! {
     /// ## Why it matters
     /// From 7.1 on many kfuncs have a last argument `struct bpf_prog_aux *aux` that BPF programs do not pass. The kernel's build takes it out of the
     /// BTF and keeps the full prototype as `NAME_impl`. A kernel built with an old pahole, or wrongly packaged, keeps it: no object that calls the
-    /// kfunc loads there. It is the kernel that is at fault; some distribution kernels of 7.1 are like that.
+    /// kfunc loads there. It is the kernel that is at fault; Debian's for its release 13 from 7.1.3 to 7.2.12 are like that. What else an object
+    /// would be told because of it is kept back: none of it is the scheduler's.
     /// ## Fix
-    /// Use a kernel built with pahole 1.26 or later and working `resolve_btfids`; nothing in the scheduler helps.
+    /// Use a kernel built with pahole 1.26 or later and working `resolve_btfids`; nothing in the scheduler helps, a newer one neither.
     /// ## Sources
     /// kernel `KF_IMPLICIT_ARGS`, tools/bpf/resolve_btfids; libbpf `bpf_core_types_are_compat`.
     pub IMPLICIT_KFUNC_ARGUMENTS: "implicit-kfunc-arguments", family: Kernel, level: Warning, phase: Load, since: "0.1.0";
@@ -24,6 +25,16 @@ rule! {
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let Some(kernel) = cx.kernel else { return };
+    // An object that declares the argument too gets past libbpf; the verifier then looks for the full prototype, for calls in
+    // dead code as well (add_kfunc_call). Any other object meets what other rules say.
+    let called = |external: &Extern<'_>| {
+        let mut programs = cx.loaded().map(|(program, ..)| program);
+        programs.any(|program| {
+            kfunc_calls::of(cx, program).iter().any(|call| std::ptr::eq(call.external, external))
+        })
+    };
+    let mut affected: Vec<(ExternIdx, &str)> = Vec::new();
+    let mut twinless = None;
     for (number, external) in cx.object.externs.iter().enumerate() {
         let index = ExternIdx(number);
         let (kfunc, resolved) = match cx.load.external(index) {
@@ -32,31 +43,32 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             _ => continue,
         };
         let name = Object::essential_name(external.name);
-        if !kernel.has_leaked_aux(name, kfunc) {
-            continue;
+        if kernel.has_leaked_aux(name, kfunc) {
+            affected.push((index, name));
+            if resolved && twinless.is_none() && called(external) {
+                twinless = Some(name);
+            }
         }
-        let message = format!(
-            "the kernel's BTF gives kfunc '{name}' an argument that programs do not pass: no call to it loads there"
-        );
-        let finding = out
-            .found(&IMPLICIT_KFUNC_ARGUMENTS, Subject::external(external.name), message)
-            .help("the kernel's BTF is at fault: use a kernel whose BTF was converted (bpf_prog_aux hidden, NAME_impl kept)");
-        // An object that declares the argument too gets past libbpf; the verifier then looks for the full prototype, for
-        // calls in dead code as well (add_kfunc_call). Any other object is refused by what another rule says.
-        let called = || {
-            let mut programs = cx.loaded().map(|(program, ..)| program);
-            programs.any(|program| {
-                kfunc_calls::of(cx, program).iter().any(|call| std::ptr::eq(call.external, external))
-            })
-        };
-        if resolved && called() {
-            finding
-                .level(Level::Error)
-                .errno(Errno::EINVAL)
-                .quote(format!("cannot find function {name}_impl in BTF"));
-        }
-        if let Some(site) = kfunc_calls::first_use(cx.object, index) {
-            finding.at(site, "referred to here");
-        }
+    }
+    let Some(&(first, name)) = affected.first() else { return };
+    let others = match affected.len() - 1 {
+        0 => String::new(),
+        1 => " and one more kfunc".to_owned(),
+        count => format!(" and {count} more kfuncs"),
+    };
+    let message = format!(
+        "the kernel's BTF is defective, not the object: '{name}'{others} show an argument that programs do not pass"
+    );
+    let finding = out
+        .found(&IMPLICIT_KFUNC_ARGUMENTS, Subject::object(cx.object), message)
+        .help("use a healthy build of the kernel, or rebuild it with pahole 1.26 or newer; a newer scheduler does not help");
+    if let Some(name) = twinless {
+        finding
+            .level(Level::Error)
+            .errno(Errno::EINVAL)
+            .quote(format!("cannot find function {name}_impl in BTF"));
+    }
+    if let Some(site) = kfunc_calls::first_use(cx.object, first) {
+        finding.at(site, format!("'{name}' is referred to here"));
     }
 }

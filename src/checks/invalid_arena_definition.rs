@@ -4,8 +4,8 @@ use super::context::Context;
 use super::shared::member_arenas;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
-use crate::kernel::map_types;
-use crate::object::{F_MMAPABLE, Map, PAGE_SIZE};
+use crate::kernel::{Kernel, Lookup, USUAL_PAGE, map_types};
+use crate::object::{F_MMAPABLE, Map};
 use crate::rule::Phase;
 
 rule! {
@@ -13,7 +13,7 @@ rule! {
     ///
     /// ## Why it matters
     /// An arena needs BPF_F_MMAPABLE, no key and no value, between one page and 4 GiB, and, with an address in `map_extra`,
-    /// page alignment and one 4 GiB window. The kernel itself takes at least 4 pages from the arena of a cid-form scheduler: with
+    /// page alignment and one 4 GiB window, all in pages of the machine: on arm64 they may have 16 or 64 KiB. The kernel itself takes at least 4 pages from the arena of a cid-form scheduler: with
     /// fewer, the attach call succeeds and the scheduler is disabled at once.
     /// ## Example
     /// ```c
@@ -28,10 +28,22 @@ rule! {
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let object = cx.object;
+    let (page, unknown) = match cx.kernel.map(Kernel::page_size) {
+        Some(Lookup::Found(page)) => (page, None),
+        Some(Lookup::Unknown(reason)) => (USUAL_PAGE, Some(reason)),
+        _ => (USUAL_PAGE, None),
+    };
     for arena in object.arenas() {
         let map = &object[arena];
-        let Some((problem, errno)) = problem(map, cx.arena_flag()) else { continue };
         let subject = Subject::map(object, arena);
+        let found = problem(map, cx.arena_flag(), page);
+        if let Some(reason) = &unknown
+            && found.is_some() != problem(map, cx.arena_flag(), LARGEST_PAGE).is_some()
+        {
+            out.undecided(&INVALID_ARENA_DEFINITION, subject, format!("counts pages, and {reason}"));
+            continue;
+        }
+        let Some((problem, errno)) = found else { continue };
         if map.max_entries == 0 && cx.load.is_edited() {
             out.undecided(
                 &INVALID_ARENA_DEFINITION,
@@ -53,11 +65,11 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         for &arena in &found.arenas {
             let map = &object[arena];
             // Globals lie in pages of their own, which are taken before the kernel asks.
-            let globals = object.arena_globals.div_ceil(PAGE_SIZE);
+            let globals = object.arena_globals.div_ceil(page);
             let left = u64::from(map.max_entries).checked_sub(globals);
             if map.max_entries > 0
                 && left.is_some_and(|left| left < 4)
-                && problem(map, cx.arena_flag()).is_none()
+                && problem(map, cx.arena_flag(), page).is_none()
             {
                 let taken = match globals {
                     0 => String::new(),
@@ -78,14 +90,17 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     }
 }
 
+/// Pages of the largest size that a machine has.
+const LARGEST_PAGE: u64 = 64 << 10;
+
 /// End of the address space of user programs with 5-level paging, which no x86-64 or arm64 machine exceeds.
 const USER_END: u64 = 1 << 56;
 
 /// What the kernel's `arena_map_alloc` refuses, in its order, and then libbpf's mmap. `always` is the bit of
-/// `BPF_F_ARENA_MAP_ALWAYS`, which another rule judges.
-fn problem(map: &Map<'_>, always: u32) -> Option<(String, Errno)> {
+/// `BPF_F_ARENA_MAP_ALWAYS`, which another rule judges; pages have `page` bytes.
+fn problem(map: &Map<'_>, always: u32, page: u64) -> Option<(String, Errno)> {
     let known = map_types::of(map.map_type).flags.unwrap_or(0) | always;
-    let size = u64::from(map.max_entries) * PAGE_SIZE;
+    let size = u64::from(map.max_entries) * page;
     let last = map.map_extra.wrapping_add(size).wrapping_sub(1);
     let invalid = |text: String| Some((text, Errno::EINVAL));
     if map.key_size != 0 || map.value_size != 0 {
@@ -104,7 +119,7 @@ fn problem(map: &Map<'_>, always: u32) -> Option<(String, Errno)> {
             map.flags & !known
         ));
     }
-    if !map.map_extra.is_multiple_of(PAGE_SIZE) {
+    if !map.map_extra.is_multiple_of(page) {
         return invalid(format!("map_extra {:#x} is not page aligned", map.map_extra));
     }
     if size > 1 << 32 {

@@ -6,6 +6,7 @@ use crate::btf::{Btf, Kind};
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::kernel::map_types::{self, Limit, Size, marks};
+use crate::kernel::{Lookup, USUAL_PAGE};
 use crate::object::{Cause, F_NO_PREALLOC, F_NUMA_NODE, F_STACK_BUILD_ID, Map, MapType};
 use crate::rule::Phase;
 
@@ -59,6 +60,13 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                 subject,
                 format!("{problem}, which the loader may set before load"),
             );
+            continue;
+        }
+        if errno == Errno::E2BIG
+            && cx.kernel.is_some_and(|kernel| kernel.page_size() != Lookup::Found(USUAL_PAGE))
+        {
+            let reason = format!("{problem} where pages have 4 KiB, and more with larger ones");
+            out.undecided(&INVALID_MAP_DEFINITION, subject, reason);
             continue;
         }
         out.found(&INVALID_MAP_DEFINITION, subject, format!("{}: {problem}", declared.words()))

@@ -4,26 +4,36 @@ use super::context::Context;
 use super::shared::kfunc_calls;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Subject};
+use crate::kernel::Lookup;
+use crate::kernel::exceptions::Fact;
 use crate::load::ExternFate;
-use crate::object::{ExternIdx, ExternKind};
+use crate::object::{ExternIdx, ExternKind, Referent};
 
 rule! {
     /// Refers to a kernel variable that the kernel's BTF does not have.
     ///
     /// ## Why it matters
     /// A typed `__ksym` variable is looked up in the kernel's BTF, which holds per-CPU variables and, in newer kernels, some others. A strong one that
-    /// is missing fails the load.
+    /// is missing fails the load. Its address the kernel takes from its symbols, which have no variables without CONFIG_KALLSYMS_ALL: a variable
+    /// that the BTF has, weak or not, then fails the load of every program that refers to it.
     /// ## Fix
     /// Declare it `__ksym __weak` and test its address, or declare it without type (`extern const void name __ksym`) for a lookup in /proc/kallsyms.
     /// ## Sources
-    /// libbpf `bpf_object__resolve_ksym_var_btf_id`.
+    /// libbpf `bpf_object__resolve_ksym_var_btf_id`; kernel `__check_pseudo_btf_id`.
     pub MISSING_KSYM: "missing-ksym", family: Extern, level: Error, phase: Load, since: "0.1.0";
 }
 
+/// A program that loads refers to it: the verifier looks every address up, in dead code too.
+fn is_used(cx: &Context<'_, '_>, index: ExternIdx) -> bool {
+    let refers = |program| {
+        let refs = cx.object.refs_of(program);
+        refs.into_iter().any(|(_, reference)| reference.target == Referent::Extern(index))
+    };
+    cx.loaded().any(|(program, ..)| refers(program))
+}
+
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
-    if cx.kernel.is_none() {
-        return;
-    }
+    let Some(kernel) = cx.kernel else { return };
     for (number, external) in cx.object.externs.iter().enumerate() {
         let index = ExternIdx(number);
         if external.kind != ExternKind::Ksym {
@@ -42,6 +52,30 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                     finding.at(site, "referred to here");
                 }
             }
+            ExternFate::Variable(..) if is_used(cx, index) => match kernel.knows(Fact::AllSymbols) {
+                Lookup::Found(()) => {}
+                Lookup::Unknown(reason) => {
+                    let reason = format!("the kernel must find the address of '{}'; {reason}", external.name);
+                    out.undecided(&MISSING_KSYM, subject, reason);
+                }
+                Lookup::Absent => {
+                    let message = format!(
+                        "the kernel cannot find the address of '{}': it keeps no symbols of variables (no CONFIG_KALLSYMS_ALL)",
+                        external.name
+                    );
+                    let finding = out
+                        .found(&MISSING_KSYM, subject, message)
+                        .errno(Errno::ENOENT)
+                        .quote(format!(
+                            "ldimm64 failed to find the address for kernel symbol '{}'.",
+                            external.name
+                        ))
+                        .help("use a kernel with CONFIG_KALLSYMS_ALL=y, or what a kfunc gives");
+                    if let Some(site) = kfunc_calls::first_use(cx.object, index) {
+                        finding.at(site, "referred to here");
+                    }
+                }
+            },
             ExternFate::Unknown(reason) if !external.weak => {
                 let open = out.undecided(&MISSING_KSYM, subject, reason.clone());
                 if let Some(site) = kfunc_calls::first_use(cx.object, index) {

@@ -8,7 +8,7 @@ use crate::rule::Rule;
 pub(super) type Check = fn(&Context<'_, '_>, &mut Outcome);
 
 /// Every rule with its check, by family: the order of lists and reports.
-pub(super) static REGISTRY: [(&Rule, Check); 101] = [
+pub(super) static REGISTRY: [(&Rule, Check); 104] = [
     (&super::missing_btf::MISSING_BTF, super::missing_btf::check),
     (&super::malformed_btf::MALFORMED_BTF, super::malformed_btf::check),
     (&super::missing_line_info::MISSING_LINE_INFO, super::missing_line_info::check),
@@ -80,12 +80,14 @@ pub(super) static REGISTRY: [(&Rule, Check); 101] = [
     (&super::sleepable_op::SLEEPABLE_OP, super::sleepable_op::check),
     (&super::missing_attach_target::MISSING_ATTACH_TARGET, super::missing_attach_target::check),
     (&super::missing_program_type::MISSING_PROGRAM_TYPE, super::missing_program_type::check),
+    (&super::missing_tracing_support::MISSING_TRACING_SUPPORT, super::missing_tracing_support::check),
     (&super::oversized_program::OVERSIZED_PROGRAM, super::oversized_program::check),
     (&super::too_many_subprograms::TOO_MANY_SUBPROGRAMS, super::too_many_subprograms::check),
     (&super::deep_call_chain::DEEP_CALL_CHAIN, super::deep_call_chain::check),
     (&super::stack_overflow::STACK_OVERFLOW, super::stack_overflow::check),
     (&super::unknown_helper::UNKNOWN_HELPER, super::unknown_helper::check),
     (&super::disallowed_helper::DISALLOWED_HELPER, super::disallowed_helper::check),
+    (&super::timer_under_preempt_rt::TIMER_UNDER_PREEMPT_RT, super::timer_under_preempt_rt::check),
     (&super::malformed_instruction::MALFORMED_INSTRUCTION, super::malformed_instruction::check),
     (&super::unreachable_instruction::UNREACHABLE_INSTRUCTION, super::unreachable_instruction::check),
     (&super::invalid_context_access::INVALID_CONTEXT_ACCESS, super::invalid_context_access::check),
@@ -130,6 +132,7 @@ pub(super) static REGISTRY: [(&Rule, Check); 101] = [
         super::tid_lookup_without_its_flag::check,
     ),
     (&super::misused_enq_flags::MISUSED_ENQ_FLAGS, super::misused_enq_flags::check),
+    (&super::throw_without_unwinder::THROW_WITHOUT_UNWINDER, super::throw_without_unwinder::check),
     (&super::unprotected_rcu_kfunc::UNPROTECTED_RCU_KFUNC, super::unprotected_rcu_kfunc::check),
     (&super::missing_ksym::MISSING_KSYM, super::missing_ksym::check),
     (&super::mismatched_ksym::MISMATCHED_KSYM, super::mismatched_ksym::check),

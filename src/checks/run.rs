@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use super::context::Context;
 use super::options::Options;
 use super::registry::REGISTRY;
+use super::target_fault;
 use crate::finding::Outcome;
 use crate::kernel::Kernel;
 use crate::load::{Knowledge, Load, Loader, Values};
@@ -37,6 +38,17 @@ impl<'a, 'd> Checker<'a, 'd> {
 
     /// Runs every check once.
     pub(super) fn pass(&self, kernel: Option<&Kernel<'_>>, options: &Options, values: &Values) -> Outcome {
+        let mut outcome = self.judge(kernel, options, values);
+        if target_fault::is_in(&outcome)
+            && let Some(healed) = kernel.and_then(Kernel::healed)
+        {
+            target_fault::explain(&mut outcome, &self.judge(Some(&healed), options, values));
+        }
+        finish(outcome, options)
+    }
+
+    /// What the rules say, at their own levels.
+    fn judge(&self, kernel: Option<&Kernel<'_>>, options: &Options, values: &Values) -> Outcome {
         let Pass { load, knowledge } = self.prepare(kernel, options, values);
         let verifier = self.verifier(&load, &knowledge);
         #[cfg(feature = "cli")]
@@ -80,7 +92,7 @@ pub(super) struct Pass<'k, 'd> {
 }
 
 fn run(cx: &Context<'_, '_>) -> Outcome {
-    let (object, options) = (cx.object, cx.options);
+    let object = cx.object;
     let mut outcome = Outcome::default();
     // A kernel that lacks the type of every scheduler in the object is told so: which of its functions and fields the
     // programs would miss besides does not matter to anyone.
@@ -90,6 +102,11 @@ fn run(cx: &Context<'_, '_>) -> Outcome {
             check(cx, &mut outcome);
         }
     }
+    outcome
+}
+
+/// The levels that the user chose, and the order of reports.
+fn finish(mut outcome: Outcome, options: &Options) -> Outcome {
     let level = |rule: &Rule| {
         options.levels.iter().rev().find(|(name, _)| name == rule.name).map(|(_, level)| *level)
     };

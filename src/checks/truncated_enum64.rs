@@ -37,9 +37,10 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         .filter(|name| cx.load.is_edited() && name.starts_with("scx_") || reads(name))
         .collect();
     if let Some(first) = read.first() {
-        let message =
-            format!("the kernel's BTF cuts the values of enum {first} to 32 bits, and the object reads them");
+        let message = format!(
+            "the kernel's BTF is defective, not the object: it cuts the values of enum {first} to 32 bits, and the object reads them"
+        );
         out.found(&TRUNCATED_ENUM64, Subject::object(cx.object), message)
-            .help("the kernel's BTF is at fault: use a kernel whose BTF has ENUM64");
+            .help("use a healthy build of the kernel, or rebuild it with pahole 1.24 or newer; a newer scheduler does not help");
     }
 }

@@ -62,10 +62,10 @@ pub(super) struct Lint {
     /// BPF objects, programs that embed them, BPF C sources, folders or patterns; '-' reads standard input
     #[arg(required_unless_present = "dump_config", value_name = "INPUT")]
     pub(super) inputs: Vec<OsString>,
-    /// Kernel to lint for: a built-in release, 'all', 'host', or a file with BTF, vmlinux, vmlinuz or a snapshot (repeatable, comma lists)
+    /// Kernel to lint for: a built-in release, 'all', 'host', or a file with BTF, vmlinux, vmlinuz or a snapshot, as 7.3.4=FILE where it does not say its release (repeatable, comma lists)
     #[arg(short, long, value_name = "KERNEL")]
     pub(super) kernel: Vec<String>,
-    /// Configuration of the target kernels, for __kconfig externs
+    /// Configuration of the target kernels, else that in the image or beside it
     #[arg(long, value_name = "FILE")]
     pub(super) kconfig: Option<PathBuf>,
     /// Do not keep what was read of kernel images, nor use what was kept (in $SCX_LINT_CACHE, $XDG_CACHE_HOME/scx-lint or

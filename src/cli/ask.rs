@@ -1,5 +1,6 @@
 //! Live mode on the command line: which kernels are asked, and what the static side says of them.
 
+use crate::kernel::ConfigOrigin;
 use crate::kernel::Target;
 use crate::kernel::cache::Cache;
 use crate::kernel::target;
@@ -59,7 +60,9 @@ pub(super) fn targets(lint: &Lint, cache: Option<&Cache>) -> Vec<Option<Target>>
         let mut target = target::from_file_with(&name, target::read_file(image).ok()?, cache).ok()?;
         // What the guest will see: the option, else the file beside the image, else what the image holds.
         let config = lint.kconfig.clone().or_else(|| config_beside(image));
-        target.kconfig = config.and_then(|path| target::read_kconfig(&path).ok()).or(target.kconfig);
+        if let Some(text) = config.and_then(|path| target::read_kconfig(&path).ok()) {
+            target.set_config(text, ConfigOrigin::Named);
+        }
         Some(target)
     });
     host.into_iter().chain(images).collect()

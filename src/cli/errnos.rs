@@ -228,6 +228,7 @@ static MEANINGS: &[Meaning] = &[
                 &[
                     "an ops member that the kernel lacks and that is set [unknown-ops-member], or has with another size or kind [mismatched-ops-member]",
                     "an arena, and the JIT is off or has none: net.core.bpf_jit_enable",
+                    "a timer, on a kernel for real time [timer-under-preempt-rt]",
                 ],
             ),
             (
@@ -244,7 +245,7 @@ static MEANINGS: &[Meaning] = &[
             &[
                 "a number that only the kernel uses: perror prints 'Unknown error 524'",
                 "a struct_ops type or member that this kernel does not support [stubless-member], with some: 'attach to unsupported member'",
-                "a kfunc call, and the JIT is off or cannot do it",
+                "a kfunc call, and the JIT is off or cannot do it [throw-without-unwinder]",
             ],
         )],
     },

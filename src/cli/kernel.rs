@@ -12,6 +12,7 @@ use super::failure::Failure;
 use super::stdout::written;
 use crate::btf::{Btf, Kind, TypeId};
 use crate::input;
+use crate::kernel::builtin;
 use crate::kernel::exceptions::Fact;
 use crate::kernel::kfunc_flags::KfuncFlags;
 use crate::kernel::trust::TrustedField;
@@ -56,9 +57,18 @@ struct Info {
     name: String,
     source: &'static str,
     release: Option<String>,
+    /// `x86_64`, `arm64` and so on; null where nothing tells.
+    arch: Option<String>,
+    page_size: Option<u64>,
     types: usize,
     snapshot: Option<snapshot::Meta>,
     kconfig: bool,
+    /// How the configuration is known.
+    config_origin: &'static str,
+    #[serde(skip)]
+    config_words: &'static str,
+    /// Options that are taken to be as the distribution sets them, without `CONFIG_`.
+    assumed_config: BTreeMap<&'static str, &'static str>,
     sched_ext: bool,
     cid_form: bool,
     sub_schedulers: bool,
@@ -168,9 +178,17 @@ fn describe(kernel: &Kernel<'_>, cut: Option<&snapshot::Cut>) -> Info {
         name: kernel.name.to_owned(),
         source: kernel.source.as_str(),
         release: kernel.release.map(str::to_owned),
+        arch: kernel.arch().found().map(|arch| kernel.arch_name(arch)),
+        page_size: kernel.page_size().found(),
         types: btf.len(),
         snapshot: cut.map(|cut| cut.meta.clone()),
-        kconfig: kernel.kconfig.is_some(),
+        kconfig: kernel.config.text().is_some(),
+        config_origin: kernel.config.origin().as_str(),
+        config_words: kernel.config.origin().words(),
+        assumed_config: kernel
+            .config
+            .assumed()
+            .map_or_else(BTreeMap::new, |release| builtin::config::options_of(release).collect()),
         sched_ext: kernel.has_sched_ext(),
         cid_form: kernel.arena_rule() != KernelArenaRule::None,
         sub_schedulers: kernel.is(Fact::SubSchedulers),
@@ -257,6 +275,8 @@ fn print(info: &Info, verbose: bool, out: &mut impl Write) -> io::Result<()> {
     let or_unknown = |value: Option<String>| value.unwrap_or_else(|| "not known".to_owned());
     let yes = |value: bool| if value { "yes" } else { "no" };
     writeln!(out, "{} ({}): release {}", info.name, info.source, or_unknown(info.release.clone()))?;
+    let pages = info.page_size.map_or("unknown size".to_owned(), |size| format!("{size} bytes"));
+    writeln!(out, "  machine           {}, pages of {pages}", or_unknown(info.arch.clone()))?;
     writeln!(out, "  types             {}", info.types)?;
     if let Some(meta) = &info.snapshot {
         let date = if meta.date.is_empty() { String::new() } else { format!(", {}", meta.date) };
@@ -273,7 +293,16 @@ fn print(info: &Info, verbose: bool, out: &mut impl Write) -> io::Result<()> {
             writeln!(out, "  partial           {reason}")?;
         }
     }
-    writeln!(out, "  configuration     {}", if info.kconfig { "known" } else { "not known" })?;
+    if info.assumed_config.is_empty() {
+        writeln!(out, "  configuration     {}", info.config_words)?;
+    } else {
+        writeln!(out, "  configuration     {}; assumed as Debian sets it:", info.config_words)?;
+        let options: Vec<String> =
+            info.assumed_config.iter().map(|(option, value)| format!("{option}={value}")).collect();
+        for line in options.chunks(4) {
+            writeln!(out, "    {}", line.join(" "))?;
+        }
+    }
     writeln!(out, "  sched_ext         {}", yes(info.sched_ext))?;
     if !info.sched_ext {
         return print_kfuncs(info.kfunc_sets.as_deref(), verbose, out);

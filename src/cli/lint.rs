@@ -17,7 +17,7 @@ use super::values::Settings;
 use crate::config::{Config, FailOnKey, LevelKey};
 use crate::input::{self, Compiler};
 use crate::kernel::cache::Cache;
-use crate::kernel::{Kernel, Target, target};
+use crate::kernel::{ConfigOrigin, Kernel, Target, target};
 use crate::libbpf::Libbpf;
 #[cfg(feature = "live")]
 use crate::live;
@@ -115,7 +115,7 @@ pub(super) fn run(lint: &Lint) -> Result<u8, Failure> {
     target::distinguish(&mut targets);
     if let Some(path) = &config.kconfig {
         let config = target::read_kconfig(path)?;
-        targets.iter_mut().for_each(|target| target.kconfig = Some(config.clone()));
+        targets.iter_mut().for_each(|target| target.set_config(config.clone(), ConfigOrigin::Named));
     }
     let named = read_kernels(&targets)?;
     // Kernels that are asked are targets too, unless others are named.
@@ -124,13 +124,17 @@ pub(super) fn run(lint: &Lint) -> Result<u8, Failure> {
         asked_targets.iter().map(|target| Kernel::new(target.as_ref()?).ok()).collect();
     let kernels: Vec<&Kernel<'_>> =
         if named.is_empty() { asked.iter().flatten().collect() } else { named.iter().collect() };
+    let libbpf = config.libbpf.map(Libbpf::from).unwrap_or_default();
+    // Sources are compiled for the machine that all targets are for.
+    let mut machines = kernels.iter().map(|kernel| kernel.arch_or_usual());
+    let arch = machines.next().filter(|first| machines.all(|other| other == *first));
     let compiler = Compiler {
         clang: config.clang.path.clone(),
         flags: config.clang.flags.clone(),
         folders: lint.compile,
         refused: config.refused.clone(),
+        arch,
     };
-    let libbpf = config.libbpf.map(Libbpf::from).unwrap_or_default();
     let options = |path: &str| choices.of(path);
     let settings = Settings::read(lint, &config)?;
     let plan = Plan { kernels: &kernels, compiler: &compiler, allows: &allows, options, settings: &settings };

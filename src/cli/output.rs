@@ -126,19 +126,27 @@ fn print_format(
             passed_over(document, lint, out)?;
             if lint.verbose {
                 let assumed = &document.assumptions;
-                write!(
-                    out,
-                    "assuming: {} with {}-byte pages, libbpf {}",
-                    assumed.arch, assumed.page_size, assumed.libbpf
-                )?;
-                if document.kernels.is_empty() {
-                    write!(
-                        out,
+                let without_kernel = match document.kernels.len() {
+                    0 => format!(
                         "; no kernel named: an error means that every kernel from {} that has the ops type refuses",
                         builtin::range()
+                    ),
+                    _ => String::new(),
+                };
+                writeln!(
+                    out,
+                    "assuming: {} with {}-byte pages where the kernel does not tell, libbpf {}{without_kernel}",
+                    assumed.arch, assumed.page_size, assumed.libbpf
+                )?;
+                let taken = document.kernels.iter().filter(|kernel| kernel.config.assumed.is_some());
+                let taken: Vec<&str> = taken.map(|kernel| kernel.name.as_str()).collect();
+                if !taken.is_empty() {
+                    writeln!(
+                        out,
+                        "assuming: the configuration that Debian gives {} ('scx-lint kernel info' lists it, --kconfig FILE replaces it)",
+                        taken.join(", ")
                     )?;
                 }
-                writeln!(out)?;
             }
             report::full(document, &style, &sources, out)?;
             #[cfg(feature = "live")]

@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::error::input_error;
 use super::flags::{Found, describing};
+use crate::kernel::{Arch, USUAL_ARCH};
 use crate::regular;
 use crate::report::InputError;
 
@@ -25,6 +26,8 @@ pub struct Compiler {
     pub folders: bool,
     /// What a configuration that was found, and not given, wanted and does not get: why no other clang is looked for, and flags.
     pub refused: Refused,
+    /// The machine that the programs are for; the usual one where none is named.
+    pub arch: Option<Arch>,
 }
 
 /// What is not taken from a configuration that lies above the current folder: whoever put it there is not who runs this.
@@ -36,9 +39,9 @@ pub struct Refused {
     pub flags: Option<String>,
 }
 
-/// What every BPF program needs: types for CO-RE, optimisation (the verifier refuses -O0 code), and the architecture that
-/// bpf_tracing.h asks for.
-const ALWAYS: [&str; 5] = ["--target=bpf", "-g", "-O2", "-mcpu=v3", "-D__TARGET_ARCH_x86"];
+/// What every BPF program needs: types for CO-RE and optimisation (the verifier refuses -O0 code); besides, the architecture
+/// that bpf_tracing.h asks for.
+const ALWAYS: [&str; 4] = ["--target=bpf", "-g", "-O2", "-mcpu=v3"];
 
 /// Compiles a source and gives the object's bytes, and which flags beside it were left out. The compiler's own messages go to `say`.
 ///
@@ -60,6 +63,7 @@ pub(super) fn compile(
     let mut dropped: Vec<String> = compiler.refused.flags.iter().cloned().collect();
     let flags = find_database(source, &mut passed).or_else(|| find_flags(source, &mut passed));
     command.args(ALWAYS);
+    command.arg(format!("-D__TARGET_ARCH_{}", compiler.arch.unwrap_or(USUAL_ARCH).target_macro()));
     if let Some(found) = &flags {
         command.args(&found.flags.kept);
         if !found.flags.dropped.is_empty() {

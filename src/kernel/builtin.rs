@@ -3,6 +3,7 @@
 //! Each is a snapshot of the BTF of one kernel of that release; they share one pool of strings. The data files are
 //! written by `scripts/builtin-kernels`, and NOTICE says where they come from.
 
+pub mod config;
 pub mod flags;
 mod release;
 mod table;

@@ -17,6 +17,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::arch::Arch;
 use super::image::{self, Compression, Extracted, Kind};
 use super::pack::{Cursor, MAX_UNPACKED, put_fast, take_fast, varint};
 
@@ -46,6 +47,8 @@ pub struct Cache {
 #[derive(Debug, Serialize, Deserialize)]
 struct Meta {
     release: Option<String>,
+    build: Option<String>,
+    arch: Option<Arch>,
     kind: Kind,
     compression: Option<Compression>,
     btf_ids: bool,
@@ -163,12 +166,14 @@ fn make_folder(folder: &Path) -> std::io::Result<()> {
 /// An entry with what was found in the image of that SHA-256; `None` for what cannot be kept.
 fn encode(found: &Extracted<'_>, key: &[u8; KEY]) -> Option<Vec<u8>> {
     // Each field is named: what is added to it is to be kept, too.
-    let Extracted { btf, release, kconfig, btf_ids, kind, compression, cut } = found;
+    let Extracted { btf, release, build, kconfig, arch, btf_ids, kind, compression, cut } = found;
     if cut.is_some() || btf.len() > MAX_UNPACKED {
         return None;
     }
     let meta = Meta {
         release: release.clone(),
+        build: build.clone(),
+        arch: *arch,
         kind: *kind,
         compression: *compression,
         btf_ids: btf_ids.is_some(),
@@ -211,6 +216,8 @@ pub fn decode(bytes: &[u8]) -> Option<(&[u8], Extracted<'static>)> {
     let found = Extracted {
         btf: Cow::Owned(btf),
         release: meta.release,
+        build: meta.build,
+        arch: meta.arch,
         kconfig: meta.kconfig.then_some(kconfig),
         btf_ids: meta.btf_ids.then(|| words.iter().copied().map(u32::from_le_bytes).collect()),
         kind: meta.kind,

@@ -5,6 +5,7 @@
 //! what no BTF gives a hint of and what is the same in every kernel but for the facts named with it; the sets of the
 //! kfuncs are in [`super::kfuncs`]. docs/kernels.md shows both tables as [`markdown`] writes them.
 
+use super::arch::{Arch, USUAL_ARCH};
 use super::forms::cpu_name;
 use super::gates::{KernelArenaRule, KfuncGate};
 use super::helpers::{self, Helper};
@@ -35,10 +36,19 @@ pub enum Mark {
     Nameless(&'static str),
     /// `SCX_OPS_ALL_FLAGS` has these bits, which are called so.
     OpsFlags(u64, &'static str),
+    /// An option of the configuration, which leaves no trace in the types.
+    Option(&'static str),
+    /// An option as the configuration tells it; where it is not told, what stands for it in the types, and at last what the
+    /// distribution is taken to set.
+    Configured(&'static str, &'static Mark),
+    /// The kernel is for that machine, or does not tell and is taken for one of these.
+    Arch(Arch),
     /// Not that.
     Not(&'static Mark),
     /// All of these.
     All(&'static [Mark]),
+    /// One of these.
+    Any(&'static [Mark]),
     /// The first, and nobody knows where the second is there too, for the reason given.
     Unless(&'static Mark, &'static Mark, &'static str),
 }
@@ -103,12 +113,22 @@ macro_rules! facts {
 const CID_FORM: Mark = Mark::Struct("bpf_struct_ops_sched_ext_ops_cid");
 const KFUNC_FILTER: Mark = Mark::Function("scx_kfunc_context_filter");
 const KFUNC_MASK: Mark = Mark::Enum("scx_kf_mask");
-const SUB_SCHEDULERS: Mark = Mark::Function("sched_ext_ops__sub_attach");
+const SUB_SCHEDULERS: Mark =
+    Mark::Configured("CONFIG_EXT_SUB_SCHED", &Mark::Function("scx_pstack_recursion_on_dispatch"));
 const ARENA_ARGUMENTS: Mark = Mark::FunctionBeside("bpf_jit_supports_arena_args", "bpf_jit_supports_arena");
 const CID_TASK_ACCESS: Mark = Mark::Function("bpf_scx_cid_btf_struct_access");
 const ARENA_PAGES_VARIANT: Mark =
     Mark::FunctionBeside("bpf_arena_alloc_pages_non_sleepable", "bpf_arena_alloc_pages");
-const PRIVATE_STACK: Mark = Mark::Member("bpf_prog_aux", "jits_use_priv_stack");
+/// Compilers that give programs a stack of their own where the verifier asks for it; of those of other machines nothing shows.
+const COMPILER_WITH_STACKS: Mark = Mark::Any(&[
+    Mark::Arch(Arch::X86_64),
+    Mark::All(&[Mark::Arch(Arch::Arm64), Mark::Member("jit_ctx", "priv_sp_used")]),
+    Mark::Arch(Arch::Powerpc64),
+]);
+const PRIVATE_STACK: Mark =
+    Mark::All(&[Mark::Member("bpf_prog_aux", "jits_use_priv_stack"), COMPILER_WITH_STACKS]);
+const X86_64: Mark = Mark::Arch(Arch::X86_64);
+const UNWINDER: Mark = Mark::Configured("CONFIG_UNWINDER_ORC", &Mark::Struct("orc_entry"));
 const ASSOCIATION: Mark = Mark::FunctionBeside("bpf_prog_assoc_struct_ops", "bpf_struct_ops_link_create");
 
 facts! {
@@ -139,21 +159,21 @@ facts! {
         source "ext.c `scx_kfunc_context_filter` (7.2, 7.3)",
         weak "another change of the same release: a backport may bring one without the other";
 
-    /// Sub-schedulers are compiled in (CONFIG_EXT_SUB_SCHED).
-    SubSchedulers: SUB_SCHEDULERS, from "7.1", source "the stubs of the callbacks in ext.c (7.1 to 7.3)";
+    /// Sub-schedulers are compiled in (CONFIG_EXT_SUB_SCHED, which needs control groups).
+    SubSchedulers: SUB_SCHEDULERS, from "7.1", source "ext.c (7.1 to 7.3), the types of a 7.3.4 without control groups";
 
     /// A cpu-form scheduler that is a sub-scheduler, or may have some, is refused.
     SubSchedulersAreCidForm: CID_FORM, from "7.2", source "ext.c `validate_ops` (7.1, 7.2, 7.3), guests of the three",
         weak "another change of the same release: a backport may bring one without the other";
 
     /// `dispatch` has a stack of its own: the frames of its call chain count singly.
-    DispatchHasOwnStack: Mark::All(&[SUB_SCHEDULERS, KFUNC_FILTER]), from "7.1",
-        source "ext.c (7.1 to 7.3); guests: 6.16 and 7.0 refuse what 7.1 to 7.3 take",
-        weak "the compilers for x86-64 and arm64 give programs such a stack, others are not looked at";
+    DispatchHasOwnStack: Mark::All(&[SUB_SCHEDULERS, KFUNC_FILTER, COMPILER_WITH_STACKS]), from "7.1",
+        source "ext.c (7.1 to 7.3); guests: 6.16 and 7.0 refuse what 7.1 to 7.3 take; `bpf_jit_supports_private_stack`",
+        weak "of the compiler for ppc64 it is known for 7.3 only";
 
     /// Programs that trace have a stack of their own.
     TracingHasOwnStack: PRIVATE_STACK, from "6.16", source "verifier.c `bpf_enable_priv_stack` (6.17 to 7.3), guests of 6.12, 6.18 and 7.3",
-        weak "6.13 to 6.15 were not looked at; the compilers for x86-64 and arm64 use the stack, others are not looked at";
+        weak "6.13 to 6.15 were not looked at; of the compiler for ppc64 it is known for 7.3 only";
 
     /// Frames below a call to a global function count with those above it.
     FramesCountThroughGlobals: Mark::Unless(&KFUNC_MASK, &ASSOCIATION,
@@ -260,6 +280,37 @@ facts! {
         source "ext.c `validate_ops` (6.18, 6.19)",
         weak "the kfunc that takes their place, of the same release";
 
+    /// The kernel is for real time (CONFIG_PREEMPT_RT): programs may not use timers.
+    PreemptRt: Mark::Configured("CONFIG_PREEMPT_RT", &Mark::Member("spinlock", "lock")),
+        source "verifier.c `process_timer_func` (7.3), a guest of 7.3.4 for real time";
+
+    /// Programs may trace (CONFIG_BPF_EVENTS): else the helpers of kernel/trace/bpf_trace.c are gone, for all programs.
+    TracingHelpers: Mark::Configured("CONFIG_BPF_EVENTS", &Mark::Function("trace_call_bpf")), from "6.12",
+        source "helpers.c, core.c: weak prototypes (7.3); a guest of 7.3.4 without it";
+
+    /// Functions can be traced (CONFIG_FUNCTION_TRACER): else no fentry program and the like attaches.
+    FunctionTracer: Mark::Configured("CONFIG_FUNCTION_TRACER", &Mark::Function("ftrace_location")), from "6.12",
+        source "trampoline.c `register_fentry`, x86 `bpf_arch_text_poke` (7.3)",
+        weak "no guest without it alone was at hand";
+
+    /// System calls have tracepoints (CONFIG_FTRACE_SYSCALLS).
+    SyscallTracepoints: Mark::Configured("CONFIG_FTRACE_SYSCALLS", &Mark::Function("init_syscall_trace")), from "6.12",
+        source "trace_syscalls.c (7.3), libbpf `determine_tracepoint_id`",
+        weak "no guest without it alone was at hand";
+
+    /// Addresses of variables can be looked up (CONFIG_KALLSYMS_ALL): else typed `__ksym` variables have none.
+    AllSymbols: Mark::Option("CONFIG_KALLSYMS_ALL"), from "6.12",
+        source "verifier.c `__check_pseudo_btf_id` (7.3), a guest of 7.3.4 without it",
+        weak "nothing in the types shows it";
+
+    /// Modules come with types (CONFIG_DEBUG_INFO_BTF_MODULES): else none of their functions can be called or traced by BTF.
+    ModuleTypes: Mark::Configured("CONFIG_DEBUG_INFO_BTF_MODULES", &Mark::Struct("btf_module")), from "6.12",
+        source "btf.c (7.3)";
+
+    /// The stack cannot be unwound on x86-64 (no CONFIG_UNWINDER_ORC): programs may not throw.
+    NoUnwinder: Mark::All(&[X86_64, Mark::Not(&UNWINDER)]),
+        source "x86 `bpf_jit_supports_exceptions`, verifier.c `check_kfunc_call` (7.3), a guest of 7.3.4 without it";
+
     /// `SCX_OPS_HAS_CGROUP_WEIGHT` does nothing, and is warned of.
     WeightFlagIsNoop: Mark::OpsFlags(1 << 16 | 1 << 6, "HAS_CGROUP_WEIGHT and BUILTIN_IDLE_PER_NODE"), from "6.16", to "7.0",
         source "ext.c `validate_ops` (6.17 to 6.19)",
@@ -341,6 +392,23 @@ impl Mark {
                 Lookup::Found(all) => is(all & bits == bits),
                 other => other.map(drop),
             },
+            Self::Option(name) => kernel.config.option(name).map(drop),
+            Self::Configured(name, mark) => match kernel.config.told(name) {
+                Some(told) => told.map(drop),
+                None => match mark.look(kernel) {
+                    Lookup::Unknown(_) => kernel.config.assumed_option(name).map(drop),
+                    shown => shown,
+                },
+            },
+            Self::Arch(arch) => is(kernel.arch().found().unwrap_or(USUAL_ARCH) == arch),
+            Self::Any(marks) => {
+                let found = marks.iter().map(|mark| mark.look(kernel));
+                found.fold(Lookup::Absent, |any, one| match (&any, &one) {
+                    (Lookup::Found(()), _) | (_, Lookup::Absent) => any,
+                    (_, Lookup::Found(())) | (Lookup::Absent, _) => one,
+                    (Lookup::Unknown(_), Lookup::Unknown(_)) => any,
+                })
+            }
             Self::Not(mark) => match mark.look(kernel) {
                 Lookup::Found(()) => Lookup::Absent,
                 Lookup::Absent => Lookup::Found(()),
@@ -372,8 +440,15 @@ impl Mark {
             Self::Member(of, name) => format!("`{of}.{name}`"),
             Self::Enumerator(_, name) | Self::Nameless(name) => format!("`{name}`"),
             Self::OpsFlags(_, names) => format!("{names} in `SCX_OPS_ALL_FLAGS`"),
+            Self::Option(name) => format!("nothing; `{name}` in the configuration"),
+            Self::Configured(name, mark) => format!("{}; `{name}` in the configuration", mark.words()),
+            Self::Arch(arch) => format!("the registers of {}", arch.as_str()),
             Self::Not(mark) => format!("no {}", mark.words()),
             Self::All(marks) => marks.iter().map(Self::words).collect::<Vec<_>>().join(" and "),
+            Self::Any(marks) => {
+                let words: Vec<_> = marks.iter().map(Self::words).collect();
+                format!("({})", words.join(", or "))
+            }
             Self::Unless(mark, doubt, _) => {
                 format!("{}; open where there is {}", mark.words(), doubt.words())
             }
@@ -575,8 +650,13 @@ mod tests {
         target.cut = None;
         let states = |target: &crate::kernel::Target| {
             let kernel = Kernel::new(target).unwrap();
-            [Fact::SignExtendingArenaLoads, Fact::ProgArrayInSleepable, Fact::X86_64, Fact::KfuncFilter]
-                .map(|fact| kernel.knows(fact))
+            [
+                Fact::SignExtendingArenaLoads,
+                Fact::ProgArrayInSleepable,
+                Fact::TracingHasOwnStack,
+                Fact::KfuncFilter,
+            ]
+            .map(|fact| kernel.knows(fact))
         };
         assert_eq!(states(&target), [const { Lookup::Absent }; 4]);
         target.partial = Some("it was cut".into());

@@ -93,6 +93,46 @@ pub fn all() -> impl Iterator<Item = &'static Helper> {
     HELPERS.iter()
 }
 
+/// Helpers of timers (`process_timer_func`).
+pub fn is_timer(id: i32) -> bool {
+    get(id).is_some_and(|helper| helper.name.starts_with("timer_"))
+}
+
+/// Helpers that are gone where the kernel is built without CONFIG_BPF_EVENTS: their prototypes are in
+/// kernel/trace/bpf_trace.c (7.3), and those of other files that use theirs.
+const OF_TRACING: [&str; 25] = [
+    "probe_read",
+    "probe_read_str",
+    "probe_read_user",
+    "probe_read_user_str",
+    "probe_read_kernel",
+    "probe_read_kernel_str",
+    "probe_write_user",
+    "override_return",
+    "trace_printk",
+    "trace_vprintk",
+    "get_current_task",
+    "get_current_task_btf",
+    "task_pt_regs",
+    "send_signal",
+    "send_signal_thread",
+    "snprintf_btf",
+    "d_path",
+    "perf_event_read",
+    "perf_event_read_value",
+    "seq_printf",
+    "seq_printf_btf",
+    "seq_write",
+    "get_func_arg",
+    "get_func_ret",
+    "get_func_arg_cnt",
+];
+
+/// Is a helper one of those that came with tracing programs.
+pub fn is_of_tracing(id: i32) -> bool {
+    get(id).is_some_and(|helper| OF_TRACING.contains(&helper.name))
+}
+
 impl Helper {
     /// The name in full, for instance `bpf_loop`.
     pub fn full_name(&self) -> String {
@@ -189,6 +229,14 @@ mod tests {
                 assert_eq!(kernel.helper_name(helper.id), Some(helper.full_name()));
             }
         }
+    }
+
+    #[test]
+    fn the_helpers_of_tracing_are_helpers() {
+        for name in OF_TRACING {
+            assert!(all().any(|helper| helper.name == name), "{name}");
+        }
+        assert!(is_timer(number("timer_start")) && !is_timer(number("trace_printk")));
     }
 
     /// What the table says where it is asked, in the words of those who read the sources.

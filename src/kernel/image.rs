@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::compression::{Compression, Failure, MAX_IMAGE};
 use self::words::words;
+use super::arch::Arch;
 use super::snapshot::{self, Cut};
 use crate::btf;
 
@@ -28,6 +29,8 @@ use crate::btf;
 const MAX_LAYERS: usize = 4;
 /// How many places in an image are tried where a compressed kernel seems to start.
 const MAX_CANDIDATES: usize = 32;
+/// Longest banner; `linux_banner` of the kernel has a few hundred bytes.
+const MAX_BANNER: usize = 1024;
 /// Longest `uname -r`; `__NEW_UTS_LEN` of the kernel.
 const MAX_RELEASE: usize = 64;
 
@@ -168,8 +171,12 @@ pub struct Extracted<'d> {
     pub btf: Cow<'d, [u8]>,
     /// `uname -r` of the kernel, from the image's banner or the snapshot.
     pub release: Option<String>,
+    /// `uname -v` of the kernel, from the image's banner.
+    pub build: Option<String>,
     /// The config that the kernel carries (`CONFIG_IKCONFIG`).
     pub kconfig: Option<String>,
+    /// The architecture, as the headers of the image say it.
+    pub arch: Option<Arch>,
     /// The words of its `.BTF_ids`, where [`super::kfunc_flags::KfuncSets`] finds the flags of kfuncs: the section, or, in
     /// a [`Kind::FlatImage`], what lies where it should be.
     pub btf_ids: Option<Vec<u32>>,
@@ -233,6 +240,18 @@ pub fn release(image: &[u8]) -> Option<String> {
     memmem::find_iter(image, BANNER).find_map(|at| first_word(&image[at + BANNER.len()..]))
 }
 
+/// What `uname -v` says, out of the banner of an uncompressed image: what stands behind the compiler, from `#` on.
+pub fn build(image: &[u8]) -> Option<String> {
+    const BANNER: &[u8] = b"Linux version ";
+    let line = memmem::find_iter(image, BANNER).find_map(|at| {
+        let text = &image[at + BANNER.len()..];
+        first_word(text)?;
+        let len = text.iter().take(MAX_BANNER).position(|&b| matches!(b, b'\n' | 0))?;
+        std::str::from_utf8(&text[..len]).ok()
+    })?;
+    line.find(") #").map(|at| line[at + 2..].trim_end().to_owned())
+}
+
 /// A release number at the start of bytes.
 fn first_word(bytes: &[u8]) -> Option<String> {
     let len = bytes.iter().take(MAX_RELEASE + 1).position(|&b| b == b' ')?;
@@ -255,7 +274,9 @@ fn open(data: Cow<'_, [u8]>, outer: Kind, limits: Limits) -> Result<Extracted<'_
     let found = |kind, btf| Extracted {
         btf,
         release: None,
+        build: None,
         kconfig: None,
+        arch: None,
         btf_ids: None,
         kind,
         compression: None,
@@ -275,9 +296,16 @@ fn open(data: Cow<'_, [u8]>, outer: Kind, limits: Limits) -> Result<Extracted<'_
         return Ok(found(Kind::RawBtf, data));
     }
     if data.starts_with(&ELFMAG) {
-        let (btf, btf_ids) = elf_btf(&data)?;
-        let (release, kconfig) = (release(&data), kconfig(&data));
-        return Ok(Extracted { release, kconfig, btf_ids, ..found(Kind::Vmlinux, slice(data, btf)) });
+        let ElfParts { btf, btf_ids, arch } = elf_btf(&data)?;
+        let (release, build, kconfig) = (release(&data), build(&data), kconfig(&data));
+        return Ok(Extracted {
+            release,
+            build,
+            kconfig,
+            btf_ids,
+            arch,
+            ..found(Kind::Vmlinux, slice(data, btf))
+        });
     }
     if data.starts_with(b"MZ") && data.get(4..8) == Some(b"zimg") {
         return open_zboot(&data, limits);
@@ -287,9 +315,16 @@ fn open(data: Cow<'_, [u8]>, outer: Kind, limits: Limits) -> Result<Extracted<'_
     }
     if flat::is_image(&data) {
         let btf = flat::find_btf(&data).ok_or(Error::WithoutBtf { kind: Kind::FlatImage })?;
-        let (release, kconfig) = (release(&data), kconfig(&data));
-        let btf_ids = Some(flat::behind(&data, &btf));
-        return Ok(Extracted { release, kconfig, btf_ids, ..found(Kind::FlatImage, slice(data, btf)) });
+        let (release, build, kconfig) = (release(&data), build(&data), kconfig(&data));
+        let (btf_ids, arch) = (Some(flat::behind(&data, &btf)), flat::arch(&data));
+        return Ok(Extracted {
+            release,
+            build,
+            kconfig,
+            btf_ids,
+            arch,
+            ..found(Kind::FlatImage, slice(data, btf))
+        });
     }
     if let Some(compression) = Compression::of(&data) {
         return open_compressed(&data, compression, Kind::Compressed, limits);
@@ -329,8 +364,16 @@ fn slice(data: Cow<'_, [u8]>, range: Range<usize>) -> Cow<'_, [u8]> {
     }
 }
 
-/// Where the `.BTF` section of an ELF file lies, and the words of its `.BTF_ids`.
-fn elf_btf(data: &[u8]) -> Result<(Range<usize>, Option<Vec<u32>>), Error> {
+/// What an ELF file has of a kernel.
+struct ElfParts {
+    /// Where its `.BTF` section lies.
+    btf: Range<usize>,
+    /// The words of its `.BTF_ids`.
+    btf_ids: Option<Vec<u32>>,
+    arch: Option<Arch>,
+}
+
+fn elf_btf(data: &[u8]) -> Result<ElfParts, Error> {
     if data.get(4) == Some(&ELFCLASS32.0) {
         elf_sections::<FileHeader32<Endianness>>(data)
     } else {
@@ -338,9 +381,7 @@ fn elf_btf(data: &[u8]) -> Result<(Range<usize>, Option<Vec<u32>>), Error> {
     }
 }
 
-fn elf_sections<E: FileHeader<Endian = Endianness>>(
-    data: &[u8],
-) -> Result<(Range<usize>, Option<Vec<u32>>), Error> {
+fn elf_sections<E: FileHeader<Endian = Endianness>>(data: &[u8]) -> Result<ElfParts, Error> {
     let malformed = |error: object::read::Error| Error::Elf(error.to_string().to_lowercase());
     let header = E::parse(data).map_err(malformed)?;
     let endian = header.endian().map_err(malformed)?;
@@ -371,11 +412,12 @@ fn elf_sections<E: FileHeader<Endian = Endianness>>(
         return Err(Error::Truncated { kind: Kind::Vmlinux, needs: end, len });
     }
     // Whoever cut it off, the types are whole.
-    let ids = range(b".BTF_ids").and_then(|(start, size)| {
+    let btf_ids = range(b".BTF_ids").and_then(|(start, size)| {
         let end = start.checked_add(size).filter(|&end| end <= len)?;
         Some(words(&data[start as usize..end as usize], endian == Endianness::Big))
     });
-    Ok((start as usize..end as usize, ids))
+    let arch = Arch::of_elf(header.e_machine(endian));
+    Ok(ElfParts { btf: start as usize..end as usize, btf_ids, arch })
 }
 
 /// Unpacks and goes on inside.

@@ -2,12 +2,14 @@
 
 use std::sync::OnceLock;
 
+use super::arch::Arch;
+use super::config::Config;
 use super::gates::KernelArenaRule;
 use super::kfunc_flags::KfuncSets;
 use super::lookup::{DecidedBy, Lookup, Reason};
 use super::modules::{Module, Modules};
-use super::snapshot;
 use super::target::{Source, Target};
+use super::{builtin, snapshot};
 use crate::btf::{self, Btf, Kind, TypeId};
 
 /// A target kernel.
@@ -19,8 +21,13 @@ pub struct Kernel<'d> {
     pub source: Source,
     /// Its release, e.g. `7.3.4`.
     pub release: Option<&'d str>,
-    /// Its configuration, one `CONFIG_X=y` a line.
-    pub kconfig: Option<&'d str>,
+    /// What `uname -v` says: `#1 SMP PREEMPT_DYNAMIC Debian 7.3.4-1 (2026-11-15)`; where known.
+    pub build: Option<&'d str>,
+    /// Its configuration.
+    pub config: Config<'d>,
+    /// The architecture that its image says.
+    pub(super) arch_of_image: Option<Arch>,
+    target: &'d Target,
     btf: Btf<'d>,
     pub(super) modules: &'d Modules,
     /// What parsing the modules found out, in their order: their BTF continues that of this struct, and a struct cannot
@@ -53,11 +60,22 @@ impl<'d> Kernel<'d> {
     /// Its BTF is broken.
     pub fn new(target: &'d Target) -> Result<Self, btf::Error> {
         let btf = Btf::parse(&target.btf)?;
+        let (text, origin) = (target.kconfig.as_deref(), target.kconfig_origin);
+        let config = match target.source {
+            Source::BuiltIn => {
+                Config::new(text, origin, builtin::find(&target.name).map(|release| release.name))
+            }
+            Source::File => Config::of_release(text, origin, target.release.as_deref()),
+            Source::Host => Config::new(text, origin, None),
+        };
         Ok(Self {
             name: &target.name,
             source: target.source,
             release: target.release.as_deref(),
-            kconfig: target.kconfig.as_deref(),
+            build: target.build.as_deref(),
+            config,
+            arch_of_image: target.arch,
+            target,
             btf,
             modules: &target.modules,
             indexes: OnceLock::new(),
@@ -67,6 +85,12 @@ impl<'d> Kernel<'d> {
             kfunc_sets: OnceLock::new(),
             arena_rule: OnceLock::new(),
         })
+    }
+
+    /// The same kernel with the defects of its BTF set right; `None` for one without. Its types are read anew each time: few
+    /// kernels are like that.
+    pub fn healed(&self) -> Option<Self> {
+        Kernel::new(self.target.healed()?).ok()
     }
 
     /// Its types; without those of modules.
@@ -161,7 +185,7 @@ impl<'d> Kernel<'d> {
     }
 
     /// The first of that name and kind in a module that is asked for. As in libbpf a module has all that vmlinux has.
-    fn find_in_modules(
+    pub(super) fn find_in_modules(
         &self,
         name: &str,
         kind: Kind,
@@ -178,22 +202,6 @@ impl<'d> Kernel<'d> {
                 found.next().map_or_else(|| self.absent(name), Lookup::Found)
             }
         }
-    }
-
-    /// What a tracing program attaches to, and where it is: `module` as in `fentry/module:function`, where given
-    /// (libbpf `find_kernel_btf_id`).
-    pub fn attach_target(&self, module: Option<&str>, name: &str, kind: Kind) -> Lookup<Home> {
-        // Compared for as long as the name given is (`strncmp`).
-        if module.is_none_or(|module| "vmlinux".starts_with(module)) {
-            let cut = kind == Kind::Func && self.is_cut_function(name);
-            if cut || self.find(name, kind).is_some() {
-                return Lookup::Found(Home::Vmlinux);
-            }
-        } else if !self.modules.is_known() {
-            return Lookup::Unknown("the types of that module are not known".into());
-        }
-        let wanted = |own: &str| module.is_none_or(|module| own.starts_with(module));
-        self.find_in_modules(name, kind, wanted).map(|(home, _)| home)
     }
 
     /// A function that was cut from the BTF has this name.

@@ -136,6 +136,11 @@ pub fn callback(kfunc: &str) -> Option<Callback> {
     row_of(kfunc)?.callback
 }
 
+/// Is it about timers (`process_timer_func`), as helpers are.
+pub fn is_timer(kfunc: &str) -> bool {
+    kfunc.starts_with("bpf_timer_")
+}
+
 /// Does it hand a function to a queue of work, which runs where it may sleep (kernel `in_sleepable`).
 pub fn schedules_work(kfunc: &str) -> bool {
     ["bpf_wq_set_callback", "bpf_task_work_schedule"].iter().any(|start| kfunc.starts_with(start))

@@ -5,14 +5,17 @@
 //! absent, or unknown with its reason: where the BTF at hand was cut, or is that of a smaller
 //! configuration, a name that is missing proves nothing.
 
+mod arch;
 #[cfg(test)]
 mod at_hand;
 pub mod builtin;
 pub mod cache;
 pub mod callback;
+pub mod config;
 pub mod exceptions;
 mod forms;
 mod gates;
+mod healed;
 pub mod helpers;
 pub mod image;
 // What the folder is about is the struct of that name.
@@ -24,6 +27,7 @@ pub mod kfuncs;
 pub mod license;
 mod limits;
 mod lookup;
+mod machine;
 pub mod map_types;
 mod modules;
 mod ops;
@@ -35,6 +39,8 @@ pub mod special_fields;
 pub mod target;
 pub mod trust;
 
+pub use arch::{Arch, USUAL_ARCH, USUAL_PAGE};
+pub use config::{Config, ConfigOrigin};
 pub use forms::cpu_name;
 pub use gates::{KernelArenaRule, KfuncGate};
 pub use kernel::{Home, Kernel};

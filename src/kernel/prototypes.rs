@@ -1,6 +1,6 @@
 //! Kfuncs as a kernel's BTF declares them.
 
-use super::exceptions;
+use super::exceptions::{self, Fact};
 use super::kernel::{Home, Kernel};
 use super::lookup::{DecidedBy, Lookup, Reason};
 use crate::btf::{Btf, Kind, TypeId};
@@ -25,7 +25,9 @@ impl<'d> Kernel<'d> {
                     Reason::from("the kernel's prototype of the function was cut from this snapshot");
                 return Lookup::Unknown(reason.decided_by(DecidedBy::Image));
             }
-            if !self.modules.is_known() && exceptions::is_module_kfunc(name) {
+            let may_be_in_module =
+                !self.modules.is_known() && self.knows(Fact::ModuleTypes) != Lookup::Absent;
+            if may_be_in_module && exceptions::is_module_kfunc(name) {
                 let reason = Reason::from("modules register such kfuncs, and modules' types are not known");
                 return Lookup::Unknown(reason.decided_by(DecidedBy::Run));
             }
@@ -34,6 +36,24 @@ impl<'d> Kernel<'d> {
             let proto = self.btf_of(home).get(func).map_or(TypeId::VOID, |ty| ty.target());
             Kfunc { func, proto, home }
         })
+    }
+
+    /// What a tracing program attaches to, and where it is: `module` as in `fentry/module:function`, where given
+    /// (libbpf `find_kernel_btf_id`).
+    pub fn attach_target(&self, module: Option<&str>, name: &str, kind: Kind) -> Lookup<Home> {
+        // Compared for as long as the name given is (`strncmp`).
+        if module.is_none_or(|module| "vmlinux".starts_with(module)) {
+            let cut = kind == Kind::Func && self.is_cut_function(name);
+            if cut || self.find(name, kind).is_some() {
+                return Lookup::Found(Home::Vmlinux);
+            }
+        } else if self.knows(Fact::ModuleTypes) == Lookup::Absent {
+            return Lookup::Absent;
+        } else if !self.modules.is_known() {
+            return Lookup::Unknown("the types of that module are not known".into());
+        }
+        let wanted = |own: &str| module.is_none_or(|module| own.starts_with(module));
+        self.find_in_modules(name, kind, wanted).map(|(home, _)| home)
     }
 
     /// Parameters of a prototype of the kernel itself: name and type.

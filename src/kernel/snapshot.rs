@@ -33,6 +33,7 @@ use crate::btf::{self, TypeId};
 pub use self::error::{Error, VERSION};
 pub use self::pool::Pool;
 pub use self::raw::repair_implicit_arguments;
+pub(super) use self::raw::{repair_arguments_of, repair_truncated_enums};
 
 /// First bytes of a snapshot.
 pub const MAGIC: &[u8; 8] = b"scxlsnap";

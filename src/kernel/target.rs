@@ -9,18 +9,21 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use super::arch::Arch;
 use super::cache::Cache;
+use super::config::{self, ConfigOrigin};
 use super::lookup::Reason;
 use super::modules::Modules;
 use super::{builtin, image, snapshot};
 use crate::regular::{read, read_if};
 
 /// Where a target comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Source {
     /// A release that this program carries.
     BuiltIn,
     /// A file that the user named.
+    #[default]
     File,
     /// The kernel of this machine.
     Host,
@@ -38,7 +41,7 @@ impl Source {
 }
 
 /// A target as bytes, before anything is asked of it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Target {
     /// How the user named it.
     pub name: String,
@@ -46,10 +49,16 @@ pub struct Target {
     pub source: Source,
     /// Its release, e.g. `7.3.4`; `None` where nothing tells.
     pub release: Option<String>,
+    /// What `uname -v` says there; `None` where nothing tells.
+    pub build: Option<String>,
     /// The contents of its `.BTF`.
     pub btf: Vec<u8>,
     /// Its configuration, one `CONFIG_X=y` a line; `None` where nothing tells.
     pub kconfig: Option<String>,
+    /// How that is known.
+    pub kconfig_origin: ConfigOrigin,
+    /// The architecture that the image says; its types say it too.
+    pub arch: Option<Arch>,
     /// The words of its `.BTF_ids`, which hold the flags of its kfuncs; `None` where there is no image, or where a
     /// snapshot has them.
     pub btf_ids: Option<Vec<u32>>,
@@ -60,6 +69,8 @@ pub struct Target {
     pub modules: Modules,
     /// What was cut from the BTF; `None` for one that is whole.
     pub cut: Option<snapshot::Cut>,
+    /// Kept for [`Self::healed`].
+    pub healed: OnceLock<Option<Box<Self>>>,
 }
 
 impl Target {
@@ -68,14 +79,18 @@ impl Target {
         Self {
             name: name.into(),
             source: Source::Host,
-            release: None,
             btf,
-            kconfig: None,
-            btf_ids: None,
-            partial: None,
             modules: Modules::loaded(modules),
-            cut: None,
+            ..Self::default()
         }
+    }
+}
+
+impl Target {
+    /// Gives it a configuration, in place of what was known.
+    pub fn set_config(&mut self, text: String, origin: ConfigOrigin) {
+        (self.kconfig, self.kconfig_origin) = (Some(text), origin);
+        self.healed = OnceLock::new();
     }
 }
 
@@ -233,6 +248,13 @@ fn one(name: &str, cache: Option<&Cache>) -> Result<Target, Error> {
     if let Some(release) = builtin::find(name) {
         return release_target(release);
     }
+    // `7.3.4=FILE`: a BTF does not say its release.
+    if let Some((release, file)) = name.split_once('=')
+        && series(release).is_some()
+        && !Path::new(name).exists()
+    {
+        return Ok(Target { release: Some(release.to_owned()), ..one(file, cache)? });
+    }
     let path = Path::new(name);
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => return Err(Error::Directory(name.to_owned())),
@@ -252,7 +274,13 @@ fn one(name: &str, cache: Option<&Cache>) -> Result<Target, Error> {
         io::ErrorKind::FileTooLarge => Error::TooLarge { name: name.to_owned(), error },
         _ => Error::Io { name: name.to_owned(), error },
     })?;
-    from_file_with(name, bytes, cache)
+    let mut target = from_file_with(name, bytes, cache)?;
+    if target.kconfig.is_none()
+        && let Some(text) = config_beside(path)
+    {
+        target.set_config(text, ConfigOrigin::Beside);
+    }
+    Ok(target)
 }
 
 /// The bytes of a file that a kernel may be in; of one that holds none only the beginning.
@@ -271,12 +299,7 @@ pub fn read_kconfig(path: &Path) -> Result<String, Error> {
     let name = || path.display().to_string();
     let bytes = read(path, MAX_CONFIG).map_err(|error| Error::KconfigFile { name: name(), error })?;
     let text = image::config_file(&bytes).unwrap_or_default();
-    // A small one may have nothing but options that are off: `# CONFIG_X is not set`.
-    let is_option = |line: &str| {
-        let off = line.strip_prefix("# ").and_then(|line| line.trim_end().strip_suffix(" is not set"));
-        off.unwrap_or(line).starts_with("CONFIG_")
-    };
-    if text.lines().any(is_option) { Ok(text) } else { Err(Error::Kconfig(name())) }
+    if config::is_config(&text) { Ok(text) } else { Err(Error::Kconfig(name())) }
 }
 
 /// Reads a kernel out of the bytes of a file that the user named.
@@ -302,16 +325,20 @@ pub fn from_file_with<'d>(
     };
     let found = found.map_err(|error| Error::Image { name: name.to_owned(), error })?;
     let path = Path::new(name);
+    let name = path.file_name().and_then(|file| file.to_str()).unwrap_or(name).to_owned();
     Ok(Target {
-        name: path.file_name().and_then(|file| file.to_str()).unwrap_or(name).to_owned(),
+        release: found.release.or_else(|| release_in(&name).map(str::to_owned)),
+        name,
         source: Source::File,
-        release: found.release,
+        build: found.build,
         btf: found.btf.into_owned(),
+        kconfig_origin: if found.kconfig.is_some() { ConfigOrigin::Image } else { ConfigOrigin::Unknown },
         kconfig: found.kconfig,
+        arch: found.arch,
         btf_ids: found.btf_ids,
         partial: found.cut.as_ref().and_then(|cut| cut.meta.partial.clone()).map(Into::into),
-        modules: Modules::unknown(),
         cut: found.cut,
+        ..Target::default()
     })
 }
 
@@ -324,10 +351,9 @@ fn release_target(release: &builtin::Release) -> Result<Target, Error> {
         release: Some(release.release.to_owned()),
         btf: found.btf,
         kconfig: found.kconfig,
-        btf_ids: None,
         partial: found.cut.meta.partial.clone().map(Into::into),
-        modules: Modules::unknown(),
         cut: Some(found.cut),
+        ..Target::default()
     })
 }
 
@@ -337,20 +363,61 @@ fn host() -> Result<Target, Error> {
     let btf = fs::read(format!("{FOLDER}/vmlinux")).map_err(Error::Host)?;
     let line = |path: &str| fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
     let release = line("/proc/sys/kernel/osrelease");
-    // What libbpf reads, in its order; /proc/config.gz is there with CONFIG_IKCONFIG_PROC.
-    let kconfig =
-        release.as_ref().and_then(|release| fs::read_to_string(format!("/boot/config-{release}")).ok());
+    let (kconfig, kconfig_origin) = system_config(release.as_deref());
+    // Ubuntu says its version elsewhere, which libbpf looks at first.
+    let is_ubuntu = Path::new("/proc/version_signature").exists();
     Ok(Target {
         name: "host".to_owned(),
         source: Source::Host,
         release,
+        build: line("/proc/sys/kernel/version").filter(|_| !is_ubuntu),
         btf,
         kconfig,
-        btf_ids: None,
-        partial: None,
+        kconfig_origin,
         modules: Modules::in_folder(FOLDER, "/proc/modules"),
-        cut: None,
+        ..Target::default()
     })
+}
+
+/// What libbpf reads on this machine, in its order; /proc/config.gz is there with CONFIG_IKCONFIG_PROC.
+fn system_config(release: Option<&str>) -> (Option<String>, ConfigOrigin) {
+    let boot = release.map(|release| format!("/boot/config-{release}"));
+    let mut origin = ConfigOrigin::Missing;
+    for file in boot.as_deref().into_iter().chain(["/proc/config.gz"]) {
+        match read(Path::new(file), MAX_CONFIG) {
+            Ok(bytes) => match image::config_file(&bytes) {
+                Some(text) => return (Some(text), ConfigOrigin::System),
+                None => origin = ConfigOrigin::Unknown,
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // Root, who loads schedulers, may be able to.
+            Err(_) => origin = ConfigOrigin::Unknown,
+        }
+    }
+    (None, origin)
+}
+
+/// The configuration that lies beside a kernel: `config-VER` beside `vmlinuz-VER` as in /boot, `config` beside `vmlinuz` as
+/// in /usr/lib/modules/VER.
+fn config_beside(file: &Path) -> Option<String> {
+    let name = file.file_name()?.to_str()?;
+    let beside = match name.strip_prefix("vmlinuz").or_else(|| name.strip_prefix("vmlinux")) {
+        Some("") => "config".to_owned(),
+        Some(version) if version.starts_with('-') => format!("config{version}"),
+        _ => return None,
+    };
+    read_kconfig(&file.with_file_name(beside)).ok()
+}
+
+/// The release in the name of a file: `7.3.4` of `vmlinux-7.3.4`, `7.3.4.btf` and `btf-7.3.4`.
+fn release_in(file: &str) -> Option<&str> {
+    let start = file.find(|c: char| c.is_ascii_digit())?;
+    if !(start == 0 || file[..start].ends_with(['-', '_'])) {
+        return None;
+    }
+    let rest = &file[start..];
+    let rest = rest.strip_suffix(".btf").unwrap_or(rest);
+    series(rest).map(|_| rest)
 }
 
 #[cfg(test)]
@@ -378,17 +445,44 @@ mod tests {
     }
 
     #[test]
+    fn a_release_is_found_in_the_name_of_a_file() {
+        for (file, expected) in [
+            ("vmlinux-7.3.4", Some("7.3.4")),
+            ("7.3.4.btf", Some("7.3.4")),
+            ("btf_7.1.13+deb13-amd64.btf", Some("7.1.13+deb13-amd64")),
+            ("vmlinux", None),
+            ("kernel2.btf", None),
+            ("a-3.btf", None),
+            ("x86-64-7", None),
+        ] {
+            assert_eq!(release_in(file), expected, "{file}");
+        }
+    }
+
+    #[cfg(feature = "cli")]
+    #[test]
+    fn a_btf_is_given_its_release_and_a_configuration_lies_beside() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("vmlinux-mine");
+        fs::write(&file, crate::btf::build::Builder::new().finish()).unwrap();
+        let name = file.to_str().unwrap();
+        let (plain, named) =
+            (load(name).unwrap().remove(0), load(&format!("7.3.4={name}")).unwrap().remove(0));
+        assert_eq!((plain.release, plain.kconfig_origin), (None, ConfigOrigin::Unknown));
+        assert_eq!((named.name.as_str(), named.release.as_deref()), ("vmlinux-mine", Some("7.3.4")));
+        fs::write(folder.path().join("config-mine"), "# CONFIG_KALLSYMS_ALL is not set\n").unwrap();
+        let beside = load(name).unwrap().remove(0);
+        assert_eq!(beside.kconfig_origin, ConfigOrigin::Beside);
+        assert!(beside.kconfig.unwrap().contains("KALLSYMS"));
+    }
+
+    #[test]
     fn targets_of_one_name_are_told_apart() {
         let target = |name: &str, source, release: Option<&str>| Target {
             name: name.to_owned(),
             source,
             release: release.map(str::to_owned),
-            btf: Vec::new(),
-            kconfig: None,
-            btf_ids: None,
-            partial: None,
-            modules: Modules::unknown(),
-            cut: None,
+            ..Target::default()
         };
         let mut targets = vec![
             target("7.3", Source::BuiltIn, None),

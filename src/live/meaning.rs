@@ -21,7 +21,9 @@ pub fn meaning(errno: Errno, phase: Phase) -> Option<&'static str> {
         (Load, Errno::ESRCH) => "the kernel lacks a type, function or variable that the object needs",
         (Load, Errno::EACCES) => "the verifier refuses an access or call",
         (Load, Errno::E2BIG) => "too large: a program for the verifier, or a map",
-        (Load, Errno::EOPNOTSUPP) => "the object's ops type does not fit the kernel's",
+        (Load, Errno::EOPNOTSUPP) => {
+            "the kernel does not support an op, a map or a helper that the object uses"
+        }
         (Load, Errno::ENOTSUPP) => "the kernel does not support an op or a type",
         (Load, Errno::LIBBPF_ERRNO__RELOC) => "libbpf cannot relocate an instruction",
         (Load, Errno::LIBBPF_ERRNO__ENDIAN) => "compiled for the other byte order",

@@ -2,7 +2,7 @@
 
 use crate::btf::{Btf, Budget, Kind, TypeId, types_are_compat_within};
 use crate::errno::Errno;
-use crate::kernel::{DecidedBy, Home, Kernel, Kfunc, Lookup, Reason};
+use crate::kernel::{Config, DecidedBy, Home, Kernel, Kfunc, Lookup, Reason};
 use crate::object::{Extern, ExternKind, Object};
 
 /// What an extern resolves to.
@@ -26,6 +26,8 @@ pub enum ExternFate {
     Kconfig(u64),
     /// A value that libbpf knows no way to fill: the load fails.
     UnknownKconfig,
+    /// What would fill it, the configuration or the version, is not to be read on that kernel: the load fails, weak or not.
+    UnreadKconfig,
     /// The data at hand does not tell.
     Unknown(Reason),
 }
@@ -128,14 +130,18 @@ fn variable(
 fn kconfig(object: &Object<'_>, kernel: Option<&Kernel<'_>>, external: &Extern<'_>) -> ExternFate {
     let unknown = |reason: &'static str| ExternFate::Unknown(reason.into());
     match external.name {
-        "LINUX_KERNEL_VERSION" => match kernel.and_then(|kernel| version(kernel.release?)) {
-            Some(version) => ExternFate::Kconfig(version),
-            None => unknown("the kernel's release is not known, or is not of three numbers"),
+        "LINUX_KERNEL_VERSION" => match kernel.and_then(|kernel| Some((kernel.release?, kernel.build))) {
+            Some((release, build)) => match (build.and_then(debian_version), version(release), build) {
+                (Some(version), ..) | (None, Some(version), _) => ExternFate::Kconfig(version),
+                (None, None, Some(_)) => ExternFate::UnreadKconfig,
+                (None, None, None) => unknown("the kernel's release is not of three numbers"),
+            },
+            None => unknown("the kernel's release is not known (--kernel 7.3.4=FILE gives it)"),
         },
         // Both features are in every kernel that has sched_ext; x86-64 and arm64 have the wrapper.
         "LINUX_HAS_BPF_COOKIE" | "LINUX_HAS_SYSCALL_WRAPPER" => ExternFate::Kconfig(1),
-        name if name.starts_with("CONFIG_") => match kernel.and_then(|kernel| kernel.kconfig) {
-            Some(config) => value(object, config, external),
+        name if name.starts_with("CONFIG_") => match kernel.map(|kernel| &kernel.config) {
+            Some(config) => option(object, config, external),
             None => {
                 let reason = Reason::from("the kernel's configuration is not known");
                 ExternFate::Unknown(reason.decided_by(DecidedBy::Kconfig))
@@ -179,12 +185,36 @@ fn version(release: &str) -> Option<u64> {
     (major < 256 && minor < 256).then(|| major << 16 | minor << 8 | sublevel.min(255))
 }
 
+/// The version out of what Debian puts into `uname -v`, which libbpf believes before the release (`get_debian_kernel_version`).
+fn debian_version(build: &str) -> Option<u64> {
+    let (_, text) = build.split_once("Debian ")?;
+    version(text)
+}
+
+/// An option of the configuration.
+fn option(object: &Object<'_>, config: &Config<'_>, external: &Extern<'_>) -> ExternFate {
+    let name = external.name;
+    match (config.is_readable(), config.text().is_some()) {
+        (Lookup::Absent, _) => ExternFate::UnreadKconfig,
+        // libbpf reads the file as it is: what does not stand there is not set.
+        (_, true) => match config.told(name).unwrap_or(Lookup::Absent) {
+            Lookup::Found(text) => value(object, text, external),
+            _ if external.weak => ExternFate::Kconfig(0),
+            _ => ExternFate::Missing,
+        },
+        (_, false) => match config.assumed_option(name) {
+            Lookup::Found(text) => value(object, text, external),
+            Lookup::Absent if external.weak => ExternFate::Kconfig(0),
+            Lookup::Absent => ExternFate::Unknown("Debian's kernels of that release do not set it".into()),
+            Lookup::Unknown(_) => {
+                ExternFate::Unknown("the kernel's configuration is not known (--kconfig names it)".into())
+            }
+        },
+    }
+}
+
 /// The value of an option: y and m as characters or tristate, numbers as they are. Strings are not needed by any rule.
-fn value(object: &Object<'_>, config: &str, external: &Extern<'_>) -> ExternFate {
-    let line = config.lines().find_map(|line| line.strip_prefix(external.name)?.strip_prefix('='));
-    let Some(text) = line else {
-        return if external.weak { ExternFate::Kconfig(0) } else { ExternFate::Missing };
-    };
+fn value(object: &Object<'_>, text: &str, external: &Extern<'_>) -> ExternFate {
     let btf = object.btf.as_ref();
     let kind = btf.and_then(|btf| btf.resolve(btf.get(external.type_id)?.target())).map(|(_, ty)| ty);
     let is_char = kind.as_ref().is_some_and(|ty| ty.kind() == Kind::Int && ty.size() == 1 && !ty.is_bool());
@@ -223,5 +253,10 @@ mod tests {
         assert_eq!(version("7.3-4.5"), None);
         assert_eq!(version("6.1.300"), Some(0x601ff));
         assert_eq!(version("mainline"), None);
+        let build =
+            |text: &str| debian_version(&format!("#1 SMP PREEMPT_DYNAMIC Debian {text} (2026-11-15)"));
+        assert_eq!(build("7.3.4-1~bpo13+1"), Some(0x70304));
+        assert_eq!(build("7.3~rc4-1~exp1"), None);
+        assert_eq!(debian_version("#1 SMP PREEMPT_DYNAMIC"), None);
     }
 }

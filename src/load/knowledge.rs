@@ -102,7 +102,8 @@ impl Load<'_, '_> {
             ExternFate::Missing
             | ExternFate::MismatchedKfunc(_)
             | ExternFate::MismatchedVariable(..)
-            | ExternFate::UnknownKconfig => ExternFact::Resolved,
+            | ExternFate::UnknownKconfig
+            | ExternFate::UnreadKconfig => ExternFact::Resolved,
             ExternFate::Unknown(_) => ExternFact::Unknown,
         });
         let core = self.core.iter().map(|used| {

@@ -1,6 +1,6 @@
 //! One sentence on an object: on which kernels nothing stands against it, and what stops it on the others.
 
-use super::document::Document;
+use super::document::{Document, KernelDoc};
 use super::fate::Fate;
 use super::findings::FindingDoc;
 use super::part::Part;
@@ -11,7 +11,7 @@ use crate::rule::{Level, Phase};
 
 /// Kernels by name; a run of three and more releases that follow each other as `first-last`.
 pub(super) fn kernel_list(document: &Document, kernels: &[usize]) -> String {
-    let name = |kernel: usize| document.kernels.get(kernel).map_or("?", |kernel| kernel.name.as_str());
+    let name = |kernel: usize| document.kernels.get(kernel).map_or_else(|| "?".to_owned(), KernelDoc::title);
     let mut parts: Vec<String> = Vec::new();
     let mut rest = kernels;
     while let Some(&first) = rest.first() {
@@ -26,7 +26,7 @@ pub(super) fn kernel_list(document: &Document, kernels: &[usize]) -> String {
         let run = rest.iter().enumerate().take_while(|&(i, kernel)| follows((i, kernel))).count();
         let take = if run >= 3 { run } else { 1 };
         parts.push(match take {
-            1 => name(first).to_owned(),
+            1 => name(first),
             _ => format!("{}-{}", name(first), name(rest[take - 1])),
         });
         rest = &rest[take..];

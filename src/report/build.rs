@@ -3,12 +3,12 @@
 use std::cmp::Reverse;
 
 use super::describe::describe;
-use super::document::{Document, KernelDoc};
+use super::document::{ConfigDoc, Document, KernelDoc};
 use super::findings::{FindingDoc, SuppressedDoc, UndecidedDoc, UnmatchedDoc};
 use super::objects::{InputError, ObjectDoc};
 use super::verdict::verdict;
 use crate::finding::Outcome;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, builtin};
 use crate::load::Loader;
 use crate::object::Object;
 use crate::rule::Level;
@@ -48,6 +48,16 @@ impl Document {
             release: kernel.release.map(str::to_owned),
             source: kernel.source,
             arena_rule: kernel.arena_rule(),
+            arch: kernel.arch().found().map(|arch| kernel.arch_name(arch)),
+            page_size: kernel.page_size().found(),
+            config: ConfigDoc {
+                origin: kernel.config.origin(),
+                assumed: kernel
+                    .config
+                    .assumed()
+                    .map(|release| builtin::config::options_of(release).collect()),
+            },
+            foreign: kernel.foreign_words(),
         });
         self.summary.kernels += 1;
         self.kernels.len() - 1

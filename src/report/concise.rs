@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::document::Document;
+use super::document::{Document, KernelDoc};
 use super::location::LocationDoc;
 use super::part::questions;
 use super::words::{counts, unmatched};
@@ -57,7 +57,6 @@ fn on(document: &Document, kernels: &[usize]) -> String {
     if kernels.len() == document.kernels.len() {
         return String::new();
     }
-    let names =
-        kernels.iter().filter_map(|&kernel| document.kernels.get(kernel)).map(|kernel| kernel.name.as_str());
+    let names = kernels.iter().filter_map(|&kernel| document.kernels.get(kernel)).map(KernelDoc::title);
     format!(" (on {})", names.collect::<Vec<_>>().join(", "))
 }

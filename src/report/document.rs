@@ -2,6 +2,8 @@
 //!
 //! Additive only within a version. Lines and columns are 1-based.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::findings::{FindingDoc, SuppressedDoc, UndecidedDoc, UnmatchedDoc};
@@ -9,7 +11,7 @@ use super::objects::ObjectDoc;
 use super::passed::PassedDoc;
 use super::runs::LiveRun;
 use super::verdict::Verdict;
-use crate::kernel::{KernelArenaRule, Source};
+use crate::kernel::{ConfigOrigin, KernelArenaRule, Source};
 use crate::libbpf::Libbpf;
 use crate::rule::Level;
 
@@ -99,6 +101,35 @@ pub struct KernelDoc {
     pub release: Option<String>,
     pub source: Source,
     pub arena_rule: KernelArenaRule,
+    /// `x86_64`, `arm64` and so on; null where nothing tells.
+    pub arch: Option<String>,
+    /// Bytes of a page; null where nothing tells.
+    pub page_size: Option<u64>,
+    /// What is known of its configuration.
+    pub config: ConfigDoc,
+    /// For another machine than the usual one: `arm64, 16 KiB pages`.
+    #[serde(skip)]
+    pub foreign: Option<String>,
+}
+
+impl KernelDoc {
+    /// Its name, and for which machine it is where that is not the usual one: `vmlinuz (arm64, 16 KiB pages)`.
+    pub fn title(&self) -> String {
+        match &self.foreign {
+            Some(words) => format!("{} ({words})", self.name),
+            None => self.name.clone(),
+        }
+    }
+}
+
+/// What is known of a kernel's configuration.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+#[allow(missing_docs)]
+pub struct ConfigDoc {
+    pub origin: ConfigOrigin,
+    /// Options that are taken to be as the distribution sets them, without `CONFIG_`; null where none are.
+    pub assumed: Option<BTreeMap<&'static str, &'static str>>,
 }
 
 impl Default for Document {

@@ -1,6 +1,6 @@
 //! The verdicts as a table: a row for each object and ops variable, a column for each kernel.
 
-use super::document::Document;
+use super::document::{Document, KernelDoc};
 use super::fate::Fate;
 use super::findings::FindingDoc;
 use super::part::Part;
@@ -44,7 +44,7 @@ pub(super) fn kernels_of(document: &Document, kernels: &[usize]) -> Vec<String> 
         return Vec::new();
     }
     let names = kernels.iter().filter_map(|&kernel| document.kernels.get(kernel));
-    names.map(|kernel| kernel.name.clone()).collect()
+    names.map(KernelDoc::title).collect()
 }
 
 impl Part<'_> {
@@ -107,8 +107,7 @@ impl Matrix {
 
     /// The same of what is gathered already.
     pub(super) fn of_parts(parts: &[Part<'_>]) -> Self {
-        let names: Vec<String> =
-            parts.first().map_or_else(Vec::new, |part| part.kernels.iter().map(|&n| n.to_owned()).collect());
+        let names: Vec<String> = parts.first().map_or_else(Vec::new, |part| part.kernels.clone());
         let rows = parts.iter().enumerate().flat_map(|(number, part)| part.rows(number)).collect();
         let columns = if names.is_empty() { vec!["any kernel".to_owned()] } else { names };
         Self { columns, rows }

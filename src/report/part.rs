@@ -1,6 +1,6 @@
 //! What a document says of one object, gathered in one pass over the document.
 
-use super::document::Document;
+use super::document::{Document, KernelDoc};
 use super::fate::Fate;
 use super::findings::{FindingDoc, UndecidedDoc};
 use super::objects::ObjectDoc;
@@ -22,13 +22,13 @@ pub(super) struct Part<'a> {
     /// What real kernels did with it.
     pub(super) runs: Vec<&'a LiveRun>,
     /// Names of the document's kernels.
-    pub(super) kernels: Vec<&'a str>,
+    pub(super) kernels: Vec<String>,
 }
 
 impl Document {
     /// What it says of each object, in their order; what is said of none of them is left out.
     pub(super) fn parts(&self) -> Vec<Part<'_>> {
-        let kernels: Vec<&str> = self.kernels.iter().map(|kernel| kernel.name.as_str()).collect();
+        let kernels: Vec<String> = self.kernels.iter().map(KernelDoc::title).collect();
         let part = |object| Part {
             object,
             verdicts: Vec::new(),

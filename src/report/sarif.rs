@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::document::Document;
+use super::document::{Document, KernelDoc};
 use super::findings::FindingDoc;
 use super::fingerprint::{fingerprints, fingerprints_of};
 use super::matrix::kernels_of;
@@ -120,7 +120,7 @@ pub fn sarif(document: &Document, repository: &Repository, out: &mut impl Write)
             column_kind: "utf16CodeUnits",
             artifacts,
             results,
-            properties: json!({ "kernels": document.kernels.iter().map(|kernel| &kernel.name).collect::<Vec<_>>() }),
+            properties: json!({ "kernels": document.kernels.iter().map(KernelDoc::title).collect::<Vec<_>>() }),
         }],
     };
     serde_json::to_writer_pretty(&mut *out, &log)?;

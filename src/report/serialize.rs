@@ -8,7 +8,7 @@ use super::verdict::Answer;
 use crate::elf::ByteOrder;
 use crate::errno::Errno;
 use crate::finding::{Knob, Subject, SubjectKind};
-use crate::kernel::{DecidedBy, KernelArenaRule, Source};
+use crate::kernel::{ConfigOrigin, DecidedBy, KernelArenaRule, Source};
 use crate::load::Loader;
 use crate::object::{Form, MapType, ProgramKind};
 use crate::rule::{Level, Phase, Rule};
@@ -28,6 +28,7 @@ by_word!(
     AllowedBy,
     Answer,
     ByteOrder,
+    ConfigOrigin,
     Form,
     KernelArenaRule,
     Level,

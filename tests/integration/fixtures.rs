@@ -282,9 +282,9 @@ fn constants_of_scx_are_missed_by_a_naked_loader() {
 }
 
 /// Rules whose firing case is built in memory: an object of a million instructions is no file to keep, and no compiler
-/// writes broken BTF; one needs another loader, and the last four a kernel that no built-in release is
+/// writes broken BTF; one needs another loader, and the last seven a kernel that no built-in release is
 /// (`small_kernels.rs`).
-const IN_MEMORY: [&str; 7] = [
+const IN_MEMORY: [&str; 10] = [
     "oversized-program",
     "malformed-btf",
     "unfilled-scx-constants",
@@ -292,6 +292,9 @@ const IN_MEMORY: [&str; 7] = [
     "ambiguous-core-relocation",
     "truncated-enum64",
     "implicit-kfunc-arguments",
+    "timer-under-preempt-rt",
+    "throw-without-unwinder",
+    "missing-tracing-support",
 ];
 
 #[test]

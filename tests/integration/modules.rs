@@ -6,7 +6,7 @@ use scx_lint::checks::{self, Options};
 use scx_lint::finding::Outcome;
 use scx_lint::kernel::snapshot::{self, Meta};
 use scx_lint::kernel::target;
-use scx_lint::kernel::{Home, Kernel, Lookup, Modules, Source, Target};
+use scx_lint::kernel::{ConfigOrigin, Home, Kernel, Lookup, Modules, Source, Target};
 use scx_lint::load::{CoreFate, ExternFate, Load, Loader};
 use scx_lint::object::Object;
 use scx_lint::rule::Level;
@@ -45,6 +45,12 @@ fn vmlinux(with_task: bool) -> Vec<u8> {
     );
     // Names that a module's types of the same name take over.
     btf.composite("names", 8, &[Field::new("scx_bpf_no_such_kfunc", int, 0)]);
+    // What shows that the kernel can trace, and that its modules have types.
+    let nothing = btf.proto(TypeId::VOID, &[]);
+    for function in ["trace_call_bpf", "ftrace_location", "init_syscall_trace"] {
+        btf.func(function, nothing);
+    }
+    btf.composite("btf_module", 8, &[]);
     btf.finish()
 }
 
@@ -62,7 +68,9 @@ type Described<'a> = (&'a str, &'a dyn Fn(&mut Builder));
 fn running(base: Vec<u8>, modules: &[Described<'_>]) -> Target {
     let modules = modules.iter().map(|(name, add)| ((*name).to_owned(), module(&base, add)));
     let modules = modules.collect();
-    Target::running("host", base, modules)
+    let mut target = Target::running("host", base, modules);
+    target.set_config("CONFIG_KALLSYMS_ALL=y\n".to_owned(), ConfigOrigin::System);
+    target
 }
 
 /// The function that a fixture looks for, taking so many integers.

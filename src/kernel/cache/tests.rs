@@ -23,9 +23,9 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
 
 /// All that was found; no field is left out.
 fn all(found: Extracted<'_>) -> impl PartialEq + std::fmt::Debug {
-    let Extracted { btf, release, kconfig, btf_ids, kind, compression, cut } = found;
+    let Extracted { btf, release, build, kconfig, arch, btf_ids, kind, compression, cut } = found;
     assert!(cut.is_none());
-    (btf.into_owned(), release, kconfig, btf_ids, kind, compression)
+    (btf.into_owned(), release, build, kconfig, arch, btf_ids, kind, compression)
 }
 
 fn folder() -> (tempfile::TempDir, Cache) {

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use memchr::memmem;
 
+use super::super::arch::Arch;
 use super::words::words;
 use crate::btf::Btf;
 
@@ -13,6 +14,14 @@ const MAX_CANDIDATES: usize = 16;
 /// An uncompressed arm64 or RISC-V Image, by the magic that both have at the same place.
 pub(super) fn is_image(data: &[u8]) -> bool {
     matches!(data.get(56..60), Some(b"ARM\x64" | b"RSC\x05"))
+}
+
+/// The architecture of such an image.
+pub(super) fn arch(data: &[u8]) -> Option<Arch> {
+    match data.get(56..60)? {
+        b"ARM\x64" => Some(Arch::Arm64),
+        _ => Some(Arch::Riscv64),
+    }
 }
 
 /// Where the largest BTF section lies. There may be smaller ones: the kernel carries BPF programs of its own.

@@ -213,6 +213,14 @@ impl Words {
 /// # Errors
 /// What [`Btf::parse`] refuses.
 pub fn repair_implicit_arguments(btf: &[u8]) -> Result<(Vec<u8>, Vec<String>), btf::Error> {
+    repair_arguments_of(btf, |name| name.starts_with(b"scx_bpf_") || name.starts_with(b"__scx_bpf_"))
+}
+
+/// The same for functions that are tagged as kfuncs, and for those that may be kfuncs by their names.
+pub(in crate::kernel) fn repair_arguments_of(
+    btf: &[u8],
+    may_be_kfunc: impl Fn(&[u8]) -> bool,
+) -> Result<(Vec<u8>, Vec<String>), btf::Error> {
     let raw = Raw::parse(btf)?;
     let tagged = tagged_kfuncs(&raw);
     let mut kfunc_tag = None;
@@ -220,7 +228,7 @@ pub fn repair_implicit_arguments(btf: &[u8]) -> Result<(Vec<u8>, Vec<String>), b
     let mut strings = raw.strings.to_vec();
     let mut count = raw.len();
     let mut names = Vec::new();
-    for id in implicit_argument_functions(&raw, &tagged) {
+    for id in implicit_argument_functions(&raw, &tagged, may_be_kfunc) {
         let func = raw.get(id);
         let proto = raw.get(func.third);
         let name = raw.bytes(func.name);
@@ -251,6 +259,37 @@ pub fn repair_implicit_arguments(btf: &[u8]) -> Result<(Vec<u8>, Vec<String>), b
     Ok((out.bytes, names))
 }
 
+/// Gives enums whose 64-bit values were cut to 32 bits the values that `whole` knows by name and low half; others keep
+/// what is left of them. Returns the repaired section, and the names of the enums.
+///
+/// # Errors
+/// What [`Btf::parse`] refuses.
+pub(in crate::kernel) fn repair_truncated_enums(
+    btf: &[u8],
+    whole: impl Fn(&[u8], u32) -> Option<u64>,
+) -> Result<(Vec<u8>, Vec<String>), btf::Error> {
+    let raw = Raw::parse(btf)?;
+    let (mut words, mut names) = (Vec::with_capacity(raw.words.len()), Vec::new());
+    for (id, ty) in raw.types() {
+        if ty.kind != kind::ENUM || ty.third != 8 {
+            let start = raw.starts[id as usize] as usize;
+            words.extend(&raw.words[start..start + 3 + ty.extra.len()]);
+            continue;
+        }
+        words.extend([ty.name, join_info(kind::ENUM64, ty.flag, ty.vlen), ty.third]);
+        for value in ty.extra.chunks_exact(2) {
+            let known = whole(raw.bytes(value[0]), value[1]).unwrap_or(u64::from(value[1]));
+            words.extend([value[0], known as u32, (known >> 32) as u32]);
+        }
+        names.push(String::from_utf8_lossy(raw.bytes(ty.name)).into_owned());
+    }
+    let mut out = Words::new(raw.order);
+    out.header(raw.wide, words.len() as u32 * 4, raw.strings.len() as u32);
+    words.iter().for_each(|&word| out.push([word]));
+    out.bytes.extend_from_slice(raw.strings);
+    Ok((out.bytes, names))
+}
+
 /// FUNCs tagged `bpf_kfunc`.
 pub(super) fn tagged_kfuncs(raw: &Raw<'_>) -> BTreeSet<u32> {
     raw.types()
@@ -263,7 +302,11 @@ pub(super) fn tagged_kfuncs(raw: &Raw<'_>) -> BTreeSet<u32> {
 
 /// kfuncs whose last parameter is `const struct bpf_prog_aux *` and that have no `_impl` twin. What made pahole keep
 /// the parameter in the image seen also made it leave out the `bpf_kfunc` tag, so sched_ext's names count too.
-fn implicit_argument_functions(raw: &Raw<'_>, tagged: &BTreeSet<u32>) -> Vec<u32> {
+fn implicit_argument_functions(
+    raw: &Raw<'_>,
+    tagged: &BTreeSet<u32>,
+    may_be_kfunc: impl Fn(&[u8]) -> bool,
+) -> Vec<u32> {
     let functions: HashSet<&[u8]> =
         raw.types().filter(|(_, ty)| ty.kind == kind::FUNC).map(|(_, ty)| raw.bytes(ty.name)).collect();
     let last_is_aux = |func: &RawType<'_>| {
@@ -286,7 +329,7 @@ fn implicit_argument_functions(raw: &Raw<'_>, tagged: &BTreeSet<u32>) -> Vec<u32
         .filter(|(id, ty)| {
             let name = raw.bytes(ty.name);
             ty.kind == kind::FUNC
-                && (tagged.contains(id) || name.starts_with(b"scx_bpf_") || name.starts_with(b"__scx_bpf_"))
+                && (tagged.contains(id) || may_be_kfunc(name))
                 && !name.ends_with(b"_impl")
                 && !functions.contains([name, b"_impl"].concat().as_slice())
                 && last_is_aux(ty)
