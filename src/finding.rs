@@ -243,6 +243,8 @@ pub struct Undecided {
     pub locations: Vec<Location>,
     /// What would answer it. A real kernel answers every question; it is named where nothing else does.
     pub decided_by: Vec<DecidedBy>,
+    /// It is answered where user space leaves its variables as they stand in the file.
+    pub answered_by_file: bool,
 }
 
 impl Undecided {
@@ -281,7 +283,7 @@ pub struct Outcome {
     pub findings: Vec<Finding>,
     /// Open questions.
     pub undecided: Vec<Undecided>,
-    /// What is left open with all values that user space may set as they stand in the file, where that answers some question
+    /// What is left open with all variables that user space may set as they stand in the file, where that answers some question
     /// and nothing more is refused.
     pub as_in_file: Option<AsInFile>,
 }
@@ -354,6 +356,7 @@ impl Outcome {
             reason: reason.to_string(),
             locations: Vec::new(),
             decided_by: reason.decider().cloned().into_iter().collect(),
+            answered_by_file: false,
         });
         let last = self.undecided.len() - 1;
         &mut self.undecided[last]

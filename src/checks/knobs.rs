@@ -58,6 +58,7 @@ fn weigh(
         if pass.undecided.iter().any(|still| asked(still, question)) {
             continue;
         }
+        question.answered_by_file = is_sound;
         for name in deciding(&load, &knowledge, &verifier, question) {
             question.decided_by(DecidedBy::Value(name));
         }

@@ -250,9 +250,6 @@ facts! {
         source "verifier.c `do_check_insn` (6.12, 6.17, 6.18)",
         weak "a kfunc for strings that came in the same release; where it is cut, or the configuration is small, nothing is known";
 
-    /// The kernel is for x86-64, whose compiler refuses atomic and, or and exclusive or on an arena that give the old value.
-    X86_64: Mark::Member("pt_regs", "r15"), from "6.12", source "bpf_jit_comp.c `bpf_jit_supports_insn` (6.12 to 7.3)";
-
     /// Fields of instructions that must be 0, registers and the address spaces of casts are looked at in all code, walked or not.
     InsnFieldsCheckedEverywhere: Mark::FunctionBeside("bpf_check_btf_info", "check_alu_op"), from "7.1",
         source "verifier.c `check_and_resolve_insns`, `check_insn_fields`, `check_alu_fields` (7.1 to 7.3), guests of 6.18 and 7.1 to 7.3",

@@ -58,7 +58,8 @@ pub enum Knobs {
     /// Any value is possible.
     #[default]
     Open,
-    /// It leaves it as it stands in the file.
+    /// It leaves variables as they stand in the file. Of ops variables nothing follows from that: flags and the like are 0 in most
+    /// files because user space sets them.
     AsInFile,
 }
 

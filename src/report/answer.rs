@@ -154,12 +154,14 @@ fn first_reason(part: &Part<'_>, kernel: usize, phase: Phase) -> String {
 
 /// The first open question about an object on a kernel.
 fn first_question(part: &Part<'_>, kernel: usize) -> String {
-    // Open questions about notes do not keep a verdict open; of the others the one that comes up first.
+    // Open questions about notes do not keep a verdict open, nor do those that the file's own values answer, if others are left;
+    // of these the one that comes up first.
     let here = part
         .undecided
         .iter()
         .filter(|open| open.kernels.contains(&kernel) && open.rule.level >= Level::Warning);
-    here.min_by_key(|open| open.rule.phase).map_or_else(|| "no rule says".to_owned(), |open| open.question())
+    here.min_by_key(|open| (open.answered_by_file, open.rule.phase))
+        .map_or_else(|| "no rule says".to_owned(), |open| open.question())
 }
 
 fn without_kernel(part: &Part<'_>) -> String {

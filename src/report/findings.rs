@@ -46,6 +46,9 @@ pub struct UndecidedDoc {
     pub locations: Vec<LocationDoc>,
     /// What would answer it, as it is typed on the command line.
     pub decided_by: Vec<DecidedBy>,
+    /// It is answered where user space leaves its variables as they stand in the file.
+    #[serde(skip)]
+    pub answered_by_file: bool,
 }
 
 /// Who allows a finding.
@@ -159,7 +162,16 @@ impl UndecidedDoc {
             locations.extend(defined().into_iter().flat_map(|location| locate(object, &location)));
         }
         let (subject, reason) = (open.subject.clone(), open.reason.clone());
-        Self { rule: open.rule, object: number, kernels: Vec::new(), subject, reason, locations, decided_by }
+        Self {
+            rule: open.rule,
+            object: number,
+            kernels: Vec::new(),
+            subject,
+            reason,
+            locations,
+            decided_by,
+            answered_by_file: open.answered_by_file,
+        }
     }
 
     /// Equal but for the kernels.
@@ -168,6 +180,7 @@ impl UndecidedDoc {
             && self.subject == other.subject
             && self.reason == other.reason
             && self.decided_by == other.decided_by
+            && self.answered_by_file == other.answered_by_file
             && self.locations == other.locations
     }
 

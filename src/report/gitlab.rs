@@ -1,5 +1,6 @@
 //! GitLab's Code Quality report: a JSON array, shown beside the lines of a merge request.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 
 use serde::Serialize;
@@ -103,6 +104,15 @@ pub fn gitlab(document: &Document, repository: &Repository, out: &mut impl Write
             severity: "info",
             location: Location { path: repository.object(&object.path).path, lines: Lines { begin: 1 } },
         });
+    }
+    // One path may be given twice.
+    let mut seen: HashMap<String, u32> = HashMap::new();
+    for issue in &mut issues {
+        let ordinal = seen.entry(issue.fingerprint.clone()).or_default();
+        *ordinal += 1;
+        if *ordinal > 1 {
+            issue.fingerprint.push_str(&format!("#{ordinal}"));
+        }
     }
     serde_json::to_writer_pretty(&mut *out, &issues)?;
     writeln!(out)

@@ -83,7 +83,7 @@ fn what_is_assumed_is_what_applies() {
     let none = first(&[]);
     assert!(none.contains("libbpf 1.8; no kernel named: an error means"), "{none}");
     let named = first(&["--kernel", "7.3", "--libbpf", "1.7"]);
-    assert_eq!(named, "assuming: x86_64 with 4096-byte pages, libbpf 1.7");
+    assert_eq!(named, "assuming: x86_64 with 4096-byte pages where the kernel does not tell, libbpf 1.7");
 }
 
 #[test]

@@ -22,7 +22,7 @@
 //! choice too; [`crate::load`] models what the macros do about it. A value that the user tells ([`crate::load::Values`]) goes before all of it.
 
 use super::super::context::Context;
-use crate::load::{Knobs, MemberFate, scx_loader};
+use crate::load::{MemberFate, scx_loader};
 use crate::object::{MemberInit, OpsIdx};
 
 /// A number in an ops variable, as the kernel will see it.
@@ -92,7 +92,7 @@ impl Context<'_, '_> {
             (Some(told), _) => OpsValue::Stands(told),
             _ if !self.load.is_edited() => OpsValue::Stands(value),
             _ if scx_loader::replaces(member) => OpsValue::Replaced,
-            (None, 0) if self.load.values.knobs == Knobs::Open => OpsValue::Open,
+            (None, 0) => OpsValue::Open,
             (None, value) => OpsValue::Stands(value),
         }
     }
@@ -102,7 +102,7 @@ impl Context<'_, '_> {
         let set = self.object[ops].scalar("flags");
         match self.told(ops, "flags") {
             Some(told) => Flags { set: told, open: false },
-            None => Flags { set, open: self.load.is_edited() && self.load.values.knobs == Knobs::Open },
+            None => Flags { set, open: self.load.is_edited() },
         }
     }
 
