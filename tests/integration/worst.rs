@@ -259,9 +259,7 @@ fn no_small_object_keeps_the_rules_busy() {
 /// The same without a clock: the instructions that the command takes for all of them, as valgrind counts them.
 #[test]
 fn no_small_object_takes_more_than_so_many_instructions() {
-    if Command::new("valgrind").arg("--version").output().is_err() {
-        return tools::skipped("no valgrind");
-    }
+    let Some(valgrind) = tools::tool("valgrind") else { return };
     let folder = tempfile::tempdir().unwrap();
     for (name, case) in cases() {
         let (object, _) = case.build();
@@ -271,19 +269,51 @@ fn no_small_object_takes_more_than_so_many_instructions() {
         }
         let path = folder.path().join("worst.bpf.o");
         std::fs::write(&path, &object).unwrap();
-        let output = Command::new("valgrind")
-            .args(["--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"])
-            .args([env!("CARGO_BIN_EXE_scx-lint"), "--format", "json"])
-            .arg(&path)
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        let count =
-            said.lines().find_map(|line| line.split_once(" refs:")).map(|(_, count)| count.replace(',', ""));
-        let count: u64 = count.unwrap_or_else(|| panic!("{said}")).trim().parse().unwrap();
+        let count = instructions(&valgrind, &["--format", "json", path.to_str().unwrap()]);
         eprintln!("{count:>12} instructions: {name}");
         assert!(count < 400_000_000, "{name}: {count} instructions");
     }
+}
+
+/// A report on four times as many objects takes four times as long, in every format that gathers what belongs to one.
+#[test]
+fn a_report_on_many_objects_is_linear() {
+    let Some(valgrind) = tools::tool("valgrind") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let object = super::root().join("fixtures/obj/clang-19/idle-kfunc-without-builtin-idle__near_scx.bpf.o");
+    let paths: Vec<String> = (0..160)
+        .map(|number| {
+            let path = folder.path().join(format!("{number}.bpf.o"));
+            std::fs::copy(&object, &path).unwrap();
+            path.display().to_string()
+        })
+        .collect();
+    for format in ["full", "concise", "markdown", "html", "junit"] {
+        let count = |objects: usize| {
+            let mut arguments = vec!["--kernel", "7.2,7.3", "--format", format];
+            arguments.extend(paths[..objects].iter().map(String::as_str));
+            instructions(&valgrind, &arguments)
+        };
+        // What does not depend on the objects at all is taken away.
+        let (one, some, many) = (count(1), count(40), count(160));
+        let (some, many) = (some - one, many - one);
+        eprintln!("{format}: {some} instructions for 39 more objects, {many} for 159");
+        assert!(many < some * 5, "{format}: {some} instructions for 39 more objects, {many} for 159");
+    }
+}
+
+/// The instructions that the command takes, as valgrind counts them.
+fn instructions(valgrind: &std::path::Path, arguments: &[&str]) -> u64 {
+    let output = Command::new(valgrind)
+        .args(["--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"])
+        .args([env!("CARGO_BIN_EXE_scx-lint"), "--no-config"])
+        .args(arguments)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let count =
+        said.lines().find_map(|line| line.split_once(" refs:")).map(|(_, count)| count.replace(',', ""));
+    count.unwrap_or_else(|| panic!("{said}")).trim().parse().unwrap()
 }
 
 /// What showed the faults, where it is at hand; the cases above are made after it.
