@@ -244,7 +244,8 @@ fn open_is_not_fine_in_any_format() {
             let mut inside = false;
             let kept = text.chars().filter(|&c| {
                 inside = (inside || format == "html" && c == '<') && c != '>';
-                !inside && !matches!(c, '`' | '\\' | '"' | '\'') && !(format == "html" && c == '>')
+                let is_markup = matches!(c, '`' | '\\' | '"' | '\'') || format == "html" && c == '>';
+                !(inside || is_markup)
             });
             kept.collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ")
         };

@@ -230,7 +230,13 @@ fn edits(image: &str) -> Result<(), Failed> {
     // Tasks are switched over while it is enabled: the error may come before it was seen to be.
     let gone = attach.ejected || !attach.enabled;
     check(code == 1 && attach.call_ok && gone && seen[0].edits.is_empty(), || dump(&seen))?;
-    check(exit.reason == "runtime error" && exit.message.contains("0x0"), || dump(&seen))
+    check(exit.reason == "runtime error" && exit.message.contains("0x0"), || dump(&seen))?;
+    // What the user tells is written after what the loaders do.
+    let told = "__SCX_DSQ_GLOBAL=0";
+    let (code, seen) = observe(&["--vm", image, "--hold", "30s", "--set", told, &object])?;
+    let said = seen[0].edits.iter().any(|edit| edit == "set __SCX_DSQ_GLOBAL=0");
+    let exit = seen[0].attach[0].exit.as_ref().ok_or("no exit")?;
+    check(code == 1 && said && exit.message.contains("0x0"), || dump(&seen))
 }
 
 fn statistics_are_compared(image: &str) -> Result<(), Failed> {
