@@ -35,6 +35,7 @@ pub(super) fn kernel_list(document: &Document, kernels: &[usize]) -> String {
 }
 
 /// The kernels that something is about, as `kernel_list` spells them; `None` where it is about all, or none is named.
+#[cfg(feature = "cli")]
 pub(super) fn only_on(document: &Document, kernels: &[usize]) -> Option<String> {
     (kernels.len() < document.kernels.len()).then(|| kernel_list(document, kernels))
 }

@@ -1,6 +1,6 @@
 //! The verdicts as a table: a row for each object and ops variable, a column for each kernel.
 
-use super::document::{Document, KernelDoc};
+use super::document::Document;
 use super::fate::Fate;
 use super::findings::FindingDoc;
 use super::part::Part;
@@ -44,7 +44,7 @@ pub(super) fn kernels_of(document: &Document, kernels: &[usize]) -> Vec<String> 
         return Vec::new();
     }
     let names = kernels.iter().filter_map(|&kernel| document.kernels.get(kernel));
-    names.map(KernelDoc::title).collect()
+    names.map(|kernel| kernel.title()).collect()
 }
 
 impl Part<'_> {
