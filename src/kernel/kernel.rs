@@ -39,6 +39,10 @@ pub struct Kernel<'d> {
     pub(super) btf_ids: Option<&'d [u32]>,
     /// Kept for [`Self::kfunc_sets`].
     pub(super) kfunc_sets: OnceLock<Option<KfuncSets>>,
+    /// Kept for [`Self::kfunc_flags`]: a kfunc whose flags show that the bits mean something else here.
+    pub(super) contradiction: OnceLock<Option<&'static str>>,
+    /// Kept for [`Self::arch`].
+    pub(super) arch: OnceLock<Option<Arch>>,
     /// Kept for [`Self::arena_rule`].
     pub(super) arena_rule: OnceLock<KernelArenaRule>,
 }
@@ -83,6 +87,8 @@ impl<'d> Kernel<'d> {
             cut: target.cut.as_ref(),
             btf_ids: target.btf_ids.as_deref(),
             kfunc_sets: OnceLock::new(),
+            contradiction: OnceLock::new(),
+            arch: OnceLock::new(),
             arena_rule: OnceLock::new(),
         })
     }

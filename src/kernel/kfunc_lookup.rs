@@ -106,7 +106,9 @@ impl Kernel<'_> {
         let flags = |name| self.flags_in(sets, name);
         let differs =
             |name, expected| flags(name).is_some_and(|flags| flags.intersection(WITNESSED) != expected);
-        WITNESSES.iter().find(|(name, expected)| differs(name, *expected)).map(|(name, _)| *name)
+        let find =
+            || WITNESSES.iter().find(|(name, expected)| differs(name, *expected)).map(|(name, _)| *name);
+        *self.contradiction.get_or_init(find)
     }
 }
 

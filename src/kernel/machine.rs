@@ -22,8 +22,11 @@ impl Kernel<'_> {
         let shows = |of: &str, member: &str| {
             self.find(of, Kind::Struct).is_some_and(|id| self.member(id, member).is_some())
         };
-        let mut marks = MARKS.iter().filter(|(_, of, member)| shows(of, member));
-        match marks.next().map(|(arch, ..)| *arch).or(self.arch_of_image) {
+        let read = || {
+            let mut marks = MARKS.iter().filter(|(_, of, member)| shows(of, member));
+            marks.next().map(|(arch, ..)| *arch).or(self.arch_of_image)
+        };
+        match *self.arch.get_or_init(read) {
             Some(arch) => Lookup::Found(arch),
             None => Lookup::Unknown("neither the kernel's types nor its image tell the architecture".into()),
         }
