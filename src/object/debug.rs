@@ -86,32 +86,39 @@ impl Debug {
 
 /// The relocations of one section: by offset the section and value of the symbol.
 #[derive(Debug, Clone, Default)]
-struct Relocations(std::rc::Rc<HashMap<usize, (u32, u64)>>);
+struct Relocations(std::rc::Rc<Vec<(usize, (u32, u64))>>);
 
 impl Relocations {
     fn of(elf: &Elf<'_>, section: SectionIdx) -> Self {
-        let mut found = HashMap::new();
+        let mut found = Vec::new();
         let rels = elf.sections.iter().filter(|rel| rel.name.starts_with(".rel.") && rel.info == section.0);
         for relocation in rels.flat_map(|rel| elf.relocations(rel)) {
             let symbol = elf.symbols.get(relocation.symbol as usize);
             if let (Ok(at), Some(symbol)) = (usize::try_from(relocation.offset), symbol) {
-                found.insert(at, (symbol.section, symbol.value));
+                found.push((at, (symbol.section, symbol.value)));
             }
         }
+        // They are in order as a rule.
+        found.sort_by_key(|(at, _)| *at);
         Self(std::rc::Rc::new(found))
+    }
+
+    fn at(&self, offset: usize) -> Option<(u32, u64)> {
+        let found = self.0.binary_search_by_key(&offset, |(at, _)| *at).ok()?;
+        self.0.get(found).map(|(_, symbol)| *symbol)
     }
 }
 
 impl gimli::Relocate<usize> for Relocations {
     fn relocate_address(&self, offset: usize, value: u64) -> gimli::Result<u64> {
-        Ok(match self.0.get(&offset) {
-            Some(&(section, start)) => address(SectionIdx(section), start.wrapping_add(value)),
+        Ok(match self.at(offset) {
+            Some((section, start)) => address(SectionIdx(section), start.wrapping_add(value)),
             None => value,
         })
     }
 
     fn relocate_offset(&self, offset: usize, value: usize) -> gimli::Result<usize> {
-        let start = self.0.get(&offset).and_then(|(_, start)| usize::try_from(*start).ok());
+        let start = self.at(offset).and_then(|(_, start)| usize::try_from(start).ok());
         Ok(value.wrapping_add(start.unwrap_or(0)))
     }
 }
@@ -152,29 +159,43 @@ impl Reading {
     fn unit<'d>(&mut self, dwarf: &gimli::Dwarf<Input<'d>>, unit: &Unit<'d>) -> Option<()> {
         // What entries refer to may come behind them.
         let mut known: HashMap<UnitOffset, Option<Decl>> = HashMap::new();
-        let mut entries = unit.entries();
-        while let Some(entry) = entries.next_dfs().ok()? {
-            self.count()?;
-            let decl = |reading: &mut Self| {
-                reading.decl(dwarf, unit, entry, constants::DW_AT_decl_file, constants::DW_AT_decl_line)
-            };
-            match entry.tag() {
-                constants::DW_TAG_subprogram => {
-                    let decl = decl(self);
-                    if let (Some(name), Some(decl)) = (name(dwarf, unit, entry), decl) {
-                        self.found.functions.entry(name).or_insert(decl);
-                    }
-                    known.insert(entry.offset(), decl);
-                }
-                constants::DW_TAG_variable if entry.depth() == 1 => {
-                    if let (Some(name), Some(decl)) = (name(dwarf, unit, entry), decl(self)) {
-                        self.found.variables.entry(name).or_insert(decl);
-                    }
-                }
-                _ => {}
+        let mut inlines = false;
+        self.each(unit, |reading, tag, depth, offset| {
+            inlines |= tag == constants::DW_TAG_inlined_subroutine;
+            let is_variable = tag == constants::DW_TAG_variable && depth == 1;
+            if !is_variable && tag != constants::DW_TAG_subprogram {
+                return Some(());
             }
+            let entry = &unit.entry(offset).ok()?;
+            let decl =
+                reading.decl(dwarf, unit, entry, constants::DW_AT_decl_file, constants::DW_AT_decl_line);
+            let found = if is_variable { &mut reading.found.variables } else { &mut reading.found.functions };
+            if let (Some(name), Some(decl)) = (name(dwarf, unit, entry), decl) {
+                found.entry(name).or_insert(decl);
+            }
+            if !is_variable {
+                known.insert(offset, decl);
+            }
+            Some(())
+        })?;
+        if inlines { self.inlined(dwarf, unit, &known) } else { Some(()) }
+    }
+
+    /// Goes through the entries of a unit: tag, depth and offset of each. Most of them are types, whose attributes are passed over.
+    fn each<'d>(
+        &mut self,
+        unit: &Unit<'d>,
+        mut look: impl FnMut(&mut Self, gimli::DwTag, isize, UnitOffset) -> Option<()>,
+    ) -> Option<()> {
+        let mut entries = unit.entries_raw(None).ok()?;
+        while !entries.is_empty() {
+            let (depth, offset) = (entries.next_depth(), entries.next_offset());
+            let Some(kind) = entries.read_abbreviation().ok()? else { continue };
+            entries.skip_attributes(kind.attributes()).ok()?;
+            self.count()?;
+            look(self, kind.tag(), depth, offset)?;
         }
-        self.inlined(dwarf, unit, &known)
+        Some(())
     }
 
     /// The outermost inlined code in each function. `BPF_PROG` and its like make two functions of a line, of which the outer one, which
@@ -188,38 +209,37 @@ impl Reading {
         let mut function = None;
         // Entries below this depth are in inlined code that was seen to.
         let mut inside: Option<isize> = None;
-        let mut entries = unit.entries();
-        while let Some(entry) = entries.next_dfs().ok()? {
-            self.count()?;
-            let depth = entry.depth();
+        self.each(unit, |reading, tag, depth, offset| {
             inside = inside.filter(|outer| depth > *outer);
+            if tag != constants::DW_TAG_subprogram && tag != constants::DW_TAG_inlined_subroutine {
+                return Some(());
+            }
+            let entry = &unit.entry(offset).ok()?;
             let origin = || {
                 let origin = match entry.attr_value(constants::DW_AT_abstract_origin) {
-                    Some(AttributeValue::UnitRef(offset)) => offset,
-                    _ => entry.offset(),
+                    Some(AttributeValue::UnitRef(origin)) => origin,
+                    _ => offset,
                 };
                 known.get(&origin).copied().flatten()
             };
-            match entry.tag() {
-                constants::DW_TAG_subprogram => function = origin(),
-                constants::DW_TAG_inlined_subroutine if inside.is_none() => {
-                    if function.is_some() && origin() == function {
-                        continue;
-                    }
-                    inside = Some(depth);
-                    let (file, line) = (constants::DW_AT_call_file, constants::DW_AT_call_line);
-                    let Some(mut call) = self.decl(dwarf, unit, entry, file, line) else { continue };
-                    call.column = number(entry, constants::DW_AT_call_column).unwrap_or(0);
-                    let mut ranges = dwarf.die_ranges(unit, entry).ok()?;
-                    while let Some(range) = ranges.next().ok()? {
-                        self.count()?;
-                        self.found.inlined.push(Inlined { start: range.begin, end: range.end, call });
-                    }
-                }
-                _ => {}
+            if tag == constants::DW_TAG_subprogram {
+                function = origin();
+                return Some(());
             }
-        }
-        Some(())
+            if inside.is_some() || function.is_some() && origin() == function {
+                return Some(());
+            }
+            inside = Some(depth);
+            let (file, line) = (constants::DW_AT_call_file, constants::DW_AT_call_line);
+            let Some(mut call) = reading.decl(dwarf, unit, entry, file, line) else { return Some(()) };
+            call.column = number(entry, constants::DW_AT_call_column).unwrap_or(0);
+            let mut ranges = dwarf.die_ranges(unit, entry).ok()?;
+            while let Some(range) = ranges.next().ok()? {
+                reading.count()?;
+                reading.found.inlined.push(Inlined { start: range.begin, end: range.end, call });
+            }
+            Some(())
+        })
     }
 
     fn count(&mut self) -> Option<()> {
