@@ -339,6 +339,11 @@ impl Config {
         if self.arena_flag_bit.is_some_and(|bit| bit > 31) {
             return Err(wrong("arena-flag-bit is above 31, and map_flags has 32 bits".to_owned()));
         }
+        if let Some(pages) = self.rule_pages.as_ref().filter(|pages| !is_page(pages)) {
+            return Err(wrong(format!(
+                "rule-pages '{pages}': expected an address that begins http:// or https://"
+            )));
+        }
         if let Some(pair) = self.remap_path.iter().find(|pair| !pair.contains('=')) {
             return Err(wrong(format!("remap-path '{pair}': expected FROM=TO")));
         }
@@ -400,6 +405,11 @@ fn is_clang_of_the_path(path: &Path) -> bool {
         rest.is_empty()
             || number.is_some_and(|n| !n.is_empty() && n.bytes().all(|byte| byte.is_ascii_digit()))
     })
+}
+
+/// Is it an address that a reader can follow: no script, and no file of the reader's.
+pub fn is_page(address: &str) -> bool {
+    ["https://", "http://"].iter().any(|scheme| address.starts_with(scheme))
 }
 
 fn glob(pattern: Option<&str>) -> Result<Option<GlobMatcher>, String> {

@@ -34,6 +34,8 @@ pub struct Judged<'a, 'd> {
     path: &'a str,
     object: &'a Object<'d>,
     kernels: &'a [&'a Kernel<'a>],
+    /// What user space is said to set.
+    values: Vec<String>,
     /// One for each kernel; one for none where none is named.
     outcomes: Vec<(Option<usize>, Outcome)>,
 }
@@ -53,7 +55,8 @@ impl<'a, 'd> Judged<'a, 'd> {
             0 => vec![(None, checker.check(None, options, values))],
             count => for_each(count, on),
         };
-        Self { path, object, kernels, outcomes }
+        let values = values.settings.iter().map(|setting| setting.assignment.to_string()).collect();
+        Self { path, object, kernels, values, outcomes }
     }
 
     /// What is foreseen on each kernel, or for none, whatever the user allows: what a real kernel's doings are held against.
@@ -74,6 +77,7 @@ impl<'a, 'd> Judged<'a, 'd> {
         let mut document = Document::for_kernels(self.kernels);
         document.assumptions.libbpf = self.object.libbpf.as_str();
         document.add(self.path, self.object, &self.outcomes);
+        document.objects[0].values = self.values;
         document.add_suppressed(suppressed.findings, suppressed.unmatched);
         document
     }

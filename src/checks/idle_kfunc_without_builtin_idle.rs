@@ -3,9 +3,10 @@
 use super::context::Context;
 use super::shared::kfunc_calls;
 use super::shared::surely::Surely;
-use crate::finding::{Outcome, Subject};
+use crate::finding::{Outcome, Site, Subject};
 use crate::kernel::kfuncs::idle_ejection;
 use crate::kernel::ops_flags::{BUILTIN_IDLE_PER_NODE, KEEP_BUILTIN_IDLE};
+use crate::object::FuncIdx;
 
 rule! {
     /// Asks the kernel's idle tracking, which the scheduler has switched off or split by node.
@@ -37,8 +38,9 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             Some((text, texts.all(|other| other == Some(text))))
         };
         let mut seen = Vec::new();
-        // Where user space may set flags that matter, one question per kernel text, not one per call.
-        let mut open: Vec<(&str, Vec<&str>)> = Vec::new();
+        // One question per kernel text, not one per call: where user space may set flags that matter, and where the calls may never
+        // be made.
+        let mut open: Vec<Question<'_>> = Vec::new();
         for (_, program) in cx.load.callbacks(index) {
             if seen.contains(&program) {
                 continue;
@@ -51,28 +53,18 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             let calls = kfunc_calls::surest(cx, program, resolved);
             for call in calls.iter().filter_map(Surely::found) {
                 let Some((text, settled)) = verdict(call.name) else { continue };
-                if !settled {
-                    match open.iter_mut().find(|(known, _)| *known == text) {
-                        Some((_, names)) if names.contains(&call.name) => {}
-                        Some((_, names)) => names.push(call.name),
-                        None => open.push((text, vec![call.name])),
+                if !settled || !matches!(cx.runs(program, call.at(), ()), Surely::Sure(())) {
+                    match open.iter_mut().find(|known| (known.text, known.settled) == (text, settled)) {
+                        Some(known) if known.names.contains(&call.name) => {}
+                        Some(known) => known.names.push(call.name),
+                        None => {
+                            let site = (call.site(), program);
+                            open.push(Question { text, settled, names: vec![call.name], site });
+                        }
                     }
                     continue;
                 }
                 let subject = Subject::program(cx.object, program);
-                if !matches!(cx.runs(program, call.at(), ()), Surely::Sure(())) {
-                    out.undecided(
-                        &IDLE_KFUNC_WITHOUT_BUILTIN_IDLE,
-                        subject,
-                        format!(
-                            "calls '{}', which would get the scheduler ejected with its flags as they are in the file ({text})",
-                            call.name
-                        ),
-                    )
-                    .via(call.site(), program, "this call")
-                    .decided_by_member(cx.object, index, "flags");
-                    continue;
-                }
                 let program_name = &cx.object[program].name;
                 let message = format!("program '{program_name}' calls '{}': {text}", call.name);
                 out.found(&IDLE_KFUNC_WITHOUT_BUILTIN_IDLE, subject, message)
@@ -81,18 +73,35 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                     .via(call.site(), program, "this call");
             }
         }
-        for (text, mut names) in open {
+        for Question { text, settled, mut names, site: (site, program) } in open {
             names.sort_unstable();
-            out.undecided(
-                &IDLE_KFUNC_WITHOUT_BUILTIN_IDLE,
-                Subject::struct_ops(cx.object, index),
-                format!(
-                    "flags are {:#x} in the file: unless user space changes them, it is ejected once it calls {} ({text})",
-                    flags.set,
-                    names.join(", ")
-                ),
-            )
-            .decided_by_member(cx.object, index, "flags");
+            let (flags, names) = (cx.flags_in_words(index), names.join(", "));
+            let subject = Subject::struct_ops(cx.object, index);
+            if settled {
+                let reason =
+                    format!("{flags}: it is ejected once it calls {names} ({text}), which may never happen");
+                let question = out.undecided(&IDLE_KFUNC_WITHOUT_BUILTIN_IDLE, subject, reason);
+                question.via(site, program, "this call");
+                if cx.told(index, "flags").is_none() {
+                    question.decided_by_member(cx.object, index, "flags");
+                }
+            } else {
+                let reason = format!(
+                    "{flags}: unless user space changes them, it is ejected once it calls {names} ({text})"
+                );
+                out.undecided(&IDLE_KFUNC_WITHOUT_BUILTIN_IDLE, subject, reason)
+                    .decided_by_member(cx.object, index, "flags");
+            }
         }
     }
+}
+
+/// Calls that would get a scheduler ejected with one text of the kernel's, perhaps.
+struct Question<'a> {
+    text: &'a str,
+    /// It is so whatever user space sets: open is whether they are made.
+    settled: bool,
+    names: Vec<&'a str>,
+    /// The first of them.
+    site: (Site, FuncIdx),
 }

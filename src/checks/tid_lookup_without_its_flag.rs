@@ -52,9 +52,15 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             for call in calls.iter().filter_map(Surely::found) {
                 let subject = Subject::program(cx.object, program);
                 if !lacks || !matches!(cx.runs(program, call.at(), ()), Surely::Sure(())) {
-                    out.undecided(&TID_LOOKUP_WITHOUT_ITS_FLAG, subject, "looks a task up by its number, which would get the scheduler ejected with its flags as they are in the file")
-                        .via(call.site(), program, "this call")
-                        .decided_by_member(cx.object, index, "flags");
+                    let flags = cx.flags_in_words(index);
+                    let reason = format!(
+                        "looks a task up by its number, which would get the scheduler ejected: {flags}, without SCX_OPS_TID_TO_TASK"
+                    );
+                    let question = out.undecided(&TID_LOOKUP_WITHOUT_ITS_FLAG, subject, reason);
+                    question.via(call.site(), program, "this call");
+                    if cx.told(index, "flags").is_none() {
+                        question.decided_by_member(cx.object, index, "flags");
+                    }
                     continue;
                 }
                 let program_name = &cx.object[program].name;

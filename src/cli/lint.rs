@@ -94,6 +94,7 @@ pub(super) fn run(lint: &Lint) -> Result<u8, Failure> {
         for (rule, level) in &levels {
             config.levels.insert(rule.clone(), level_key(*level));
         }
+        config.values = Settings::table(lint, &config)?;
         let text = config.to_toml();
         return written(|out| out.write_all(text.as_bytes()));
     }
@@ -147,10 +148,8 @@ pub(super) fn run(lint: &Lint) -> Result<u8, Failure> {
         },
     );
     // What could not be read may have the variable.
-    if !document.has_input_errors()
-        && let Some(failure) = settings.unknown()
-    {
-        return Err(failure);
+    if !document.has_input_errors() {
+        settings.check(lint.quiet)?;
     }
     #[cfg(feature = "live")]
     let mut live = ask::ask(lint, &document, &samples, &asked, &kernels, &options)?;
@@ -175,12 +174,15 @@ pub(super) fn run(lint: &Lint) -> Result<u8, Failure> {
     let failed = match fail_on {
         FailOnKey::Error => errors > 0,
         FailOnKey::Warning => errors + warnings > 0,
-        FailOnKey::Undecided => errors + warnings + document.summary.undecided > 0,
+        FailOnKey::Undecided => errors + warnings + document.open_questions() > 0,
     };
-    if lint.quiet && lint.format != Format::Json {
-        document.keep_failing(fail_on == FailOnKey::Error, fail_on != FailOnKey::Undecided);
-    }
     document.conclude();
+    if lint.quiet && lint.format != Format::Json {
+        // What has verdicts has what keeps them open, too.
+        let has_verdicts = !matches!(lint.format, Format::Full | Format::Concise | Format::Github);
+        let drop_undecided = fail_on != FailOnKey::Undecided && !has_verdicts;
+        document.keep_failing(fail_on == FailOnKey::Error, drop_undecided);
+    }
     // The commands of a workflow, JSON and XML have an escaping of their own; a page may be read on a terminal too.
     if matches!(lint.format, Format::Full | Format::Concise | Format::Markdown | Format::Html) {
         document.make_printable();

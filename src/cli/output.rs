@@ -148,6 +148,11 @@ fn print_format(
                     )?;
                 }
             }
+            if lint.verbose {
+                for object in document.objects.iter().filter(|object| !object.values.is_empty()) {
+                    writeln!(out, "{}: user space sets {}", object.title(), object.values.join(", "))?;
+                }
+            }
             report::full(document, &style, &sources, out)?;
             #[cfg(feature = "live")]
             if let Some(live) = live {

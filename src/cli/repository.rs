@@ -3,6 +3,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+use crate::config::is_page;
 use crate::report::{Repository, Sources};
 
 /// The repository around the current folder: what the CI service says, else the folder with `.git`, else the current one.
@@ -25,7 +26,7 @@ pub(super) fn above(folder: &Path, name: &str) -> Option<PathBuf> {
 /// Address of the rules' page: what the environment says (the GitHub action knows where it comes from), else that of this
 /// version, where the package or who built it (`SCX_LINT_REPOSITORY`) says where its repository is.
 pub(super) fn rule_pages() -> Option<String> {
-    if let Some(pages) = env::var("SCX_LINT_RULE_PAGES").ok().filter(|pages| !pages.is_empty()) {
+    if let Some(pages) = env::var("SCX_LINT_RULE_PAGES").ok().filter(|pages| is_page(pages)) {
         return Some(pages);
     }
     let repository = match env!("CARGO_PKG_REPOSITORY") {

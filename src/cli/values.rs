@@ -1,5 +1,6 @@
 //! The values that user space is said to set: `[values]` of the configuration, `--values` and `--set`, in this order.
 
+use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -19,6 +20,10 @@ struct Told {
     assignment: Assignment,
     /// The inputs that it is for; all where there is none.
     inputs: Option<GlobMatcher>,
+    /// It was typed for this run: a name that nothing has is a slip. A configuration is for other runs, too.
+    is_typed: bool,
+    /// There was an input that it is for.
+    met: AtomicBool,
     /// Some object has what it names.
     used: AtomicBool,
     /// What was meant, perhaps, where none has.
@@ -26,8 +31,9 @@ struct Told {
 }
 
 impl Told {
-    fn new(assignment: Assignment, inputs: Option<GlobMatcher>) -> Self {
-        Self { assignment, inputs, used: AtomicBool::new(false), near: Mutex::new(None) }
+    fn new(assignment: Assignment, inputs: Option<GlobMatcher>, is_typed: bool) -> Self {
+        let (met, used, near) = (AtomicBool::new(false), AtomicBool::new(false), Mutex::new(None));
+        Self { assignment, inputs, is_typed, met, used, near }
     }
 
     fn is_for(&self, path: &str) -> bool {
@@ -47,22 +53,23 @@ impl Settings {
         let mut told = Vec::new();
         let wrong = |place: &str, why: String| Failure::Setting(format!("{place}: {why}"));
         let file = config.file.as_deref().map_or_else(String::new, |file| file.display().to_string());
-        let mut add = |place: &str, table: &toml::Table, inputs: Option<GlobMatcher>| {
+        let mut add = |place: &str, table: &toml::Table, inputs: Option<GlobMatcher>, is_typed: bool| {
             let assignments = flat(table).map_err(|why| wrong(place, why))?;
-            told.extend(assignments.into_iter().map(|assignment| Told::new(assignment, inputs.clone())));
+            let tell = |assignment| Told::new(assignment, inputs.clone(), is_typed);
+            told.extend(assignments.into_iter().map(tell));
             Ok::<(), Failure>(())
         };
-        add(&format!("{file}: values"), &config.values, None)?;
+        add(&format!("{file}: values"), &config.values, None, false)?;
         for (glob, input) in config.overrides().map_err(Failure::Setting)? {
-            add(&format!("{file}: values of input '{}'", input.path), &input.values, Some(glob))?;
+            add(&format!("{file}: values of input '{}'", input.path), &input.values, Some(glob), false)?;
         }
         for path in &lint.values {
             let place = format!("--values {}", path.display());
-            add(&place, &table(path).map_err(|why| wrong(&place, why))?, None)?;
+            add(&place, &table(path).map_err(|why| wrong(&place, why))?, None, true)?;
         }
         for text in &lint.set {
             let assignment = Assignment::parse(text).map_err(|why| wrong(&format!("--set {text}"), why))?;
-            told.push(Told::new(assignment, None));
+            told.push(Told::new(assignment, None, true));
         }
         Ok(Self(told))
     }
@@ -79,6 +86,7 @@ impl Settings {
     ) -> Result<Values, String> {
         let mut settings = Vec::new();
         for told in self.0.iter().filter(|told| told.is_for(path)) {
+            told.met.store(true, Ordering::Relaxed);
             match told.assignment.resolve(object, kernels) {
                 Ok(setting) => {
                     told.used.store(true, Ordering::Relaxed);
@@ -94,15 +102,35 @@ impl Settings {
         Ok(Values { settings, knobs: Knobs::Open })
     }
 
-    /// The first value that no object has a place for: a slip.
-    pub(super) fn unknown(&self) -> Option<Failure> {
-        let told = self.0.iter().find(|told| !told.used.load(Ordering::Relaxed))?;
-        let near = told.near.lock().unwrap_or_else(PoisonError::into_inner);
-        let near = near.as_ref().map_or_else(String::new, |near| format!(", did you mean '{near}'?"));
-        Some(Failure::Setting(format!(
-            "no input has a variable or ops variable '{}'{near}",
-            told.assignment.name
-        )))
+    /// Looks for values that no object has a place for. Those of the configuration are told on standard error.
+    ///
+    /// # Errors
+    /// One was typed: a slip.
+    pub(super) fn check(&self, quiet: bool) -> Result<(), Failure> {
+        let is_set = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
+        for told in self.0.iter().filter(|told| !is_set(&told.used) && (told.is_typed || is_set(&told.met))) {
+            let near = told.near.lock().unwrap_or_else(PoisonError::into_inner);
+            let near = near.as_ref().map_or_else(String::new, |near| format!(", did you mean '{near}'?"));
+            let words = format!("no input has a variable or ops variable '{}'{near}", told.assignment.name);
+            if told.is_typed {
+                return Err(Failure::Setting(words));
+            }
+            if !quiet {
+                let _ = writeln!(std::io::stderr(), "scx-lint: values of the configuration: {words}");
+            }
+        }
+        Ok(())
+    }
+
+    /// All that was told, as a configuration has it.
+    pub(super) fn table(lint: &Lint, config: &Config) -> Result<toml::Table, Failure> {
+        let mut table = config.values.clone();
+        let all = Self::read(lint, &Config::default())?;
+        table.extend(all.0.into_iter().map(|told| {
+            let Assignment { name, value } = told.assignment;
+            (name, toml::Value::String(value))
+        }));
+        Ok(table)
     }
 }
 
@@ -126,6 +154,9 @@ fn gather(name: &str, value: &toml::Value, found: &mut Vec<Assignment>) -> Resul
         toml::Value::String(text) => text.clone(),
         toml::Value::Integer(number) => number.to_string(),
         toml::Value::Boolean(yes) => yes.to_string(),
+        toml::Value::Array(elements) if elements.is_empty() => {
+            return Err(format!("'{name}' is empty"));
+        }
         toml::Value::Array(elements) => {
             let mut all = elements.iter().enumerate();
             return all.try_for_each(|(at, element)| gather(&format!("{name}[{at}]"), element, found));

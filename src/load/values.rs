@@ -211,6 +211,11 @@ fn member(object: &Object<'_>, btf: &Btf<'_>, index: OpsIdx, path: &str) -> Resu
     let at = ops.members.iter().position(|member| member.name == name);
     let types = btf.get(map.type_id).and_then(|ty| ty.composite());
     let found = at.and_then(|at| Some((at, types?.members().nth(at)?)));
+    if name.is_empty() {
+        let first = ops.members.first().map_or("flags", |member| member.name);
+        let words = format!("'{}' is an ops variable: name a member, as '{0}.{first}'", map.name);
+        return Err(ValueError::Unfit(words));
+    }
     let Some((at, ty)) = found else {
         let meant = nearest(name, ops.members.iter().map(|member| member.name));
         let meant = meant.map_or_else(String::new, |meant| format!(", did you mean '{}.{meant}'?", map.name));
@@ -338,18 +343,15 @@ fn parse(object: &Object<'_>, btf: &Btf<'_>, kernels: &[&Kernel<'_>], value: &st
 }
 
 fn term(object: &Object<'_>, btf: &Btf<'_>, kernels: &[&Kernel<'_>], word: &str) -> Result<i128, String> {
-    let (minus, digits) = word.strip_prefix('-').map_or((false, word), |digits| (true, digits));
-    let digits = digits.replace('_', "");
-    let number = match digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
-        Some(hex) => u64::from_str_radix(hex, 16).ok(),
-        None => digits.parse().ok(),
-    };
-    if let Some(number) = number.filter(|_| word.starts_with(|c: char| c.is_ascii_digit() || c == '-')) {
-        return Ok(if minus { -i128::from(number) } else { i128::from(number) });
+    if word.is_empty() {
+        return Err("a value is missing beside '|'".to_owned());
+    }
+    if word.starts_with(|c: char| c.is_ascii_digit() || c == '-') {
+        return literal(word);
     }
     match word {
         "true" => return Ok(1),
-        "false" | "NULL" => return Ok(0),
+        "false" => return Ok(0),
         _ => {}
     }
     let own = btf.names().enumerator(word).map(|(_, value)| value);
@@ -360,6 +362,28 @@ fn term(object: &Object<'_>, btf: &Btf<'_>, kernels: &[&Kernel<'_>], word: &str)
         format!("'{word}' is no number and no enumerator of '{}'{of}", object.name)
     })?;
     Ok(i128::from(value))
+}
+
+/// A number as TOML and Rust spell it: digits may be grouped with `_`.
+fn literal(word: &str) -> Result<i128, String> {
+    let (minus, digits) = word.strip_prefix('-').map_or((false, word), |digits| (true, digits));
+    let (digits, radix) = match digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
+        Some(hex) => (hex, 16),
+        None => (digits, 10),
+    };
+    let is_grouped =
+        digits.split('_').all(|group| !group.is_empty() && group.chars().all(|c| c.is_digit(radix)));
+    if !is_grouped {
+        return Err(format!("'{word}' is no number"));
+    }
+    if radix == 10 && digits.len() > 1 && digits.starts_with('0') {
+        return Err(format!(
+            "'{word}' begins with 0, which means another base to some; write it without, or as 0x..."
+        ));
+    }
+    let number = u64::from_str_radix(&digits.replace('_', ""), radix);
+    let number = i128::from(number.map_err(|_| format!("'{word}' is too large"))?);
+    Ok(if minus { -number } else { number })
 }
 
 /// The value of a variable or a member in the file, as it is shown: a number, or nothing for what is none.

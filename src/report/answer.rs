@@ -168,7 +168,13 @@ fn first_question(part: &Part<'_>, kernel: usize) -> String {
 fn without_kernel(part: &Part<'_>) -> String {
     let failure = part.verdict(None, None).and_then(|verdict| verdict.failure());
     let Some(phase) = failure else {
-        return "opens; nothing in the file keeps it from loading and attaching (no kernel named)".to_owned();
+        let matters = part.undecided.iter().filter(|open| open.rule.level >= Level::Warning);
+        return match matters.min_by_key(|open| open.rule.phase) {
+            Some(open) => format!("opens; cannot tell more (no kernel named): {}", open.question()),
+            None => {
+                "opens; nothing in the file keeps it from loading and attaching (no kernel named)".to_owned()
+            }
+        };
     };
     let words = match phase {
         Phase::Open => "will not open",

@@ -33,6 +33,7 @@ impl Document {
             license: String::new(),
             byte_order: None,
             loader: Loader::Plain,
+            values: Vec::new(),
             error: Some(InputError { code: code.to_owned(), message }),
             sentence: String::new(),
             struct_ops: Vec::new(),

@@ -34,10 +34,8 @@ pub fn concise(document: &Document, out: &mut impl Write) -> io::Result<()> {
     for line in unmatched(document) {
         writeln!(out, "{line}")?;
     }
-    if !document.kernels.is_empty() {
-        for object in document.objects.iter().filter(|object| object.error.is_none()) {
-            writeln!(out, "{}: {}", object.title(), object.sentence)?;
-        }
+    for object in document.objects.iter().filter(|object| object.error.is_none()) {
+        writeln!(out, "{}: {}", object.title(), object.sentence)?;
     }
     writeln!(out, "{}", counts(document))
 }

@@ -51,6 +51,7 @@ pub(super) fn describe(path: &str, object: &Object<'_>, loader: Loader) -> Objec
         license: object.license.clone(),
         byte_order: Some(object.elf.byte_order),
         loader,
+        values: Vec::new(),
         error: None,
         sentence: String::new(),
         struct_ops: object.ops().map(|(_, ops)| describe_ops(object, ops)).collect(),

@@ -88,7 +88,7 @@ impl Fate {
             Self::MayNotStay => {
                 "nothing is found before it runs; whether it then stays enabled cannot be told"
             }
-            Self::Fails(_) => "fails; the word is the phase, or what it does not come through",
+            Self::Fails(_) => "fails; the cell says at what",
             Self::Unknown => "cannot be told: a question is open",
             Self::Unreadable => "the input cannot be read",
         }

@@ -49,6 +49,9 @@ pub struct UndecidedDoc {
     /// It is answered where user space leaves its variables as they stand in the file.
     #[serde(skip)]
     pub answered_by_file: bool,
+    /// The baseline has it: it does not fail the run.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub known: bool,
 }
 
 /// Who allows a finding.
@@ -171,6 +174,7 @@ impl UndecidedDoc {
             locations,
             decided_by,
             answered_by_file: open.answered_by_file,
+            known: false,
         }
     }
 
@@ -189,9 +193,16 @@ impl UndecidedDoc {
         format!("{} '{}': {}", self.subject.kind.as_str(), self.subject.name, self.reason)
     }
 
-    /// How it can be decided, as a part of a sentence: `--kconfig FILE or --vm IMAGE`.
+    /// How it can be decided: `--kconfig FILE`, `--vm IMAGE`. What this program was built without is said to be so.
+    pub(super) fn ways(&self) -> impl Iterator<Item = String> {
+        self.decided_by.iter().map(|what| match what {
+            DecidedBy::Run if !cfg!(feature = "live") => format!("{what} (of a build with live mode)"),
+            what => what.to_string(),
+        })
+    }
+
+    /// The same as a part of a sentence.
     pub(super) fn way_out(&self) -> String {
-        let ways: Vec<String> = self.decided_by.iter().map(ToString::to_string).collect();
-        ways.join(" or ")
+        self.ways().collect::<Vec<_>>().join(" or ")
     }
 }

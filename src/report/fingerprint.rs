@@ -36,7 +36,22 @@ pub(super) fn fingerprints_of<'a>(
     }))
 }
 
-/// The fingerprints of the findings in a JSON report, of this version of scx-lint or a former one.
+/// The same for open questions; what is asked stands for the C line.
+fn fingerprints_of_questions(document: &Document) -> Vec<String> {
+    hashes(document.undecided.iter().map(|open| {
+        let object = &document.objects[open.object];
+        [
+            open.rule.name,
+            &object.name,
+            object.embedded.as_ref().map_or("", |embedded| &embedded.name),
+            open.subject.kind.as_str(),
+            &open.subject.name,
+            &open.reason,
+        ]
+    }))
+}
+
+/// The fingerprints of the findings and of the open questions in a JSON report, of this version of scx-lint or a former one.
 ///
 /// # Errors
 /// It is no such report.
@@ -45,20 +60,36 @@ pub fn recorded_fingerprints(report: &Value) -> Result<Vec<String>, &'static str
         return Err("schema_version is not 1: no JSON report of scx-lint");
     }
     let findings = report["findings"].as_array().ok_or("it has no findings array")?;
-    Ok(hashes(findings.iter().map(|finding| {
-        let object = finding["object"].as_u64().and_then(|number| usize::try_from(number).ok());
+    let questions = report["undecided"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let identity = |said: &'_ Value, last| {
+        let object = said["object"].as_u64().and_then(|number| usize::try_from(number).ok());
         let object = object.map_or(&Value::Null, |number| &report["objects"][number]);
-        let locations = finding["locations"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let text = locations.iter().find_map(|location| location["text"].as_str());
+        let word = |value: &'_ Value| value.as_str().unwrap_or_default().to_owned();
         [
-            finding["rule"].as_str().unwrap_or_default(),
-            object["name"].as_str().unwrap_or_default(),
-            object["embedded"]["name"].as_str().unwrap_or_default(),
-            finding["subject"]["kind"].as_str().unwrap_or_default(),
-            finding["subject"]["name"].as_str().unwrap_or_default(),
-            text.unwrap_or_default().trim(),
+            word(&said["rule"]),
+            word(&object["name"]),
+            word(&object["embedded"]["name"]),
+            word(&said["subject"]["kind"]),
+            word(&said["subject"]["name"]),
+            last,
         ]
-    })))
+    };
+    let findings: Vec<[String; 6]> = findings
+        .iter()
+        .map(|finding| {
+            let locations = finding["locations"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let text = locations.iter().find_map(|location| location["text"].as_str());
+            identity(finding, text.unwrap_or_default().trim().to_owned())
+        })
+        .collect();
+    let questions: Vec<[String; 6]> = questions
+        .iter()
+        .map(|open| identity(open, open["reason"].as_str().unwrap_or_default().to_owned()))
+        .collect();
+    let all = |identities: &[[String; 6]]| {
+        hashes(identities.iter().map(|identity| identity.each_ref().map(String::as_str)))
+    };
+    Ok([all(&findings), all(&questions)].concat())
 }
 
 fn hashes<'a>(identities: impl Iterator<Item = Identity<'a>>) -> Vec<String> {
@@ -79,12 +110,16 @@ fn hashes<'a>(identities: impl Iterator<Item = Identity<'a>>) -> Vec<String> {
 }
 
 impl Document {
-    /// Marks the findings that a former report has too: those with one of these fingerprints.
+    /// Marks the findings and open questions that a former report has too: those with one of these fingerprints.
     pub fn set_baseline(&mut self, known: &HashSet<String>) {
         self.baseline = true;
         let prints = fingerprints(self);
         for (finding, print) in self.findings.iter_mut().zip(prints) {
             finding.known = known.contains(&print);
+        }
+        let prints = fingerprints_of_questions(self);
+        for (open, print) in self.undecided.iter_mut().zip(prints) {
+            open.known = known.contains(&print);
         }
         self.summary.known = self.findings.iter().filter(|finding| finding.known).count();
     }

@@ -72,7 +72,6 @@ struct Message {
     help: Option<String>,
     source: Option<Excerpt>,
     labels: Vec<LabeledSpan>,
-    related: Vec<Message>,
 }
 
 impl fmt::Display for Message {
@@ -107,12 +106,6 @@ impl Diagnostic for Message {
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         (!self.labels.is_empty())
             .then(|| Box::new(self.labels.iter().cloned()) as Box<dyn Iterator<Item = _>>)
-    }
-
-    fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {
-        (!self.related.is_empty()).then(|| {
-            Box::new(self.related.iter().map(|m| m as &dyn Diagnostic)) as Box<dyn Iterator<Item = _>>
-        })
     }
 }
 
@@ -278,12 +271,14 @@ pub fn render(
         .with_links(sources.rule_pages.is_some())
         .with_context_lines(2);
     let mut text = String::new();
-    handler.render_report(&mut text, &message(about, finding, sources)).map_err(io::Error::other)?;
+    for message in messages(about, finding, sources) {
+        handler.render_report(&mut text, &message).map_err(io::Error::other)?;
+    }
     writeln!(out, "{text}")
 }
 
-/// One finding with all its excerpts.
-fn message(about: &About<'_>, finding: &FindingDoc, sources: &Sources) -> Message {
+/// One finding with all its excerpts, a message for each; what is to be done stands below the last.
+fn messages(about: &About<'_>, finding: &FindingDoc, sources: &Sources) -> Vec<Message> {
     let mut notes = String::new();
     let phase = finding.phase.as_str();
     let errno = finding.errno.map_or_else(String::new, |errno| format!(": {errno}"));
@@ -309,27 +304,29 @@ fn message(about: &About<'_>, finding: &FindingDoc, sources: &Sources) -> Messag
         Level::Warning => Severity::Warning,
         Level::Note | Level::Allow => Severity::Advice,
     };
-    Message {
+    let first = Message {
         code: Some(finding.rule.name.to_owned()),
         url: sources.rule_pages.as_ref().map(|page| format!("{page}#{}", finding.rule.name)),
         severity,
         text: format!("{}: {}", about.title, finding.message),
-        help: (!notes.is_empty()).then_some(notes),
+        help: None,
         source,
         labels,
-        related: excerpts
-            .map(|(source, labels)| Message {
-                code: None,
-                url: None,
-                severity: Severity::Advice,
-                text: "and here".to_owned(),
-                help: None,
-                source: Some(source),
-                labels,
-                related: Vec::new(),
-            })
-            .collect(),
+    };
+    let more = excerpts.map(|(source, labels)| Message {
+        code: None,
+        url: None,
+        severity: Severity::Advice,
+        text: "and here".to_owned(),
+        help: None,
+        source: Some(source),
+        labels,
+    });
+    let mut messages: Vec<Message> = std::iter::once(first).chain(more).collect();
+    if let Some(last) = messages.last_mut() {
+        last.help = (!notes.is_empty()).then_some(notes);
     }
+    messages
 }
 
 fn push_line(text: &mut String, line: &str) {
@@ -359,7 +356,13 @@ fn excerpts(finding: &FindingDoc, object: &str, sources: &Sources) -> Vec<(Excer
         });
         files[at].1.entry(line).or_default().push(location);
     }
+    let lead = finding.locations.iter().find_map(|first| Some((first.file.as_deref()?, first.line?)));
     let mut out = Vec::new();
+    // The most telling place comes first, wherever in the file it is.
+    let mut add = |file: &str, run: &[(u32, Vec<&LocationDoc>)], excerpt| {
+        let leads = lead.is_some_and(|(of, line)| of == file && run.iter().any(|(at, _)| *at == line));
+        out.insert(if leads { 0 } else { out.len() }, excerpt);
+    };
     for (file, lines) in files {
         let name = sources.remapped(file);
         let disk = sources.lines(file, object).or_else(|| sources.lines(&name, object));
@@ -371,13 +374,13 @@ fn excerpts(finding: &FindingDoc, object: &str, sources: &Sources) -> Vec<(Excer
                 None => line - last == 1,
             });
             if !near && !run.is_empty() {
-                out.push(excerpt(&name, disk.as_deref(), &run));
+                add(file, &run, excerpt(&name, disk.as_deref(), &run));
                 run.clear();
             }
             run.push((line, locations));
         }
         if !run.is_empty() {
-            out.push(excerpt(&name, disk.as_deref(), &run));
+            add(file, &run, excerpt(&name, disk.as_deref(), &run));
         }
     }
     out

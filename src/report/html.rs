@@ -15,7 +15,7 @@ use super::objects::ObjectDoc;
 use super::part::Part;
 use super::place::Repository;
 use super::runs::LiveOutcome;
-use super::words::counts;
+use super::words::{counts, plural};
 use crate::rule::{Phase, Rule};
 
 const STYLE: &str = include_str!("html.css");
@@ -58,11 +58,11 @@ pub fn html(document: &Document, repository: &Repository, out: &mut impl Write) 
         }
         writeln!(
             out,
-            "<p class=\"facts\">object <code>{}</code>, license <code>{}</code>, {} programs, {} maps</p>",
+            "<p class=\"facts\">object <code>{}</code>, license <code>{}</code>, {}, {}</p>",
             escape(object.name.as_str()),
             escape(object.license.as_str()),
-            object.programs.len(),
-            object.maps.len()
+            plural(object.programs.len(), "program"),
+            plural(object.maps.len(), "map")
         )?;
         writeln!(out, "<p class=\"verdict\">{}</p>", escape(object.sentence.as_str()))?;
         let seen = part.runs.iter().flat_map(|run| &run.findings);
@@ -192,8 +192,7 @@ fn question(
     for location in &open.locations {
         place(repository, part.object, location, out)?;
     }
-    let ways: Vec<String> =
-        open.decided_by.iter().map(|way| format!("<code>{}</code>", escape(way.to_string()))).collect();
+    let ways: Vec<String> = open.ways().map(|way| format!("<code>{}</code>", escape(way))).collect();
     writeln!(out, "<p class=\"help\">{} would tell</p>\n</article>", ways.join(" or "))
 }
 

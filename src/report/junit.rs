@@ -74,8 +74,7 @@ pub fn junit(document: &Document, repository: &Repository, out: &mut impl Write)
                 let mut case = TestCase::new(name, status);
                 case.set_classname(path.clone());
                 let others = others.into_iter().map(|finding| describe(document, repository, finding));
-                let sentence = (object.error.is_none() && !part.kernels.is_empty())
-                    .then(|| format!("{}: {}\n", path, object.sentence));
+                let sentence = object.error.is_none().then(|| format!("{path}: {}\n", object.sentence));
                 let text: String = sentence.into_iter().chain(others).chain(open).collect();
                 if !text.is_empty() {
                     case.set_system_out(text);

@@ -144,7 +144,7 @@ fn question(
     if place.line.is_some() {
         let _ = write!(text, " in {}", code(&part.object.title()));
     }
-    let ways: Vec<String> = open.decided_by.iter().map(|way| code(&way.to_string())).collect();
+    let ways: Vec<String> = open.ways().map(|way| code(&way)).collect();
     let _ = writeln!(text, "  \n  {} would tell", ways.join(" or "));
     text
 }

@@ -24,6 +24,9 @@ pub struct ObjectDoc {
     pub byte_order: Option<ByteOrder>,
     /// What user space is taken to edit.
     pub loader: Loader,
+    /// What user space is said to set, as `NAME=VALUE`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<String>,
     /// Why it cannot be read.
     pub error: Option<InputError>,
     /// On which kernels it works, and what stops it on the others, in one sentence; empty until the report is complete.

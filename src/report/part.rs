@@ -6,7 +6,7 @@ use super::findings::{FindingDoc, UndecidedDoc};
 use super::objects::ObjectDoc;
 use super::runs::LiveRun;
 use super::verdict::{Answer, Verdict};
-use crate::rule::Phase;
+use crate::rule::{Level, Phase};
 
 /// All about one object.
 #[derive(Debug)]
@@ -62,6 +62,13 @@ impl Document {
     }
 }
 
+impl Document {
+    /// How many questions are open whose answer still matters and that the baseline does not have.
+    pub fn open_questions(&self) -> usize {
+        questions(&self.parts()).count()
+    }
+}
+
 /// The open questions of all objects whose answer still matters, each with its object and the kernels that it is about.
 pub(super) fn questions<'a>(
     parts: &'a [Part<'a>],
@@ -82,6 +89,11 @@ impl<'a> Part<'a> {
             return Fate::Unreadable;
         }
         let Some(verdict) = self.verdict(kernel, ops) else { return Fate::Unknown };
+        // The file alone proves nothing of a kernel; what it leaves open is asked.
+        if kernel.is_none() && verdict.failure().is_none() {
+            let is_open = self.undecided.iter().any(|open| open.rule.level >= Level::Warning);
+            return if is_open { Fate::Unknown } else { Fate::NothingFound };
+        }
         if let Some(phase) = verdict.failure() {
             return Fate::Fails(phase);
         }
@@ -106,7 +118,7 @@ impl<'a> Part<'a> {
 
     /// The open questions whose answer still matters, each with the kernels that it is about: empty where none is named.
     pub(super) fn questions(&self) -> impl Iterator<Item = (&'a UndecidedDoc, Vec<usize>)> {
-        let asked = self.undecided.iter().copied().filter(|open| !self.is_moot(open));
+        let asked = self.undecided.iter().copied().filter(|open| !open.known && !self.is_moot(open));
         asked.map(|open| (open, self.still_open(open)))
     }
 }

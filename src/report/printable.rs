@@ -34,6 +34,7 @@ impl Document {
             all(&mut object.name);
             all(&mut object.license);
             all(&mut object.sentence);
+            object.values.iter_mut().for_each(all);
             if let Some(error) = &mut object.error {
                 all(&mut error.message);
             }

@@ -26,18 +26,22 @@ pub(super) fn unmatched(document: &Document) -> impl Iterator<Item = String> + '
     })
 }
 
+/// `1 error`, `2 errors`.
+pub(super) fn plural(count: usize, word: &str) -> String {
+    match count {
+        1 => format!("1 {word}"),
+        _ => format!("{count} {word}s"),
+    }
+}
+
 /// `1 error, 2 warnings in 3 objects`.
 pub(super) fn counts(document: &Document) -> String {
     let summary = &document.summary;
-    let plural = |count: usize, word: &str| match count {
-        1 => format!("1 {word}"),
-        _ => format!("{count} {word}s"),
-    };
     let mut parts = vec![plural(summary.errors, "error"), plural(summary.warnings, "warning")];
     if summary.notes > 0 {
         parts.push(plural(summary.notes, "note"));
     }
-    let undecided: usize = document.parts().iter().map(|part| part.questions().count()).sum();
+    let undecided = document.open_questions();
     if undecided > 0 {
         parts.push(format!("{undecided} undecided"));
     }

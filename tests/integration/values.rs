@@ -68,6 +68,14 @@ fn a_value_that_is_told_decides() {
     assert_eq!(on("7.3", &["ops.flags=SCX_OPS_KEEP_BUILTIN_IDLE"], FLAGS), open(""));
     let (code, findings, _) = on("7.3", &["ops.flags=0"], FLAGS);
     assert_eq!((code, findings.as_str()), (1, idle));
+    // Once told, the flags are no question; whether the call is ever made is.
+    let object = object(FLAGS);
+    let (_, told) = report(&folder, &["--kernel", "7.3", "--set", "ops.flags=0x4", &object]);
+    assert_eq!(told["objects"][0]["values"], serde_json::json!(["ops.flags=0x4"]));
+    for open in told["undecided"].as_array().unwrap() {
+        assert_eq!(open["decided_by"], serde_json::json!(["--vm IMAGE"]));
+        assert!(open["reason"].as_str().unwrap().contains("flags are 0x4, as told"), "{open}");
+    }
     // A callback that user space switches off does not switch anything off itself.
     assert_eq!(on("7.3", &["ops.update_idle=NULL"], FLAGS), open(""));
 }
@@ -109,6 +117,12 @@ fn parts_are_named_by_their_path() {
         ("config.label=12345678", "8 bytes and a NUL do not fit into its 8"),
         ("demo_ops.flag=1", "did you mean 'demo_ops.flags'?"),
         ("demo_ops.running=1", "it is a pointer, which can be set to NULL only"),
+        ("demo_ops=1", "'demo_ops' is an ops variable: name a member"),
+        ("config.slice_ns=99999999999999999999999", "is too large"),
+        ("config.slice_ns=1||2", "a value is missing beside '|'"),
+        ("config.slice_ns=010", "begins with 0"),
+        ("config.slice_ns=1__0", "'1__0' is no number"),
+        ("config.slots[1].on=NULL", "'NULL' is no number and no enumerator"),
     ] {
         let (code, .., error) = with(&[value]);
         assert_eq!(code, 2, "{value}");
@@ -162,8 +176,16 @@ fn files_and_the_configuration_tell_values_too() {
     fs::write(folder.join("scx-lint.toml"), config).unwrap();
     assert_eq!(code(&["a.bpf.o", "b.bpf.o"]), (1, 0));
     assert_eq!(code(&["--values", "on.toml", "a.bpf.o", "b.bpf.o"]), (1, 1));
-    let dumped = scx_lint(&folder, &["--dump-config"]);
-    assert!(String::from_utf8(dumped.stdout).unwrap().contains("[values]\nknob = true"));
+    let dumped = scx_lint(&folder, &["--dump-config", "--set", "other.flags=A|B"]);
+    let dumped = String::from_utf8(dumped.stdout).unwrap();
+    assert!(dumped.contains("[values]\nknob = true\n\"other.flags\" = \"A|B\""), "{dumped}");
+    // What is for other inputs, or for other objects of a project, is no slip of this run.
+    let config = "[values]\nelsewhere = 1\n[[input]]\npath = \"other/**\"\nvalues = { unheard_of = 0 }\n";
+    fs::write(folder.join("scx-lint.toml"), config).unwrap();
+    let output = scx_lint(&folder, &["--kernel", "7.3", "a.bpf.o"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("'elsewhere'") && !said.contains("unheard_of"), "{said}");
 }
 
 #[test]
@@ -201,6 +223,10 @@ fn an_answer_that_the_files_own_values_give_is_no_open_question() {
 
 /// Four objects: one about which nothing is found, one that may not stay, one that cannot be told, and one that depends on a value.
 fn four(format: &str) -> String {
+    of_four(format, &["--kernel", "6.18,7.3"])
+}
+
+fn of_four(format: &str, arguments: &[&str]) -> String {
     let folder = scratch(&format!("values-open-{format}"));
     for (name, stem) in [
         ("clear", "good__realistic_cpu"),
@@ -211,7 +237,7 @@ fn four(format: &str) -> String {
         fs::copy(object(stem), folder.join(format!("{name}.bpf.o"))).unwrap();
     }
     let objects = ["clear.bpf.o", "stays.bpf.o", "asks.bpf.o", "knob.bpf.o"];
-    let output = scx_lint(&folder, &[&["--kernel", "6.18,7.3", "--format", format], &objects[..]].concat());
+    let output = scx_lint(&folder, &[arguments, &["--format", format], &objects[..]].concat());
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -273,4 +299,49 @@ fn open_is_not_fine_in_any_format() {
         verdicts.filter(|verdict| ["load", "attach", "run"].iter().any(|&at| verdict[at] == "unknown"));
     let (junit, open) = (four("junit"), open.count());
     assert!(open >= 3 && junit.matches("<skipped").count() == open, "{open}: {junit}");
+}
+
+#[test]
+fn quiet_leaves_answers_as_they_are() {
+    let (loud, quiet) = (four("junit"), of_four("junit", &["--kernel", "6.18,7.3", "-q"]));
+    assert_eq!(loud.matches("<skipped").count(), quiet.matches("<skipped").count(), "{quiet}");
+    let json: Value = serde_json::from_str(&four("json")).unwrap();
+    for format in ["junit", "gitlab", "sarif", "markdown", "html"] {
+        let quiet = of_four(format, &["--kernel", "6.18,7.3", "-q"]);
+        assert!(!quiet.contains("no rule says"), "{format}: {quiet}");
+    }
+    assert!(!json.to_string().contains("no rule says"));
+    // What fails the run is not among them: nothing is printed for people.
+    assert_eq!(of_four("concise", &["--kernel", "6.18,7.3", "-q"]), "");
+}
+
+#[test]
+fn without_a_kernel_every_format_says_the_same() {
+    let json: Value = serde_json::from_str(&of_four("json", &[])).unwrap();
+    let sentence = json["objects"][0]["sentence"].as_str().unwrap();
+    assert!(sentence.starts_with("opens; nothing in the file keeps it from loading"), "{sentence}");
+    for format in ["full", "concise", "junit", "markdown"] {
+        assert!(of_four(format, &[]).contains(sentence), "{format}");
+    }
+    let table = of_four("markdown", &[]);
+    let row = table.lines().find(|line| line.starts_with("| `clear.bpf.o`")).unwrap();
+    assert!(row.contains("nothing found"), "{row}");
+}
+
+#[test]
+fn a_baseline_has_open_questions_too() {
+    let folder = scratch("values-baseline");
+    let object = object(FLAGS);
+    let arguments = ["--kernel", "7.3", "--fail-on", "undecided", &object];
+    let output = scx_lint(&folder, &[&["--format", "json"], &arguments[..]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    fs::write(folder.join("known.json"), output.stdout).unwrap();
+    let output = scx_lint(&folder, &[&["--baseline", "known.json"], &arguments[..]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
+    // Another question is new.
+    let output = scx_lint(
+        &folder,
+        &["--baseline", "known.json", "--kernel", "7.3", "--fail-on", "undecided", &self::object(KNOB)],
+    );
+    assert_eq!(output.status.code(), Some(1));
 }

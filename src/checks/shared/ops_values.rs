@@ -106,8 +106,17 @@ impl Context<'_, '_> {
         }
     }
 
+    /// The flags as they are known, in words: in the file, or as they were told.
+    pub(in crate::checks) fn flags_in_words(&self, ops: OpsIdx) -> String {
+        let set = self.ops_flags(ops).set;
+        match self.told(ops, "flags") {
+            Some(_) => format!("flags are {set:#x}, as told"),
+            None => format!("flags are {set:#x} in the file"),
+        }
+    }
+
     /// What is told of a number in an ops variable.
-    fn told(&self, ops: OpsIdx, member: &str) -> Option<u64> {
+    pub(in crate::checks) fn told(&self, ops: OpsIdx, member: &str) -> Option<u64> {
         let at = self.object[ops].members.iter().position(|known| known.name == member)?;
         self.load.values.member(self.object, ops, at)
     }
