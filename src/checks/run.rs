@@ -42,7 +42,7 @@ impl<'a, 'd> Checker<'a, 'd> {
         if target_fault::is_in(&outcome)
             && let Some(healed) = kernel.and_then(Kernel::healed)
         {
-            target_fault::explain(&mut outcome, &self.judge(Some(&healed), options, values));
+            target_fault::explain(&mut outcome, self.judge(Some(&healed), options, values));
         }
         finish(outcome, options)
     }
