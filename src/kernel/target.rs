@@ -121,6 +121,14 @@ pub enum Error {
     Kconfig(String),
     #[error("no kernel is named between the commas of '{0}'")]
     Empty(String),
+    #[error("a kernel is the empty string; is a variable unset?")]
+    Nameless,
+    #[error("kernel '{name}': '{release}' is no release, expected RELEASE=FILE such as 7.3.4=vmlinux.btf")]
+    NoRelease { name: String, release: String },
+    #[error("kernel '{name}': '{kernel}' says its release itself, expected RELEASE=FILE with a file")]
+    NoFile { name: String, kernel: String },
+    #[error("kernel '{file}': is of release {own}, and it was named as that of {named}")]
+    OtherRelease { file: String, own: String, named: String },
 }
 
 /// The built-in releases, for messages.
@@ -182,6 +190,7 @@ pub fn load_lists_with<S: AsRef<str>>(lists: &[S], cache: Option<&Cache>) -> Res
         }
         for name in names.split(',') {
             match name {
+                _ if names.trim().is_empty() => return Err(Error::Nameless),
                 name if name.trim().is_empty() => return Err(Error::Empty(names.to_owned())),
                 "all" => asked.extend(builtin::RELEASES.iter().map(|release| release.name)),
                 // A blank behind a comma is no part of a name.
@@ -248,13 +257,45 @@ fn one(name: &str, cache: Option<&Cache>) -> Result<Target, Error> {
     if let Some(release) = builtin::find(name) {
         return release_target(release);
     }
-    // `7.3.4=FILE`: a BTF does not say its release.
     if let Some((release, file)) = name.split_once('=')
-        && series(release).is_some()
+        && !release.contains('/')
         && !Path::new(name).exists()
     {
-        return Ok(Target { release: Some(release.to_owned()), ..one(file, cache)? });
+        return of_release(name, release, file, cache);
     }
+    let mut target = file(name, cache)?;
+    target.release = target.release.or_else(|| release_in(&target.name).map(str::to_owned));
+    Ok(target)
+}
+
+/// `7.3.4=FILE`: a BTF does not say its release. What a file does say counts, and its name does not.
+fn of_release(name: &str, release: &str, path: &str, cache: Option<&Cache>) -> Result<Target, Error> {
+    if series(release).is_none() {
+        return Err(Error::NoRelease { name: name.to_owned(), release: release.to_owned() });
+    }
+    if path == "host" || builtin::find(path).is_some() {
+        return Err(Error::NoFile { name: name.to_owned(), kernel: path.to_owned() });
+    }
+    let mut target = file(path, cache)?;
+    target.release = match target.release {
+        Some(own) if is_within(&own, release) => Some(own),
+        Some(own) if !is_within(release, &own) => {
+            return Err(Error::OtherRelease { file: path.to_owned(), own, named: release.to_owned() });
+        }
+        _ => Some(release.to_owned()),
+    };
+    Ok(target)
+}
+
+/// Is a release another one, told more exactly: `7.3.4+deb13-amd64` is `7.3.4`, and `7.3.40` is not.
+fn is_within(exact: &str, release: &str) -> bool {
+    let release = release.strip_prefix('v').unwrap_or(release);
+    let rest = exact.strip_prefix('v').unwrap_or(exact).strip_prefix(release);
+    rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+/// A kernel in a file, with the release that the file says itself.
+fn file(name: &str, cache: Option<&Cache>) -> Result<Target, Error> {
     let path = Path::new(name);
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => return Err(Error::Directory(name.to_owned())),
@@ -274,7 +315,7 @@ fn one(name: &str, cache: Option<&Cache>) -> Result<Target, Error> {
         io::ErrorKind::FileTooLarge => Error::TooLarge { name: name.to_owned(), error },
         _ => Error::Io { name: name.to_owned(), error },
     })?;
-    let mut target = from_file_with(name, bytes, cache)?;
+    let mut target = from_bytes(name, bytes.into(), cache)?;
     if target.kconfig.is_none()
         && let Some(text) = config_beside(path)
     {
@@ -319,6 +360,13 @@ pub fn from_file_with<'d>(
     bytes: impl Into<Cow<'d, [u8]>>,
     cache: Option<&Cache>,
 ) -> Result<Target, Error> {
+    let mut target = from_bytes(name, bytes.into(), cache)?;
+    target.release = target.release.or_else(|| release_in(&target.name).map(str::to_owned));
+    Ok(target)
+}
+
+/// The same, with the release that the bytes say themselves.
+fn from_bytes(name: &str, bytes: Cow<'_, [u8]>, cache: Option<&Cache>) -> Result<Target, Error> {
     let found = match cache {
         Some(cache) => cache.extract(bytes),
         None => image::extract(bytes),
@@ -327,7 +375,7 @@ pub fn from_file_with<'d>(
     let path = Path::new(name);
     let name = path.file_name().and_then(|file| file.to_str()).unwrap_or(name).to_owned();
     Ok(Target {
-        release: found.release.or_else(|| release_in(&name).map(str::to_owned)),
+        release: found.release,
         name,
         source: Source::File,
         build: found.build,
@@ -409,13 +457,15 @@ fn config_beside(file: &Path) -> Option<String> {
     read_kconfig(&file.with_file_name(beside)).ok()
 }
 
-/// The release in the name of a file: `7.3.4` of `vmlinux-7.3.4`, `7.3.4.btf` and `btf-7.3.4`.
+/// The release in the name of a file: `7.3.4` of `vmlinux-7.3.4`, `7.3.4.btf.xz` and `btf-7.3.4`.
 fn release_in(file: &str) -> Option<&str> {
     let start = file.find(|c: char| c.is_ascii_digit())?;
     if !(start == 0 || file[..start].ends_with(['-', '_'])) {
         return None;
     }
     let rest = &file[start..];
+    let packed = [".gz", ".xz", ".zst", ".lz4", ".bz2", ".lzma", ".lzo"];
+    let rest = packed.iter().find_map(|suffix| rest.strip_suffix(suffix)).unwrap_or(rest);
     let rest = rest.strip_suffix(".btf").unwrap_or(rest);
     series(rest).map(|_| rest)
 }
@@ -449,6 +499,8 @@ mod tests {
         for (file, expected) in [
             ("vmlinux-7.3.4", Some("7.3.4")),
             ("7.3.4.btf", Some("7.3.4")),
+            ("7.3.4.btf.xz", Some("7.3.4")),
+            ("vmlinux-7.3.4+deb13-amd64.zst", Some("7.3.4+deb13-amd64")),
             ("btf_7.1.13+deb13-amd64.btf", Some("7.1.13+deb13-amd64")),
             ("vmlinux", None),
             ("kernel2.btf", None),
@@ -474,6 +526,46 @@ mod tests {
         let beside = load(name).unwrap().remove(0);
         assert_eq!(beside.kconfig_origin, ConfigOrigin::Beside);
         assert!(beside.kconfig.unwrap().contains("KALLSYMS"));
+    }
+
+    #[cfg(feature = "cli")]
+    #[test]
+    fn the_release_that_a_file_says_is_not_overruled() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let btf = crate::btf::build::Builder::new().finish();
+        let meta = snapshot::Meta { release: Some("7.3.4+deb13-amd64".to_owned()), ..Default::default() };
+        let meta = meta.describing(&btf).unwrap();
+        fs::write(path("mine.snapshot"), snapshot::write(&btf, None, None, &meta).unwrap()).unwrap();
+        fs::write(path("vmlinux-7.1.1"), &btf).unwrap();
+        let release = |named: &str, file: &str| {
+            load(&format!("{named}={}", path(file))).map(|mut found| found.remove(0).release.unwrap())
+        };
+        for named in ["7.3", "7.3.4", "v7.3.4", "7.3.4+deb13-amd64"] {
+            assert_eq!(release(named, "mine.snapshot").unwrap(), "7.3.4+deb13-amd64", "{named}");
+        }
+        for named in ["6.12.1", "7.3.40", "7.3.4-amd64"] {
+            let error = release(named, "mine.snapshot").unwrap_err().to_string();
+            assert!(error.contains("is of release 7.3.4+deb13-amd64, and"), "{error}");
+            assert!(error.ends_with(&format!("that of {named}")), "{error}");
+        }
+        // A name is a guess.
+        assert_eq!(release("7.2.2", "vmlinux-7.1.1").unwrap(), "7.2.2");
+    }
+
+    #[test]
+    fn what_stands_before_and_behind_the_sign_is_looked_at() {
+        let said = |name: &str| load(name).unwrap_err().to_string();
+        assert!(said("foo=vmlinux").contains("'foo' is no release, expected RELEASE=FILE"));
+        for kernel in ["7.3", "host"] {
+            assert!(said(&format!("7.3.4={kernel}")).contains(&format!("'{kernel}' says its release")));
+        }
+        // A path, though one that leads nowhere.
+        assert!(matches!(load("./foo=vmlinux").unwrap_err(), Error::Io { .. }));
+        for unset in ["", " "] {
+            assert!(said(unset).contains("empty string; is a variable unset?"));
+        }
+        assert!(said("7.3,").contains("between the commas of '7.3,'"));
     }
 
     #[test]
