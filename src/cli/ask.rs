@@ -46,6 +46,11 @@ pub(super) fn check(lint: &Lint) -> Result<(), Failure> {
     if lint.live.is_wanted() {
         return Err(Failure::NoLive);
     }
+    // A configuration without a kernel that it is of. Both may stand in the configuration file, where it waits for kernels.
+    let is_of_none = lint.kconfig.is_some() && lint.kernel.is_empty() && !lint.live.is_wanted();
+    if is_of_none && !lint.choice.dump_config && lint.choice.read()?.kernels.is_empty() {
+        return Err(Failure::KconfigOfNoKernel);
+    }
     #[cfg(feature = "live")]
     live::check_files(&lint.live)?;
     Ok(())

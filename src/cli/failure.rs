@@ -20,6 +20,8 @@ pub(super) enum Failure {
     OutputIsInput(String),
     #[error("--output {0}: is an object, a program or a kernel, which would be overwritten; remove it first")]
     OutputIsBinary(String),
+    #[error("--kconfig is the configuration of kernels, and none is named; --kernel names one")]
+    KconfigOfNoKernel,
     #[error("unknown rule '{0}'{1}; 'scx-lint rules' lists all")]
     UnknownRule(String, String),
     #[error("unknown level '{0}', expected allow, note, warn or deny")]

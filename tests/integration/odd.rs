@@ -361,7 +361,11 @@ fn mistakes_on_the_command_line_say_what_was_meant() {
         (&["bad.bpf.o", "--kernel", "newer.snapshot"], "a newer scx-lint wrote it: update this one"),
         (&["bad.bpf.o", "--kernel", "7.3,"], "between the commas"),
         (&["bad.bpf.o", "--kernel", "good.bpf.o"], "good.bpf.o"),
-        (&["bad.bpf.o", "--kconfig", "binary"], "binary"),
+        (&["bad.bpf.o", "--kernel", "", "-k", "7.3"], "a kernel is the empty string; is a variable unset?"),
+        (&["bad.bpf.o", "--kernel", "6.12.1=7.3"], "'7.3' says its release itself"),
+        (&["bad.bpf.o", "--kernel", "mine=cut.btf"], "'mine' is no release, expected RELEASE=FILE"),
+        (&["bad.bpf.o", "--kernel", "7.3", "--kconfig", "binary"], "binary"),
+        (&["bad.bpf.o", "--kconfig", "binary"], "and none is named; --kernel names one"),
         (&["bad.bpf.o", "--remap-path", "x"], "expected FROM=TO"),
         (&["explain", "missing-aren"], "did you mean 'missing-arena'?"),
         (&["kernel", "snapshot", "all", "-o", "s"], "names several kernels"),
@@ -476,6 +480,14 @@ fn blanks_and_empty_variables_mean_nothing() {
     assert_ne!(said.status.code(), Some(2), "{}", both(&said));
     let said = command(&folder).env("BPF_CLANG", "").arg("good.bpf.o").output().unwrap();
     assert_eq!(said.status.code(), Some(0), "{}", both(&said));
-    let said = scx_lint(&folder, &["--kconfig", "nowhere", "good.bpf.o"]);
+    let said = scx_lint(&folder, &["--kernel", "7.3", "--kconfig", "nowhere", "good.bpf.o"]);
     assert!(both(&said).contains("kernel configuration 'nowhere'"), "{}", both(&said));
+    // In the configuration file it waits for kernels, and one on the command line finds those of the file.
+    fs::write(folder.join("kconfig"), "CONFIG_HZ=1000\n").unwrap();
+    fs::write(folder.join("waits.toml"), "kconfig = \"kconfig\"\n").unwrap();
+    let said = scx_lint(&folder, &["--config", "waits.toml", "good.bpf.o"]);
+    assert_eq!(said.status.code(), Some(0), "{}", both(&said));
+    fs::write(folder.join("names.toml"), "kernels = [\"7.3\"]\n").unwrap();
+    let said = scx_lint(&folder, &["--config", "names.toml", "--kconfig", "kconfig", "good.bpf.o"]);
+    assert_eq!(said.status.code(), Some(0), "{}", both(&said));
 }

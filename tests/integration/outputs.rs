@@ -291,7 +291,7 @@ fn large_files_and_streams_are_refused_at_the_limit() {
         (&["--kernel", "zeros", &*object][..], "not a kernel: nothing but zero bytes"),
         (&["--kernel", "elf", &object], "kernel 'elf': is larger than 1 GiB, which no kernel needs"),
         (&["--kernel", "btf", &object], "kernel 'btf': is larger than 1 GiB"),
-        (&["--kconfig", "zeros", &object], "is larger than 16 MiB"),
+        (&["--kernel", "7.3", "--kconfig", "zeros", &object], "is larger than 16 MiB"),
         (&["elf"], "is larger than 1 GiB, which no BPF object is"),
     ] {
         let output = limited(arguments, "");
