@@ -40,7 +40,11 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         if let Some(reason) = &unknown
             && found.is_some() != problem(map, cx.arena_flag(), LARGEST_PAGE).is_some()
         {
-            out.undecided(&INVALID_ARENA_DEFINITION, subject, format!("counts pages, and {reason}"));
+            out.undecided(
+                &INVALID_ARENA_DEFINITION,
+                subject,
+                reason.within(|why| format!("counts pages, and {why}")),
+            );
             continue;
         }
         let Some((problem, errno)) = found else { continue };

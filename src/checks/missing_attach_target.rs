@@ -110,15 +110,13 @@ fn multi(cx: &Context<'_, '_>, kernel: &Kernel<'_>, program: FuncIdx, subject: S
             out.undecided(&MISSING_ATTACH_TARGET, subject, reason);
         }
         (Lookup::Absent, _) => {
-            let message = format!(
-                "program '{}' attaches to many functions, which the kernel lets no program do",
-                function.name
-            );
+            let does = "attaches to many functions, which the kernel lets no program do";
             if cx.load.is_edited() {
-                let reason = format!("{message}; the loader may leave it out");
+                let reason = format!("{does}; the loader may leave it out");
                 out.undecided(&MISSING_ATTACH_TARGET, subject, reason);
                 return;
             }
+            let message = format!("program '{}' {does}", function.name);
             let is_sleepable = function.entry.as_ref().is_some_and(|entry| entry.sleepable);
             let words =
                 if is_sleepable { "can be sleepable" } else { "Tracing programs must provide btf_id" };
@@ -156,18 +154,13 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             }
             Lookup::Absent => {
                 let short = function.section_name.rsplit('/').next().unwrap_or_default();
-                let message = format!(
-                    "program '{}' attaches to '{name}'{of_module}, which the kernel lacks",
-                    function.name
-                );
+                let does = format!("attaches to '{name}'{of_module}, which the kernel lacks");
                 if cx.load.is_edited() {
-                    out.undecided(
-                        &MISSING_ATTACH_TARGET,
-                        subject,
-                        format!("{message}; the loader may leave it out"),
-                    );
+                    let reason = format!("{does}; the loader may leave it out");
+                    out.undecided(&MISSING_ATTACH_TARGET, subject, reason);
                     continue;
                 }
+                let message = format!("program '{}' {does}", function.name);
                 out.found(&MISSING_ATTACH_TARGET, subject, message)
                     .errno(Errno::ESRCH)
                     .quote(format!(

@@ -55,8 +55,11 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             ExternFate::Variable(..) if is_used(cx, index) => match kernel.knows(Fact::AllSymbols) {
                 Lookup::Found(()) => {}
                 Lookup::Unknown(reason) => {
-                    let reason = format!("the kernel must find the address of '{}'; {reason}", external.name);
-                    out.undecided(&MISSING_KSYM, subject, reason);
+                    let reason = reason.within(|why| format!("the kernel must find its address, and {why}"));
+                    let open = out.undecided(&MISSING_KSYM, subject, reason);
+                    if let Some(site) = kfunc_calls::first_use(cx.object, index) {
+                        open.at(site, "referred to here");
+                    }
                 }
                 Lookup::Absent => {
                     let message = format!(

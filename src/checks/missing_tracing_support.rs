@@ -8,6 +8,7 @@ use crate::kernel::exceptions::Fact;
 use crate::kernel::{Arch, Kernel, Lookup, helpers};
 use crate::object::{Entry, FuncIdx, Function};
 use crate::rule::Phase;
+use crate::verifier::At;
 
 rule! {
     /// A program needs the kernel's tracing, which its configuration leaves out.
@@ -78,32 +79,36 @@ fn need(kernel: &Kernel<'_>, function: &Function<'_>, entry: &Entry) -> Option<N
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let Some(kernel) = cx.kernel else { return };
+    let mut lacking: Vec<Lacking> = Vec::new();
     for (program, function, entry) in cx.loaded() {
         match need(kernel, function, entry) {
             Some(need) => judge(cx, kernel, program, &need, out),
-            None => calls(cx, kernel, program, out),
+            None => calls(cx, kernel, program, &mut lacking, out),
         }
+    }
+    for helper in &lacking {
+        tell(cx, helper, out);
     }
 }
 
 /// A program that cannot be what it is.
 fn judge(cx: &Context<'_, '_>, kernel: &Kernel<'_>, program: FuncIdx, need: &Need, out: &mut Outcome) {
     let (name, subject) = (&cx.object[program].name, Subject::program(cx.object, program));
-    let message =
-        format!("program '{name}' {}, which the kernel cannot do without {}", need.does, need.option);
+    let does = format!("{}, which the kernel cannot do without {}", need.does, need.option);
     match kernel.knows(need.fact) {
         Lookup::Found(()) => {}
         Lookup::Unknown(reason) => {
-            let reason = format!("{}, for which the kernel needs {}; {reason}", need.does, need.option);
+            let reason = reason
+                .within(|why| format!("{}, for which the kernel needs {}; {why}", need.does, need.option));
             out.undecided_at(&MISSING_TRACING_SUPPORT, need.phase, subject, reason);
         }
         Lookup::Absent if cx.load.is_edited() => {
-            let reason = format!("{message}; the loader may leave it out");
+            let reason = format!("{does}; the loader may leave it out");
             out.undecided_at(&MISSING_TRACING_SUPPORT, need.phase, subject, reason);
         }
         Lookup::Absent => {
             let finding = out
-                .found(&MISSING_TRACING_SUPPORT, subject, message)
+                .found(&MISSING_TRACING_SUPPORT, subject, format!("program '{name}' {does}"))
                 .phase(need.phase)
                 .help("let the loader switch the program on where the kernel can: SEC(\"?...\")")
                 .at(Site::Function(program), "this program");
@@ -117,8 +122,20 @@ fn judge(cx: &Context<'_, '_>, kernel: &Kernel<'_>, program: FuncIdx, need: &Nee
     }
 }
 
+/// A helper that the kernel lacks, and the programs that surely call it, with where.
+struct Lacking {
+    id: i32,
+    calls: Vec<(FuncIdx, At)>,
+}
+
 /// A call to a helper that came with tracing.
-fn calls(cx: &Context<'_, '_>, kernel: &Kernel<'_>, program: FuncIdx, out: &mut Outcome) {
+fn calls(
+    cx: &Context<'_, '_>,
+    kernel: &Kernel<'_>,
+    program: FuncIdx,
+    lacking: &mut Vec<Lacking>,
+    out: &mut Outcome,
+) {
     let known = kernel.knows(Fact::TracingHelpers);
     if known == Lookup::Found(()) {
         return;
@@ -126,23 +143,44 @@ fn calls(cx: &Context<'_, '_>, kernel: &Kernel<'_>, program: FuncIdx, out: &mut 
     let subject = Subject::program(cx.object, program);
     let of_tracing = |_, op: Op| op.helper().is_some_and(helpers::is_of_tracing);
     let call = cx.walks_any(program, of_tracing);
-    if let (Some(_), Lookup::Unknown(reason)) = (call.found(), &known) {
-        let reason = format!("calls a helper that came with tracing (CONFIG_BPF_EVENTS); {reason}");
-        out.undecided(&MISSING_TRACING_SUPPORT, subject, reason);
+    if let (Some(((code, at), _)), Lookup::Unknown(reason)) = (call.found(), &known) {
+        let reason =
+            reason.within(|why| format!("calls a helper that came with tracing (CONFIG_BPF_EVENTS); {why}"));
+        let open = out.undecided(&MISSING_TRACING_SUPPORT, subject, reason);
+        open.via(Site::Insn(*code, *at), program, "this call");
         return;
     }
     let what = |_: &_| "calls a helper that the kernel lacks (no CONFIG_BPF_EVENTS)".to_owned();
-    let call = call.or_undecided(out, &MISSING_TRACING_SUPPORT, subject.clone(), what);
-    let Some(((code, at), op)) = call else { return };
-    let id = op.helper().unwrap_or_default();
+    let Some((at, op)) = call.or_undecided(out, &MISSING_TRACING_SUPPORT, subject, what) else { return };
+    let Some(id) = op.helper() else { return };
+    match lacking.iter_mut().find(|known| known.id == id) {
+        Some(known) => known.calls.push((program, at)),
+        None => lacking.push(Lacking { id, calls: vec![(program, at)] }),
+    }
+}
+
+/// One cause is told once: the helper, about the program that is refused first, with the others that call it.
+fn tell(cx: &Context<'_, '_>, lacking: &Lacking, out: &mut Outcome) {
+    let id = lacking.id;
     let helper = helpers::get(id).map_or_else(String::new, helpers::Helper::full_name);
+    let Some((&(first, _), others)) = lacking.calls.split_first() else { return };
+    let name = |program: FuncIdx| format!("'{}'", cx.object[program].name);
+    let others: Vec<String> = others.iter().map(|(program, _)| name(*program)).collect();
+    let others = match &*others {
+        [] => String::new(),
+        [other] => format!(", and so does {other}"),
+        others => format!(", and so do {}", others.join(", ")),
+    };
     let message = format!(
-        "program '{}' calls '{helper}', which a kernel without CONFIG_BPF_EVENTS lacks",
-        cx.object[program].name
+        "program {} calls '{helper}', which a kernel without CONFIG_BPF_EVENTS lacks{others}",
+        name(first)
     );
-    out.found(&MISSING_TRACING_SUPPORT, subject, message)
+    let finding = out
+        .found(&MISSING_TRACING_SUPPORT, Subject::program(cx.object, first), message)
         .errno(Errno::EINVAL)
         .quote(format!("program of this type cannot use helper {helper}#{id}"))
-        .help("leave the call out where the kernel cannot: behind a .rodata variable that the loader sets")
-        .via(Site::Insn(code, at), program, "this call");
+        .help("leave the call out where the kernel cannot: behind a .rodata variable that the loader sets");
+    for &(program, (code, at)) in &lacking.calls {
+        finding.via(Site::Insn(code, at), program, "this call");
+    }
 }

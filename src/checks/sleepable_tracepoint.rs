@@ -54,12 +54,12 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             }
             continue;
         };
-        let message =
-            format!("program '{}' may sleep, and tracepoint '{name}' lets no program sleep", function.name);
+        let does = format!("may sleep, and tracepoint '{name}' lets no program sleep");
         if cx.load.is_edited() {
-            out.undecided(&SLEEPABLE_TRACEPOINT, subject, format!("{message}; the loader may leave it out"));
+            out.undecided(&SLEEPABLE_TRACEPOINT, subject, format!("{does}; the loader may leave it out"));
             continue;
         }
+        let message = format!("program '{}' {does}", function.name);
         out.found(&SLEEPABLE_TRACEPOINT, subject, message)
             .errno(Errno::EINVAL)
             .quote(words(kernel, name))

@@ -38,9 +38,12 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             .into_iter()
             .filter(|call| call.name == "bpf_throw" && matches!(call.fate, ExternFate::Kfunc(_)));
         let call = cx.walks(program, calls.map(|call| (call.at(), call)));
-        if let (Some(_), Lookup::Unknown(reason)) = (call.found(), &known) {
-            let reason = format!("calls 'bpf_throw', for which the kernel must unwind the stack; {reason}");
-            out.undecided(&THROW_WITHOUT_UNWINDER, subject, reason);
+        if let (Some(call), Lookup::Unknown(reason)) = (call.found(), &known) {
+            let reason = reason.within(|why| {
+                format!("calls 'bpf_throw', for which the kernel must unwind the stack; {why}")
+            });
+            let open = out.undecided(&THROW_WITHOUT_UNWINDER, subject, reason);
+            open.via(call.site(), program, "this call");
             continue;
         }
         let what = |_: &_| "calls 'bpf_throw', and the kernel cannot unwind the stack".to_owned();

@@ -46,9 +46,11 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         let uses =
             slots.filter(|(at, op)| op.helper().is_some_and(helpers::is_timer) || by_kfunc.contains(at));
         let call = cx.walks(program, uses.map(|(at, _)| (at, at)));
-        if let (Some(_), Lookup::Unknown(reason)) = (call.found(), &known) {
-            let reason = format!("uses a timer, which a kernel for real time refuses; {reason}");
-            out.undecided(&TIMER_UNDER_PREEMPT_RT, subject, reason);
+        if let (Some((code, at)), Lookup::Unknown(reason)) = (call.found(), &known) {
+            let reason =
+                reason.within(|why| format!("uses a timer, which a kernel for real time refuses; {why}"));
+            let open = out.undecided(&TIMER_UNDER_PREEMPT_RT, subject, reason);
+            open.via(Site::Insn(*code, *at), program, "this call");
             continue;
         }
         let what = |_: &_| "uses a timer, which a kernel for real time refuses".to_owned();

@@ -29,18 +29,24 @@ rule! {
 fn without_config(cx: &Context<'_, '_>, out: &mut Outcome) {
     let Some(kernel) = cx.kernel else { return };
     let options = || {
-        let externs = cx.object.externs.iter();
-        externs
-            .filter(|external| external.kind == ExternKind::Kconfig && external.name.starts_with("CONFIG_"))
+        let externs = (0..).map(ExternIdx).zip(&cx.object.externs);
+        externs.filter(|(_, external)| {
+            external.kind == ExternKind::Kconfig && external.name.starts_with("CONFIG_")
+        })
     };
-    let Some(first) = options().next() else { return };
+    let Some((index, first)) = options().next() else { return };
     if let Lookup::Unknown(reason) = kernel.config.is_readable() {
         let more = match options().count() - 1 {
             0 => String::new(),
             count => format!(" and {count} more"),
         };
-        let reason = format!("libbpf reads the configuration for '{}'{more}, or fails; {reason}", first.name);
-        out.undecided(&UNKNOWN_KCONFIG, Subject::object(cx.object), reason);
+        let reason = reason.within(|why| {
+            format!("libbpf reads the configuration for '{}'{more}, or fails; {why}", first.name)
+        });
+        let open = out.undecided(&UNKNOWN_KCONFIG, Subject::object(cx.object), reason);
+        if let Some(site) = kfunc_calls::first_use(cx.object, index) {
+            open.at(site, "referred to here");
+        }
     }
 }
 

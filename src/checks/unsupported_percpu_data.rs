@@ -34,20 +34,18 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         let mut uses = cx.object.maps_of(program).iter();
         let Some(used) = uses.find(|used| cx.object[used.map].origin == MapOrigin::Percpu) else { continue };
         let (subject, section) = (Subject::program(cx.object, program), &cx.object[used.map].name);
-        let message = format!(
-            "program '{}' uses data of section '{section}', whose address the kernel cannot give",
-            function.name
-        );
+        let does = format!("uses data of section '{section}', whose address the kernel cannot give");
         match &supports {
             Lookup::Unknown(reason) => {
-                let reason = format!("uses data of section '{section}', and {reason}");
+                let reason = reason.within(|why| format!("uses data of section '{section}', and {why}"));
                 out.undecided(&UNSUPPORTED_PERCPU_DATA, subject, reason);
             }
             _ if cx.load.is_edited() && !is_ops(cx, program) => {
-                let reason = format!("{message}; the loader may leave it out");
+                let reason = format!("{does}; the loader may leave it out");
                 out.undecided(&UNSUPPORTED_PERCPU_DATA, subject, reason);
             }
             _ => {
+                let message = format!("program '{}' {does}", function.name);
                 out.found(&UNSUPPORTED_PERCPU_DATA, subject, message)
                     .errno(Errno::EINVAL)
                     .quote("is not pointing to valid bpf_map")

@@ -3,7 +3,7 @@
 use memchr::memmem;
 
 use super::builtin;
-use super::lookup::{Lookup, Reason};
+use super::lookup::{DecidedBy, Lookup, Reason};
 
 /// How what is told of a kernel's configuration is known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -91,14 +91,32 @@ impl<'d> Config<'d> {
         self.origin
     }
 
+    /// The value that its text gives an option, `n` too: libbpf reads that as any other.
+    pub fn written(&self, option: &str) -> Option<&'d str> {
+        value(self.text?, option)
+    }
+
     /// An option as it is told: absent where it is not set. `None` where nothing is told of it.
     pub fn told(&self, option: &str) -> Option<Lookup<&'d str>> {
         let text = self.text?;
         match value(text, option) {
+            Some("n") => Some(Lookup::Absent),
             Some(value) => Some(Lookup::Found(value)),
             None if is_unset(text, option) || value(text, WHOLE).is_some() => Some(Lookup::Absent),
             None => None,
         }
+    }
+
+    /// Whether an option that is y, m or n is set, as it is told. `None` where nothing is told of it.
+    pub fn told_set(&self, option: &str) -> Option<Lookup<()>> {
+        Some(match self.told(option)? {
+            Lookup::Found("y" | "m") => Lookup::Found(()),
+            Lookup::Found(other) => {
+                let words = format!("the configuration says {option}={other}, expected y, m or n");
+                Lookup::Unknown(Reason::from(words).decided_by(DecidedBy::Kconfig))
+            }
+            other => other.map(drop),
+        })
     }
 
     /// An option as the distribution sets it; absent where it does not set it.
@@ -122,17 +140,17 @@ impl<'d> Config<'d> {
             (None, ConfigOrigin::Missing) => Lookup::Absent,
             // Distributions put it into /boot.
             (None, _) if self.brought || self.assumed.is_some() => Lookup::Found(()),
-            (None, _) => Lookup::Unknown(
-                "whether the kernel's configuration can be read at load is not known (--kconfig FILE gives it)"
-                    .into(),
-            ),
+            (None, _) => {
+                let words = "whether the kernel's configuration can be read at load is not known";
+                Lookup::Unknown(Reason::from(words).decided_by(DecidedBy::Kconfig))
+            }
         }
     }
 }
 
 /// Why an option is not known, and what would tell.
 pub fn unknown(option: &str) -> Reason {
-    format!("whether {option} is set in the kernel is not known (--kconfig FILE tells)").into()
+    Reason::from(format!("whether {option} is set in the kernel is not known")).decided_by(DecidedBy::Kconfig)
 }
 
 /// The value of an option in a configuration: `y`, `m`, a number, a text in quotes.
@@ -186,6 +204,30 @@ mod tests {
         let whole = Config::new(Some(&whole), ConfigOrigin::Image, Some("7.3"));
         assert_eq!(whole.option("CONFIG_C"), Lookup::Absent);
         assert_eq!(whole.option("CONFIG_KALLSYMS_ALL"), Lookup::Absent);
+    }
+
+    #[test]
+    fn an_option_that_is_n_is_not_set() {
+        let set = |line: &str| {
+            Config::new(Some(line), ConfigOrigin::Named, Some("7.3")).told_set("CONFIG_A").unwrap()
+        };
+        assert_eq!(set("CONFIG_A=y\n"), Lookup::Found(()));
+        assert_eq!(set("CONFIG_A=m\n"), Lookup::Found(()));
+        assert_eq!(set("CONFIG_A=n\n"), Lookup::Absent);
+        assert_eq!(set("# CONFIG_A is not set\n"), Lookup::Absent);
+        for junk in ["N", "Y", "\"n\"", "", "0", "maybe"] {
+            let answer = set(&format!("CONFIG_A={junk}\n"));
+            let Lookup::Unknown(reason) = answer else { panic!("{junk}: {answer:?}") };
+            assert_eq!(reason.decider(), Some(&DecidedBy::Kconfig));
+            assert!(reason.to_string().contains(&format!("CONFIG_A={junk},")), "{reason}");
+        }
+        let told = Config::new(Some("CONFIG_A=n\n"), ConfigOrigin::Named, None);
+        assert_eq!((told.option("CONFIG_A"), told.written("CONFIG_A")), (Lookup::Absent, Some("n")));
+        assert_eq!((told.told_set("CONFIG_B"), told.written("CONFIG_B")), (None, None));
+        // What is not known says how to tell it, once.
+        let Lookup::Unknown(reason) = told.option("CONFIG_B") else { panic!() };
+        assert_eq!(reason.decider(), Some(&DecidedBy::Kconfig));
+        assert!(!reason.to_string().contains("--kconfig"), "{reason}");
     }
 
     #[test]

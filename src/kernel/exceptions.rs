@@ -389,9 +389,12 @@ impl Mark {
                 Lookup::Found(all) => is(all & bits == bits),
                 other => other.map(drop),
             },
-            Self::Option(name) => kernel.config.option(name).map(drop),
-            Self::Configured(name, mark) => match kernel.config.told(name) {
-                Some(told) => told.map(drop),
+            Self::Option(name) => {
+                let assumed = || kernel.config.assumed_option(name).map(drop);
+                kernel.config.told_set(name).unwrap_or_else(assumed)
+            }
+            Self::Configured(name, mark) => match kernel.config.told_set(name) {
+                Some(told) => told,
                 None => match mark.look(kernel) {
                     Lookup::Unknown(_) => kernel.config.assumed_option(name).map(drop),
                     shown => shown,

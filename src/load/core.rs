@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use crate::btf::core::{Candidates, Patched, Poison, Relocation, RelocationKind, Resolver, Slot};
 use crate::btf::{Btf, Budget, CoreRelo};
 use crate::errno::Errno;
-use crate::kernel::{Home, Kernel, Lookup, Reason};
+use crate::kernel::{DecidedBy, Home, Kernel, Lookup, Reason};
 use crate::libbpf::Libbpf;
 use crate::object::{FuncIdx, InsnIdx, Object};
 
@@ -139,7 +139,7 @@ fn one<'d>(
         subject: String::new(),
         spec: String::new(),
         home: None,
-        fate: CoreFate::Unknown("no kernel is named".into()),
+        fate: CoreFate::Unknown(Reason::from("no kernel is named").decided_by(DecidedBy::Kernel)),
     };
     if let Some(line) = truncated(object, (function, insn), number) {
         found.fate = CoreFate::Refused { errno: Errno::EINVAL, lines: vec![line], ambiguous: false };

@@ -128,7 +128,8 @@ fn variable(
 
 /// `bpf_object__resolve_externs`, `bpf_object__read_kconfig_file`.
 fn kconfig(object: &Object<'_>, kernel: Option<&Kernel<'_>>, external: &Extern<'_>) -> ExternFate {
-    let unknown = |reason: &'static str| ExternFate::Unknown(reason.into());
+    let unknown =
+        |reason: &'static str| ExternFate::Unknown(Reason::from(reason).decided_by(DecidedBy::Image));
     match external.name {
         "LINUX_KERNEL_VERSION" => match kernel.and_then(|kernel| Some((kernel.release?, kernel.build))) {
             Some((release, build)) => match (build.and_then(debian_version), version(release), build) {
@@ -194,21 +195,26 @@ fn debian_version(build: &str) -> Option<u64> {
 /// An option of the configuration.
 fn option(object: &Object<'_>, config: &Config<'_>, external: &Extern<'_>) -> ExternFate {
     let name = external.name;
-    match (config.is_readable(), config.text().is_some()) {
-        (Lookup::Absent, _) => ExternFate::UnreadKconfig,
-        // libbpf reads the file as it is: what does not stand there is not set.
-        (_, true) => match config.told(name).unwrap_or(Lookup::Absent) {
-            Lookup::Found(text) => value(object, text, external),
-            _ if external.weak => ExternFate::Kconfig(0),
-            _ => ExternFate::Missing,
-        },
-        (_, false) => match config.assumed_option(name) {
+    let unknown = |why: &'static str| ExternFate::Unknown(Reason::from(why).decided_by(DecidedBy::Kconfig));
+    if config.is_readable() == Lookup::Absent {
+        return ExternFate::UnreadKconfig;
+    }
+    // libbpf reads the file as it is.
+    if let Some(text) = config.written(name) {
+        return value(object, text, external);
+    }
+    match config.told(name) {
+        Some(_) if external.weak => ExternFate::Kconfig(0),
+        Some(_) => ExternFate::Missing,
+        // Nothing is told, or some other options are.
+        None => match config.assumed_option(name) {
             Lookup::Found(text) => value(object, text, external),
             Lookup::Absent if external.weak => ExternFate::Kconfig(0),
-            Lookup::Absent => ExternFate::Unknown("Debian's kernels of that release do not set it".into()),
-            Lookup::Unknown(_) => {
-                ExternFate::Unknown("the kernel's configuration is not known (--kconfig names it)".into())
+            Lookup::Absent => unknown("Debian's kernels of that release do not set it"),
+            Lookup::Unknown(_) if config.text().is_some() => {
+                unknown("the options that are told of the kernel's configuration are others")
             }
+            Lookup::Unknown(_) => unknown("the kernel's configuration is not known"),
         },
     }
 }

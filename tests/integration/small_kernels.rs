@@ -9,7 +9,7 @@ use scx_lint::checks::{self, Checker, Options};
 use scx_lint::finding::Outcome;
 use scx_lint::kernel::builtin::{RELEASES, Release};
 use scx_lint::kernel::{
-    ConfigOrigin, Kernel, KernelArenaRule, Lookup, Source, Target, image, snapshot, target,
+    ConfigOrigin, DecidedBy, Kernel, KernelArenaRule, Lookup, Source, Target, image, snapshot, target,
 };
 use scx_lint::load::{Loader, Values};
 use scx_lint::object::Object;
@@ -196,15 +196,25 @@ fn configurations_answer_for_kconfig_externs() {
     assert_eq!(of(&target), (vec![], vec!["unknown-kconfig"]));
     target.kconfig = Some("CONFIG_PREEMPT_RCU=y\n# CONFIG_PREEMPT_RT is not set\n".to_owned());
     assert_eq!(of(&target), (vec![], vec![]));
+    // Of others than those that it lists it says nothing, unless it is whole.
     target.kconfig = Some("CONFIG_PREEMPT_RCU_X=y\n".to_owned());
+    assert_eq!(of(&target), (vec![], vec!["unknown-kconfig"]));
+    let always = "unknown-kconfig__near_always";
+    assert_eq!((rules(always, &target), undecided(always, &target)), (vec![], vec![]));
+    assert_eq!(rules(always, &configured("7.3", "# CONFIG_PREEMPT_RT is not set\n")), [""; 0]);
+    target.kconfig = Some("CONFIG_CC_VERSION_TEXT=\"gcc\"\nCONFIG_PREEMPT_RCU_X=y\n".to_owned());
     assert_eq!(of(&target), (vec!["unknown-kconfig"], vec![]));
+    target.kconfig = Some("# CONFIG_PREEMPT_RCU is not set\n".to_owned());
+    assert_eq!(of(&target), (vec!["unknown-kconfig"], vec![]));
+    // libbpf reads `n` as it does `y`.
+    target.kconfig = Some("CONFIG_PREEMPT_RCU=n\n# CONFIG_PREEMPT_RT is not set\n".to_owned());
+    assert_eq!(of(&target), (vec![], vec![]));
     // Where none is known even what every configuration sets is a question: libbpf has to find one.
     target.kconfig = None;
-    let always = "unknown-kconfig__near_always";
     assert_eq!((rules(always, &target), undecided(always, &target)), (vec![], vec!["unknown-kconfig"]));
     let open = lint(always, &target).undecided.remove(0);
     assert!(open.reason.contains("'CONFIG_HZ' and 1 more"), "{}", open.reason);
-    assert!(open.reason.contains("--kconfig FILE"), "{}", open.reason);
+    assert_eq!((open.decided_by, open.locations.len()), (vec![DecidedBy::Kconfig], 1));
     // A release that the program carries is taken to bring its distribution's.
     assert_eq!(undecided(always, &built_in("7.3")), [""; 0]);
     assert_eq!(undecided(stem, &built_in("7.3")), [""; 0]);
@@ -266,6 +276,12 @@ fn kernels_for_real_time_take_no_timers() {
     assert_eq!(found[0].rule.name, "timer-under-preempt-rt");
     assert_eq!(found[0].kernel_message.as_deref(), Some("bpf_timer cannot be used for PREEMPT_RT."));
     assert!(rules("kfunc-outside-its-ops__near_timer", &shown).contains(&"timer-under-preempt-rt"));
+    for off in ["CONFIG_PREEMPT_RT=n\n", "# CONFIG_PREEMPT_RT is not set\n"] {
+        let target = configured("7.3", off);
+        assert_eq!((rules(plain, &target), undecided(plain, &target)), (vec![], vec![]), "{off}");
+    }
+    let junk = configured("7.3", "CONFIG_PREEMPT_RT=maybe\n");
+    assert_eq!((rules(plain, &junk), undecided(plain, &junk)), (vec![], vec!["timer-under-preempt-rt"]));
     // What a constant keeps out the verifier does not walk.
     assert_eq!(rules("timer-under-preempt-rt__near_knob", &told), [""; 0]);
     // A kernel that does not tell leaves it open where there is a timer.
@@ -323,17 +339,50 @@ fn what_a_configuration_leaves_out() {
         ("no-sched-ext__near_any", "# CONFIG_BPF_JIT is not set", "no-sched-ext", "not found in kernel BTF"),
     ] {
         assert_eq!(rules(stem, &built_in("7.3")), [""; 0], "{stem}");
-        let found = lint(stem, &configured("7.3", lines)).findings;
-        let found = found.iter().find(|found| found.level == Level::Error);
-        let found = found.unwrap_or_else(|| panic!("{stem}: {lines}"));
-        assert_eq!(found.rule.name, rule, "{stem}: {lines}");
-        let message = found.kernel_message.as_deref().unwrap_or_default();
-        assert!(message.contains(words), "{stem}: {message}");
+        let option = lines.strip_prefix("# ").and_then(|line| line.strip_suffix(" is not set")).unwrap();
+        for lines in [lines, &format!("{option}=n")] {
+            let found = lint(stem, &configured("7.3", lines)).findings;
+            let found = found.iter().find(|found| found.level == Level::Error);
+            let found = found.unwrap_or_else(|| panic!("{stem}: {lines}"));
+            assert_eq!(found.rule.name, rule, "{stem}: {lines}");
+            let message = found.kernel_message.as_deref().unwrap_or_default();
+            assert!(message.contains(words), "{stem}: {message}");
+        }
     }
+    // One cause is told once, with all who are concerned.
+    let found =
+        lint("missing-tracing-support__near_several", &configured("7.3", "CONFIG_BPF_EVENTS=n")).findings;
+    let told: Vec<_> = found.iter().map(|found| (&*found.message, found.locations.len())).collect();
+    assert_eq!(
+        told,
+        [
+            (
+                "program 'demo_running' calls 'bpf_trace_printk', which a kernel without CONFIG_BPF_EVENTS lacks, and so does 'demo_stopping'",
+                2
+            ),
+            (
+                "program 'demo_quiescent' calls 'bpf_probe_read_kernel', which a kernel without CONFIG_BPF_EVENTS lacks",
+                1
+            ),
+        ]
+    );
+    // A question does not say again whom it is about.
+    let edited =
+        configured("7.3", "CONFIG_BPF_EVENTS=n\nCONFIG_FUNCTION_TRACER=n\nCONFIG_FTRACE_SYSCALLS=n\n");
+    let data = fixture("missing-tracing-support__near_programs");
+    let object = Object::open(&data, "edited").unwrap();
+    let kernel = Kernel::new(&edited).unwrap();
+    let open = checks::check_on(&object, Some(&kernel), &Options::default().loader(Loader::Scx)).undecided;
+    let open: Vec<_> = open.iter().filter(|open| open.rule.name == "missing-tracing-support").collect();
+    assert_eq!(open.len(), 2);
+    assert!(open.iter().all(|open| open.reason.starts_with("traces, which ")), "{open:?}");
     // Where the types may be missing or do not show it, nobody knows without the configuration.
     let mut bare = target_of("bare", built_in("7.3").btf);
     bare.partial = Some("it was cut".into());
-    assert_eq!(undecided("missing-ksym__near_runqueues", &bare), ["missing-ksym"]);
+    let open = lint("missing-ksym__near_runqueues", &bare).undecided.remove(0);
+    assert_eq!(open.rule.name, "missing-ksym");
+    assert_eq!((open.decided_by, open.locations.len()), (vec![DecidedBy::Kconfig], 1));
+    assert!(!open.reason.contains("--kconfig"), "{}", open.reason);
     assert!(undecided("missing-tracing-support__near_helper", &bare).contains(&"missing-tracing-support"));
     // And where they are whole, they do: this one has no function that traces.
     bare.partial = None;
