@@ -78,8 +78,10 @@ fn write_built_ins(folder: &Path, kernels: &Path) -> Output {
 fn a_new_release_is_added_as_the_page_says() {
     let Some(clang) = tool("clang-19") else { return };
     let page = fs::read_to_string(root().join("docs/contributing.md")).unwrap();
-    let folder =
-        copy_of_the_project("new-release", &["CHANGELOG.md", "CONTRIBUTING.md", "NOTICE", "docs", "tests"]);
+    let folder = copy_of_the_project(
+        "new-release",
+        &["CHANGELOG.md", "CONTRIBUTING.md", "NOTICE", "SECURITY.md", "docs", "tests"],
+    );
 
     // 1. A kernel.
     let kernels = folder.join("kernels");
