@@ -341,7 +341,7 @@ impl Config {
         }
         if let Some(pages) = self.rule_pages.as_ref().filter(|pages| !is_page(pages)) {
             return Err(wrong(format!(
-                "rule-pages '{pages}': expected an address that begins http:// or https://"
+                "rule-pages '{pages}': expected an address that begins https://, http:// or file://"
             )));
         }
         if let Some(pair) = self.remap_path.iter().find(|pair| !pair.contains('=')) {
@@ -407,9 +407,9 @@ fn is_clang_of_the_path(path: &Path) -> bool {
     })
 }
 
-/// Is it an address that a reader can follow: no script, and no file of the reader's.
+/// Is it an address that a reader can follow, and no script.
 pub fn is_page(address: &str) -> bool {
-    ["https://", "http://"].iter().any(|scheme| address.starts_with(scheme))
+    ["https://", "http://", "file://"].iter().any(|scheme| address.starts_with(scheme))
 }
 
 fn glob(pattern: Option<&str>) -> Result<Option<GlobMatcher>, String> {
