@@ -41,7 +41,8 @@ fn weigh(
     let asked = |one: &Undecided, other: &Undecided| {
         (one.rule, one.phase) == (other.rule, other.phase)
             && one.subject == other.subject
-            && one.reason == other.reason
+            // One that is not about an instruction sums up calls: those that the file's values leave ask the same.
+            && (one.reason == other.reason || place(checker.object(), other).is_none())
     };
     let Pass { load, knowledge } = checker.prepare(kernel, options, values);
     let verifier = checker.verifier(&load, &knowledge);

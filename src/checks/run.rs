@@ -36,6 +36,11 @@ impl<'a, 'd> Checker<'a, 'd> {
         Self { object, kept: Kept::new(object) }
     }
 
+    /// The object.
+    pub(super) fn object(&self) -> &'a Object<'d> {
+        self.object
+    }
+
     /// Runs every check once.
     pub(super) fn pass(&self, kernel: Option<&Kernel<'_>>, options: &Options, values: &Values) -> Outcome {
         let mut outcome = self.judge(kernel, options, values);
