@@ -138,6 +138,16 @@ fn foreseen_came_late(document: &Document, map: Option<&str>, seen: &Observation
     words.any(|words| said.iter().any(|said| said.contains(words)))
 }
 
+/// Whether what is foreseen of the attach is about programs that are no callbacks alone: only struct_ops maps are attached here.
+fn is_of_other_programs(document: &Document) -> bool {
+    let is_callback = |program: &str| {
+        let ops = document.objects.iter().flat_map(|object| &object.struct_ops);
+        ops.flat_map(|ops| &ops.members).any(|member| member.program.as_deref() == Some(program))
+    };
+    errors(document, Phase::Attach)
+        .all(|finding| finding.subject.kind == SubjectKind::Program && !is_callback(&finding.subject.name))
+}
+
 fn difference(
     document: &Document,
     verdict: &Verdict,
@@ -150,6 +160,7 @@ fn difference(
     match (verdict.at(phase), seen.came(phase, map)) {
         (Answer::Fail, Came::Pass) if phase == Phase::Run && !was_tried(document, seen) => {}
         (Answer::Fail, Came::Pass) if phase == Phase::Attach && foreseen_came_late(document, map, seen) => {}
+        (Answer::Fail, Came::Pass) if phase == Phase::Attach && is_of_other_programs(document) => {}
         (Answer::Fail, Came::Pass) => {
             let rules = errors(document, phase).map(|finding| finding.rule).collect();
             compared.differs.push(Difference::Succeeded { phase, ops, rules });
