@@ -6,7 +6,7 @@
 use crate::errno::Errno;
 use crate::kernel::{DecidedBy, Reason};
 use crate::load::Loader;
-use crate::object::{FuncIdx, InsnIdx, MapIdx, Object, OpsIdx};
+use crate::object::{ExternIdx, FuncIdx, InsnIdx, MapIdx, Object, OpsIdx};
 use crate::rule::{Level, Phase, Rule};
 
 /// What a finding is about.
@@ -97,7 +97,7 @@ impl Subject {
         Self { kind: SubjectKind::Extern, name: name.to_owned() }
     }
 
-    /// Where the object defines it; nothing for what has no place of its own.
+    /// Where the object defines it, or first uses it where it is an extern; nothing for what has no place.
     pub fn site(&self, object: &Object<'_>) -> Option<Site> {
         match self.kind {
             SubjectKind::Program => {
@@ -116,7 +116,12 @@ impl Subject {
                 let (index, _) = object.ops().find(|(_, ops)| of(&object[ops.map].name))?;
                 Some(Site::StructOps(index))
             }
-            SubjectKind::Object | SubjectKind::Extern | SubjectKind::Section => None,
+            SubjectKind::Extern => {
+                let number = object.externs.iter().position(|external| external.name == self.name)?;
+                let (function, insn) = object.first_use(ExternIdx(number))?;
+                Some(Site::Insn(function, insn))
+            }
+            SubjectKind::Object | SubjectKind::Section => None,
         }
     }
 }

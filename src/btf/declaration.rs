@@ -87,7 +87,7 @@ impl Btf<'_> {
 
 /// Where a prototype of the object differs from one of the kernel, to libbpf ([`types_are_compat`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Difference {
+pub enum PrototypeDifference {
     /// So many parameters here, so many there.
     Count(usize, usize),
     /// The types of the parameter of that number, which counts from 0.
@@ -102,7 +102,7 @@ pub fn prototype_differences(
     local_id: TypeId,
     target: &Btf<'_>,
     target_id: TypeId,
-) -> Vec<Difference> {
+) -> Vec<PrototypeDifference> {
     let ours = local.resolve(local_id).and_then(|(_, ty)| ty.func_proto());
     let theirs = target.resolve(target_id).and_then(|(_, ty)| ty.func_proto());
     let (Some(ours), Some(theirs)) = (ours, theirs) else { return Vec::new() };
@@ -116,15 +116,15 @@ pub fn prototype_differences(
     let mut found = Vec::new();
     let (count, of_kernel) = (ours.params().len(), theirs.params().len());
     if count != of_kernel {
-        found.push(Difference::Count(count, of_kernel));
+        found.push(PrototypeDifference::Count(count, of_kernel));
     }
     for (number, (ours, theirs)) in ours.params().zip(theirs.params()).enumerate() {
         if differs(ours.ty, theirs.ty) {
-            found.push(Difference::Param(number, ours.ty, theirs.ty));
+            found.push(PrototypeDifference::Param(number, ours.ty, theirs.ty));
         }
     }
     if differs(ours.ret(), theirs.ret()) {
-        found.push(Difference::Return(ours.ret(), theirs.ret()));
+        found.push(PrototypeDifference::Return(ours.ret(), theirs.ret()));
     }
     found
 }
@@ -205,9 +205,9 @@ mod tests {
         assert_eq!(
             prototype_differences(&btf, ours, &btf, longer),
             [
-                Difference::Count(2, 3),
-                Difference::Param(1, one, other),
-                Difference::Return(int, TypeId::VOID)
+                PrototypeDifference::Count(2, 3),
+                PrototypeDifference::Param(1, one, other),
+                PrototypeDifference::Return(int, TypeId::VOID)
             ]
         );
         assert_eq!(prototype_differences(&btf, int, &btf, longer), []);

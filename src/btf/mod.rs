@@ -21,7 +21,7 @@ mod tables;
 mod types;
 
 pub use compat::{Budget, fields_are_compat, types_are_compat, types_are_compat_within, types_match};
-pub use declaration::{Difference, prototype_differences};
+pub use declaration::{PrototypeDifference, prototype_differences};
 pub use error::Error;
 pub use ext::{BtfExt, CoreRelo, FuncInfo, LineInfo};
 pub use ids::{StrOff, TypeId};

@@ -1,7 +1,6 @@
 //! `deprecated-kfunc`.
 
 use super::context::Context;
-use super::shared::kfunc_calls;
 use crate::finding::{Outcome, Subject};
 use crate::kernel::kfuncs::{Gone, Successor, row_of};
 use crate::load::ExternFate;
@@ -39,9 +38,6 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             None => "declare it weak, and do without it where it is not there (bpf_ksym_exists())".to_owned(),
         };
         let message = format!("kfunc '{}' is in no kernel after {last}", external.name);
-        let finding = out.found(&DEPRECATED_KFUNC, Subject::external(external.name), message).help(help);
-        if let Some(site) = kfunc_calls::first_use(cx.object, index) {
-            finding.at(site, "referred to here");
-        }
+        out.found(&DEPRECATED_KFUNC, Subject::external(external.name), message).help(help);
     }
 }

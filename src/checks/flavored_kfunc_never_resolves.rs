@@ -1,11 +1,10 @@
 //! `flavored-kfunc-never-resolves`.
 
 use super::context::Context;
-use super::shared::kfunc_calls;
 use crate::btf::Kind;
 use crate::finding::{Outcome, Subject};
 use crate::kernel::{Lookup, kfuncs};
-use crate::object::{ExternIdx, ExternKind, Object};
+use crate::object::{ExternKind, Object};
 
 rule! {
     /// An extern is named like a kfunc whose name holds `___`, and means another one.
@@ -25,7 +24,7 @@ rule! {
 }
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
-    for (number, external) in cx.object.externs.iter().enumerate() {
+    for external in &cx.object.externs {
         let name = external.name;
         let essential = Object::essential_name(name);
         if external.kind != ExternKind::Kfunc || essential == name {
@@ -40,11 +39,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         }
         let message =
             format!("extern '{name}' is resolved to '{essential}', never to the kfunc of its own name");
-        let finding = out
-            .found(&FLAVORED_KFUNC_NEVER_RESOLVES, Subject::external(name), message)
+        out.found(&FLAVORED_KFUNC_NEVER_RESOLVES, Subject::external(name), message)
             .help(format!("declare it as {name}___compat"));
-        if let Some(site) = kfunc_calls::first_use(cx.object, ExternIdx(number)) {
-            finding.at(site, "referred to here");
-        }
     }
 }

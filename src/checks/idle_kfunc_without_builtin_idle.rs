@@ -40,7 +40,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         let mut seen = Vec::new();
         // One question per kernel text, not one per call: where user space may set flags that matter, and where the calls may never
         // be made.
-        let mut open: Vec<Question<'_>> = Vec::new();
+        let mut open: Vec<Ejection<'_>> = Vec::new();
         for (_, program) in cx.load.callbacks(index) {
             if seen.contains(&program) {
                 continue;
@@ -59,7 +59,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                         Some(known) => known.names.push(call.name),
                         None => {
                             let site = (call.site(), program);
-                            open.push(Question { text, settled, names: vec![call.name], site });
+                            open.push(Ejection { text, settled, names: vec![call.name], site });
                         }
                     }
                     continue;
@@ -73,7 +73,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                     .via(call.site(), program, "this call");
             }
         }
-        for Question { text, settled, mut names, site: (site, program) } in open {
+        for Ejection { text, settled, mut names, site: (site, program) } in open {
             names.sort_unstable();
             let (flags, names) = (cx.flags_in_words(index), names.join(", "));
             let subject = Subject::struct_ops(cx.object, index);
@@ -97,7 +97,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
 }
 
 /// Calls that would get a scheduler ejected with one text of the kernel's, perhaps.
-struct Question<'a> {
+struct Ejection<'a> {
     text: &'a str,
     /// It is so whatever user space sets: open is whether they are made.
     settled: bool,

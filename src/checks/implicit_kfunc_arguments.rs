@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::shared::kfunc_calls;
 use crate::errno::Errno;
-use crate::finding::{Outcome, Subject};
+use crate::finding::{Outcome, Site, Subject};
 use crate::load::ExternFate;
 use crate::object::{Extern, ExternIdx, Object};
 use crate::rule::Level;
@@ -68,7 +68,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             .errno(Errno::EINVAL)
             .quote(format!("cannot find function {name}_impl in BTF"));
     }
-    if let Some(site) = kfunc_calls::first_use(cx.object, first) {
-        finding.at(site, format!("'{name}' is referred to here"));
+    if let Some((function, insn)) = cx.object.first_use(first) {
+        finding.at(Site::Insn(function, insn), format!("'{name}' is referred to here"));
     }
 }

@@ -1,7 +1,7 @@
 //! What an answer depends on that user space may set: the object is judged a second time, with all of it as in the file.
 
 use super::options::Options;
-use super::run::{Checker, Pass};
+use super::run::{Checker, Prepared};
 use crate::finding::{AsInFile, Finding, Knob, Outcome, Site, SubjectKind, Undecided};
 use crate::kernel::{DecidedBy, Kernel};
 use crate::load::{Edit, Knobs, Knowledge, Load, Loader, Values, in_file, name_at};
@@ -44,7 +44,7 @@ fn weigh(
             // One that is not about an instruction sums up calls: those that the file's values leave ask the same.
             && (one.reason == other.reason || place(checker.object(), other).is_none())
     };
-    let Pass { load, knowledge } = checker.prepare(kernel, options, values);
+    let Prepared { load, knowledge } = checker.prepare(kernel, options, values);
     let verifier = checker.verifier(&load, &knowledge);
     let refused = |one: &Finding, other: &Finding| {
         one.rule == other.rule && one.subject == other.subject && one.message == other.message

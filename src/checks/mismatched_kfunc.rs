@@ -2,7 +2,6 @@
 
 use super::context::Context;
 use super::shared::declared::Sides;
-use super::shared::kfunc_calls;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Subject};
 use crate::load::ExternFate;
@@ -36,7 +35,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         let message = format!("kfunc '{name}' is declared as {}", sides.words());
         let local =
             cx.object.btf.as_ref().and_then(|btf| btf.get(external.type_id)).map_or(0, |ty| ty.target().0);
-        let finding = out
+        out
             .found(&MISMATCHED_KFUNC, Subject::external(external.name), message)
             .errno(Errno::EINVAL)
             .quote(format!(
@@ -48,8 +47,5 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                 "declare it as the kernel does: extern {} __ksym; where kernels differ, weak and once per flavour ({name}___old)",
                 sides.kernel
             ));
-        if let Some(site) = kfunc_calls::first_use(cx.object, index) {
-            finding.at(site, "referred to here");
-        }
     }
 }

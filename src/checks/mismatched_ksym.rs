@@ -2,7 +2,6 @@
 
 use super::context::Context;
 use super::shared::declared::Sides;
-use super::shared::kfunc_calls;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Subject};
 use crate::load::ExternFate;
@@ -27,13 +26,9 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         let ExternFate::MismatchedVariable(home, var) = *cx.load.external(index) else { continue };
         let Some(sides) = Sides::of_variable(cx.object, external, kernel, (home, var)) else { continue };
         let message = format!("variable '{}' is declared as {}", external.name, sides.words());
-        let finding = out
-            .found(&MISMATCHED_KSYM, Subject::external(external.name), message)
+        out.found(&MISMATCHED_KSYM, Subject::external(external.name), message)
             .errno(Errno::EINVAL)
             .quote(format!("extern (var ksym) '{}': incompatible types", external.name))
             .help(format!("declare it as the kernel does (vmlinux.h): extern {} __ksym;", sides.kernel));
-        if let Some(site) = kfunc_calls::first_use(cx.object, index) {
-            finding.at(site, "referred to here");
-        }
     }
 }

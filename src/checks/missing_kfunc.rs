@@ -1,7 +1,6 @@
 //! `missing-kfunc`.
 
 use super::context::Context;
-use super::shared::kfunc_calls;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Subject};
 use crate::kernel::kfuncs::{Successor, row_of};
@@ -57,23 +56,16 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                     Some(what) => format!("kfunc '{name}' is not in the kernel: {what}"),
                     None => format!("kfunc '{name}' is not in the kernel"),
                 };
-                let finding = out
-                    .found(&MISSING_KFUNC, subject, message)
+                out.found(&MISSING_KFUNC, subject, message)
                     .errno(Errno::EINVAL)
                     .quote(format!(
                         "extern (func ksym) '{}': not found in kernel or module BTFs",
                         external.name
                     ))
                     .help("declare it __ksym __weak and test it with bpf_ksym_exists() before the call");
-                if let Some(site) = kfunc_calls::first_use(cx.object, index) {
-                    finding.at(site, "referred to here");
-                }
             }
             ExternFate::Unknown(reason) if !external.weak => {
-                let open = out.undecided(&MISSING_KFUNC, subject, reason.clone());
-                if let Some(site) = kfunc_calls::first_use(cx.object, index) {
-                    open.at(site, "referred to here");
-                }
+                out.undecided(&MISSING_KFUNC, subject, reason.clone());
             }
             _ => {}
         }

@@ -1,7 +1,6 @@
 //! `missing-ksym`.
 
 use super::context::Context;
-use super::shared::kfunc_calls;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Subject};
 use crate::kernel::Lookup;
@@ -43,47 +42,33 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         match cx.load.external(index) {
             ExternFate::Missing => {
                 let message = format!("variable '{}' is not in the kernel's BTF", external.name);
-                let finding = out
-                    .found(&MISSING_KSYM, subject, message)
+                out.found(&MISSING_KSYM, subject, message)
                     .errno(Errno::EINVAL)
                     .quote(format!("extern (var ksym) '{}': not found in kernel BTF", external.name))
                     .help("declare it __ksym __weak and test its address");
-                if let Some(site) = kfunc_calls::first_use(cx.object, index) {
-                    finding.at(site, "referred to here");
-                }
             }
             ExternFate::Variable(..) if is_used(cx, index) => match kernel.knows(Fact::AllSymbols) {
                 Lookup::Found(()) => {}
                 Lookup::Unknown(reason) => {
                     let reason = reason.within(|why| format!("the kernel must find its address, and {why}"));
-                    let open = out.undecided(&MISSING_KSYM, subject, reason);
-                    if let Some(site) = kfunc_calls::first_use(cx.object, index) {
-                        open.at(site, "referred to here");
-                    }
+                    out.undecided(&MISSING_KSYM, subject, reason);
                 }
                 Lookup::Absent => {
                     let message = format!(
                         "the kernel cannot find the address of '{}': it keeps no symbols of variables (no CONFIG_KALLSYMS_ALL)",
                         external.name
                     );
-                    let finding = out
-                        .found(&MISSING_KSYM, subject, message)
+                    out.found(&MISSING_KSYM, subject, message)
                         .errno(Errno::ENOENT)
                         .quote(format!(
                             "ldimm64 failed to find the address for kernel symbol '{}'.",
                             external.name
                         ))
                         .help("use a kernel with CONFIG_KALLSYMS_ALL=y, or what a kfunc gives");
-                    if let Some(site) = kfunc_calls::first_use(cx.object, index) {
-                        finding.at(site, "referred to here");
-                    }
                 }
             },
             ExternFate::Unknown(reason) if !external.weak => {
-                let open = out.undecided(&MISSING_KSYM, subject, reason.clone());
-                if let Some(site) = kfunc_calls::first_use(cx.object, index) {
-                    open.at(site, "referred to here");
-                }
+                out.undecided(&MISSING_KSYM, subject, reason.clone());
             }
             _ => {}
         }

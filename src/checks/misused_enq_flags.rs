@@ -4,7 +4,7 @@ use super::context::Context;
 use super::shared::kfunc_calls;
 use crate::finding::{Outcome, Subject};
 use crate::kernel::exceptions::Fact;
-use crate::kernel::kfuncs::{Place, Queues, Way};
+use crate::kernel::kfuncs::{PassedIn, Queues, Way};
 use crate::kernel::ops_flags::{DSQ_BUILTIN, DSQ_GLOBAL, DSQ_LOCAL, DSQ_LOCAL_ON, ENQ_INTERNAL};
 use crate::kernel::{cpu_name, kfuncs};
 
@@ -88,8 +88,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             }
             let regs = cx.walk(program).regs_at(call.at());
             let held = |place| match place {
-                Place::Register(register) => regs.constant(register),
-                Place::Member(register, offset) => regs.pointed(register, offset),
+                PassedIn::Register(register) => regs.constant(register),
+                PassedIn::Member(register, offset) => regs.pointed(register, offset),
             };
             let Some((text, help)) = ejection(cx, way, held(dsq), flags.and_then(held), at_once) else {
                 continue;

@@ -6,7 +6,7 @@ use super::context::Context;
 use super::options::Options;
 use super::registry::REGISTRY;
 use super::target_fault;
-use crate::finding::Outcome;
+use crate::finding::{Outcome, Subject, SubjectKind};
 use crate::kernel::Kernel;
 use crate::load::{Knowledge, Load, Loader, Values};
 use crate::object::Object;
@@ -54,7 +54,7 @@ impl<'a, 'd> Checker<'a, 'd> {
 
     /// What the rules say, at their own levels.
     fn judge(&self, kernel: Option<&Kernel<'_>>, options: &Options, values: &Values) -> Outcome {
-        let Pass { load, knowledge } = self.prepare(kernel, options, values);
+        let Prepared { load, knowledge } = self.prepare(kernel, options, values);
         let verifier = self.verifier(&load, &knowledge);
         #[cfg(feature = "cli")]
         verifier.walk_all(
@@ -70,14 +70,14 @@ impl<'a, 'd> Checker<'a, 'd> {
         kernel: Option<&'k Kernel<'k>>,
         options: &Options,
         values: &Values,
-    ) -> Pass<'k, 'd>
+    ) -> Prepared<'k, 'd>
     where
         'a: 'k,
     {
         let loader = options.loader.unwrap_or_else(|| Loader::of(self.object));
         let load = Load::with_values(self.object, kernel, loader, values.clone());
         let knowledge = load.knowledge();
-        Pass { load, knowledge }
+        Prepared { load, knowledge }
     }
 
     /// What the verifier makes of a load.
@@ -91,7 +91,7 @@ impl<'a, 'd> Checker<'a, 'd> {
 }
 
 /// A load, and what the verifier will know.
-pub(super) struct Pass<'k, 'd> {
+pub(super) struct Prepared<'k, 'd> {
     pub(super) load: Load<'k, 'd>,
     pub(super) knowledge: Knowledge,
 }
@@ -107,7 +107,29 @@ fn run(cx: &Context<'_, '_>) -> Outcome {
             check(cx, &mut outcome);
         }
     }
+    place(object, &mut outcome);
     outcome
+}
+
+/// What a rule says no place of is shown where it is defined, an extern where it is used first.
+fn place(object: &Object<'_>, outcome: &mut Outcome) {
+    let label = |subject: &Subject| match subject.kind {
+        SubjectKind::Extern => "referred to here".to_owned(),
+        kind => format!("this {}", kind.noun()),
+    };
+    for open in outcome.undecided.iter_mut().filter(|open| open.locations.is_empty()) {
+        if let Some(site) = open.subject.site(object) {
+            let label = label(&open.subject);
+            open.at(site, label);
+        }
+    }
+    let externs = outcome.findings.iter_mut().filter(|found| found.subject.kind == SubjectKind::Extern);
+    for found in externs.filter(|found| found.locations.is_empty()) {
+        if let Some(site) = found.subject.site(object) {
+            let label = label(&found.subject);
+            found.at(site, label);
+        }
+    }
 }
 
 /// The levels that the user chose, and the order of reports.

@@ -1,9 +1,8 @@
 //! `unknown-kconfig`.
 
 use super::context::Context;
-use super::shared::kfunc_calls;
 use crate::errno::Errno;
-use crate::finding::{Outcome, Subject};
+use crate::finding::{Outcome, Site, Subject};
 use crate::kernel::{Kernel, Lookup};
 use crate::load::{ExternFate, is_always_set};
 use crate::object::{ExternIdx, ExternKind};
@@ -44,8 +43,8 @@ fn without_config(cx: &Context<'_, '_>, out: &mut Outcome) {
             format!("libbpf reads the configuration for '{}'{more}, or fails; {why}", first.name)
         });
         let open = out.undecided(&UNKNOWN_KCONFIG, Subject::object(cx.object), reason);
-        if let Some(site) = kfunc_calls::first_use(cx.object, index) {
-            open.at(site, "referred to here");
+        if let Some((function, insn)) = cx.object.first_use(index) {
+            open.at(Site::Insn(function, insn), "referred to here");
         }
     }
 }
@@ -96,14 +95,11 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                 continue;
             }
             ExternFate::Unknown(reason) if !external.weak && cx.kernel.is_some() => {
-                let open = out.undecided(
+                out.undecided(
                     &UNKNOWN_KCONFIG,
                     subject,
                     reason.within(|why| format!("must be set, and {why}")),
                 );
-                if let Some(site) = kfunc_calls::first_use(cx.object, index) {
-                    open.at(site, "referred to here");
-                }
                 continue;
             }
             _ => continue,
@@ -115,9 +111,6 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             ExternFate::UnreadKconfig => "let the loader set a .rodata variable instead",
             _ => "declare it __kconfig __weak: it then reads as 0",
         };
-        let finding = out.found(&UNKNOWN_KCONFIG, subject, message).errno(errno).quote(text).help(help);
-        if let Some(site) = kfunc_calls::first_use(cx.object, index) {
-            finding.at(site, "referred to here");
-        }
+        out.found(&UNKNOWN_KCONFIG, subject, message).errno(errno).quote(text).help(help);
     }
 }

@@ -38,7 +38,7 @@ fn fetches_bits(op: Op) -> bool {
 }
 
 /// What becomes of an access.
-enum Fate {
+enum Treatment {
     Fine,
     Refused,
     Open(Reason),
@@ -50,30 +50,30 @@ fn is_atomic(op: Op) -> bool {
 }
 
 /// What the kernel's compiler makes of an access to an arena.
-fn fate(kernel: &Kernel<'_>, op: Op) -> Fate {
+fn fate(kernel: &Kernel<'_>, op: Op) -> Treatment {
     let arch = kernel.arch_or_usual();
     let depends = |what: &str, on: &str| {
-        Fate::Open(format!("{what} in the arena, which on {} {on}", kernel.arch_name(arch)).into())
+        Treatment::Open(format!("{what} in the arena, which on {} {on}", kernel.arch_name(arch)).into())
     };
     if extends_sign(op) {
         let older = "loads from the arena with sign extension, which kernels up to 6.17 refuse";
         return match (arch, kernel.knows(Fact::SignExtendingArenaLoads)) {
-            (_, Lookup::Absent) | (Arch::Riscv64 | Arch::S390x, _) => Fate::Refused,
-            (_, Lookup::Unknown(reason)) => Fate::Open(reason.within(|why| format!("{older}; {why}"))),
-            (Arch::X86_64 | Arch::Arm64, Lookup::Found(())) => Fate::Fine,
+            (_, Lookup::Absent) | (Arch::Riscv64 | Arch::S390x, _) => Treatment::Refused,
+            (_, Lookup::Unknown(reason)) => Treatment::Open(reason.within(|why| format!("{older}; {why}"))),
+            (Arch::X86_64 | Arch::Arm64, Lookup::Found(())) => Treatment::Fine,
             _ => depends("loads with sign extension", "not every kernel can"),
         };
     }
     match arch {
-        Arch::X86_64 if fetches_bits(op) => Fate::Refused,
-        Arch::X86_64 => Fate::Fine,
+        Arch::X86_64 if fetches_bits(op) => Treatment::Refused,
+        Arch::X86_64 => Treatment::Fine,
         Arch::Arm64 if is_atomic(op) => depends("uses an atomic", "needs a processor with LSE (Armv8.1)"),
         Arch::Riscv64 if matches!(op, Op::Atomic { op: AtomicOp::CmpXchg, .. }) => {
             depends("uses compare and exchange", "needs a processor with Zacas")
         }
-        Arch::Arm64 | Arch::Riscv64 | Arch::S390x => Fate::Fine,
+        Arch::Arm64 | Arch::Riscv64 | Arch::S390x => Treatment::Fine,
         _ if is_atomic(op) => depends("uses an atomic", "not every kernel can"),
-        _ => Fate::Fine,
+        _ => Treatment::Fine,
     }
 }
 
@@ -88,16 +88,16 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         let (mut refused, mut open) = (None, None);
         for (function, at, op) in candidates {
             let fate = fate(kernel, op);
-            if matches!(fate, Fate::Fine) || !is_arena(function, at) {
+            if matches!(fate, Treatment::Fine) || !is_arena(function, at) {
                 continue;
             }
             match fate {
-                Fate::Refused => {
+                Treatment::Refused => {
                     refused = Some((function, at, op));
                     break;
                 }
-                Fate::Open(reason) => open = open.or(Some((reason, Site::Insn(function, at)))),
-                Fate::Fine => {}
+                Treatment::Open(reason) => open = open.or(Some((reason, Site::Insn(function, at)))),
+                Treatment::Fine => {}
             }
         }
         let Some((site, at, op)) = refused else {

@@ -51,7 +51,7 @@ impl ConfigOrigin {
 
 /// A kernel's configuration.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Config<'d> {
+pub struct KernelConfig<'d> {
     /// One `CONFIG_X=y` a line.
     text: Option<&'d str>,
     origin: ConfigOrigin,
@@ -64,7 +64,7 @@ pub struct Config<'d> {
 /// A line that every configuration has that Kconfig wrote; one without it is a list of some options.
 const WHOLE: &str = "CONFIG_CC_VERSION_TEXT";
 
-impl<'d> Config<'d> {
+impl<'d> KernelConfig<'d> {
     /// A configuration that is told, or not, of a kernel that is taken to be like a built-in release in what is not told.
     pub fn new(text: Option<&'d str>, origin: ConfigOrigin, assumed: Option<&'static str>) -> Self {
         Self { text, origin, assumed, brought: false }
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn what_is_told_counts_before_what_is_assumed() {
-        let told = Config::new(Some(TEXT), ConfigOrigin::Named, Some("7.3"));
+        let told = KernelConfig::new(Some(TEXT), ConfigOrigin::Named, Some("7.3"));
         assert_eq!(told.option("CONFIG_A"), Lookup::Found("y"));
         assert_eq!(told.option("CONFIG_A_B"), Lookup::Found("m"));
         assert_eq!(told.option("CONFIG_HZ"), Lookup::Found("250"));
@@ -201,7 +201,7 @@ mod tests {
         assert!(matches!(told.option("CONFIG_C"), Lookup::Unknown(_)));
         assert_eq!(told.option("CONFIG_KALLSYMS_ALL"), Lookup::Found("y"));
         let whole = format!("{TEXT}CONFIG_CC_VERSION_TEXT=\"gcc\"\n");
-        let whole = Config::new(Some(&whole), ConfigOrigin::Image, Some("7.3"));
+        let whole = KernelConfig::new(Some(&whole), ConfigOrigin::Image, Some("7.3"));
         assert_eq!(whole.option("CONFIG_C"), Lookup::Absent);
         assert_eq!(whole.option("CONFIG_KALLSYMS_ALL"), Lookup::Absent);
     }
@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn an_option_that_is_n_is_not_set() {
         let set = |line: &str| {
-            Config::new(Some(line), ConfigOrigin::Named, Some("7.3")).told_set("CONFIG_A").unwrap()
+            KernelConfig::new(Some(line), ConfigOrigin::Named, Some("7.3")).told_set("CONFIG_A").unwrap()
         };
         assert_eq!(set("CONFIG_A=y\n"), Lookup::Found(()));
         assert_eq!(set("CONFIG_A=m\n"), Lookup::Found(()));
@@ -221,7 +221,7 @@ mod tests {
             assert_eq!(reason.decider(), Some(&DecidedBy::Kconfig));
             assert!(reason.to_string().contains(&format!("CONFIG_A={junk},")), "{reason}");
         }
-        let told = Config::new(Some("CONFIG_A=n\n"), ConfigOrigin::Named, None);
+        let told = KernelConfig::new(Some("CONFIG_A=n\n"), ConfigOrigin::Named, None);
         assert_eq!((told.option("CONFIG_A"), told.written("CONFIG_A")), (Lookup::Absent, Some("n")));
         assert_eq!((told.told_set("CONFIG_B"), told.written("CONFIG_B")), (None, None));
         // What is not known says how to tell it, once.
@@ -232,11 +232,11 @@ mod tests {
 
     #[test]
     fn a_configuration_can_be_read_where_it_is_told_or_its_distribution_brings_one() {
-        let readable = |origin, assumed| Config::new(None, origin, assumed).is_readable();
+        let readable = |origin, assumed| KernelConfig::new(None, origin, assumed).is_readable();
         assert_eq!(readable(ConfigOrigin::Unknown, Some("7.3")), Lookup::Found(()));
         assert_eq!(readable(ConfigOrigin::Missing, None), Lookup::Absent);
         assert!(matches!(readable(ConfigOrigin::Unknown, None), Lookup::Unknown(_)));
-        let rt = Config::of_release(None, ConfigOrigin::Unknown, Some("7.3.4+deb13-rt-amd64"));
+        let rt = KernelConfig::of_release(None, ConfigOrigin::Unknown, Some("7.3.4+deb13-rt-amd64"));
         assert_eq!((rt.is_readable(), rt.assumed()), (Lookup::Found(()), None));
     }
 

@@ -55,7 +55,7 @@ pub enum Mark {
 
 /// A row of the table.
 #[derive(Debug)]
-pub struct Row {
+pub struct FactRow {
     /// Which fact.
     pub fact: Fact,
     /// Its name, as the documentation gives it.
@@ -96,7 +96,7 @@ macro_rules! facts {
         }
 
         /// All facts, in the order of [`Fact`].
-        pub static TABLE: &[Row] = &[$(Row {
+        pub static TABLE: &[FactRow] = &[$(FactRow {
             fact: Fact::$fact,
             name: stringify!($fact),
             what: concat!($($doc),+),
@@ -316,7 +316,7 @@ facts! {
 
 impl Fact {
     /// Its row.
-    pub fn row(self) -> &'static Row {
+    pub fn row(self) -> &'static FactRow {
         // SANITY: one macro writes the enum and the table, in one order.
         &TABLE[self as usize]
     }
@@ -456,7 +456,7 @@ impl Mark {
     }
 }
 
-impl Row {
+impl FactRow {
     /// The releases where it holds, in words for the documentation.
     fn releases(&self) -> String {
         match (self.from, self.to) {

@@ -29,6 +29,8 @@ use crate::btf;
 const MAX_LAYERS: usize = 4;
 /// How many places in an image are tried where a compressed kernel seems to start.
 const MAX_CANDIDATES: usize = 32;
+/// What it starts with.
+const BANNER: &[u8] = b"Linux version ";
 /// Longest banner; `linux_banner` of the kernel has a few hundred bytes.
 const MAX_BANNER: usize = 1024;
 /// Longest `uname -r`; `__NEW_UTS_LEN` of the kernel.
@@ -235,14 +237,12 @@ pub fn config_file(bytes: &[u8]) -> Option<String> {
 
 /// The release out of the banner of an uncompressed image: `Linux version 7.3.4 (...`.
 pub fn release(image: &[u8]) -> Option<String> {
-    const BANNER: &[u8] = b"Linux version ";
     // The first is a format string in some builds.
     memmem::find_iter(image, BANNER).find_map(|at| first_word(&image[at + BANNER.len()..]))
 }
 
 /// What `uname -v` says, out of the banner of an uncompressed image: what stands behind the compiler, from `#` on.
 pub fn build(image: &[u8]) -> Option<String> {
-    const BANNER: &[u8] = b"Linux version ";
     let line = memmem::find_iter(image, BANNER).find_map(|at| {
         let text = &image[at + BANNER.len()..];
         first_word(text)?;
@@ -270,7 +270,7 @@ struct Limits {
 }
 
 /// Recognises a file or the content of one; `outer` is what holds it.
-fn open(data: Cow<'_, [u8]>, outer: Kind, limits: Limits) -> Result<Extracted<'_>, Error> {
+fn open<'d>(data: Cow<'d, [u8]>, outer: Kind, limits: Limits) -> Result<Extracted<'d>, Error> {
     let found = |kind, btf| Extracted {
         btf,
         release: None,
@@ -281,6 +281,11 @@ fn open(data: Cow<'_, [u8]>, outer: Kind, limits: Limits) -> Result<Extracted<'_
         kind,
         compression: None,
         cut: None,
+    };
+    // Of a kernel that lies there as it runs, the banner and the configuration are there too.
+    let unpacked = |kind, data: Cow<'d, [u8]>, btf| {
+        let (release, build, kconfig) = (release(&data), build(&data), kconfig(&data));
+        Extracted { release, build, kconfig, ..found(kind, slice(data, btf)) }
     };
     if data.starts_with(snapshot::MAGIC) {
         let snapshot = snapshot::read(&data)?;
@@ -297,15 +302,7 @@ fn open(data: Cow<'_, [u8]>, outer: Kind, limits: Limits) -> Result<Extracted<'_
     }
     if data.starts_with(&ELFMAG) {
         let ElfParts { btf, btf_ids, arch } = elf_btf(&data)?;
-        let (release, build, kconfig) = (release(&data), build(&data), kconfig(&data));
-        return Ok(Extracted {
-            release,
-            build,
-            kconfig,
-            btf_ids,
-            arch,
-            ..found(Kind::Vmlinux, slice(data, btf))
-        });
+        return Ok(Extracted { btf_ids, arch, ..unpacked(Kind::Vmlinux, data, btf) });
     }
     if data.starts_with(b"MZ") && data.get(4..8) == Some(b"zimg") {
         return open_zboot(&data, limits);
@@ -315,16 +312,8 @@ fn open(data: Cow<'_, [u8]>, outer: Kind, limits: Limits) -> Result<Extracted<'_
     }
     if flat::is_image(&data) {
         let btf = flat::find_btf(&data).ok_or(Error::WithoutBtf { kind: Kind::FlatImage })?;
-        let (release, build, kconfig) = (release(&data), build(&data), kconfig(&data));
         let (btf_ids, arch) = (Some(flat::behind(&data, &btf)), flat::arch(&data));
-        return Ok(Extracted {
-            release,
-            build,
-            kconfig,
-            btf_ids,
-            arch,
-            ..found(Kind::FlatImage, slice(data, btf))
-        });
+        return Ok(Extracted { btf_ids, arch, ..unpacked(Kind::FlatImage, data, btf) });
     }
     if let Some(compression) = Compression::of(&data) {
         return open_compressed(&data, compression, Kind::Compressed, limits);

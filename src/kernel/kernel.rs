@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use super::arch::Arch;
-use super::config::Config;
+use super::config::KernelConfig;
 use super::gates::KernelArenaRule;
 use super::kfunc_flags::KfuncSets;
 use super::lookup::{DecidedBy, Lookup, Reason};
@@ -24,7 +24,7 @@ pub struct Kernel<'d> {
     /// What `uname -v` says: `#1 SMP PREEMPT_DYNAMIC Debian 7.3.4-1 (2026-11-15)`; where known.
     pub build: Option<&'d str>,
     /// Its configuration.
-    pub config: Config<'d>,
+    pub config: KernelConfig<'d>,
     /// The architecture that its image says.
     pub(super) arch_of_image: Option<Arch>,
     target: &'d Target,
@@ -67,10 +67,10 @@ impl<'d> Kernel<'d> {
         let (text, origin) = (target.kconfig.as_deref(), target.kconfig_origin);
         let config = match target.source {
             Source::BuiltIn => {
-                Config::new(text, origin, builtin::find(&target.name).map(|release| release.name))
+                KernelConfig::new(text, origin, builtin::find(&target.name).map(|release| release.name))
             }
-            Source::File => Config::of_release(text, origin, target.release.as_deref()),
-            Source::Host => Config::new(text, origin, None),
+            Source::File => KernelConfig::of_release(text, origin, target.release.as_deref()),
+            Source::Host => KernelConfig::new(text, origin, None),
         };
         Ok(Self {
             name: &target.name,

@@ -22,7 +22,7 @@ use table::marks::{
     GLOBAL_MASK, GLOBAL_PICK, IDLE, INIT, KEEPS, PER_NODE, RCU_PROTECTED, RELEASE, SELECT_CPU, SETS,
     SLEEPABLE, UNLOCKED,
 };
-pub use table::{Gone, Lock, Place, Queues, Row, Successor, Way, row_of};
+pub use table::{Gone, KfuncRow, Lock, PassedIn, Queues, Successor, Way, row_of};
 
 /// Who calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -511,10 +511,10 @@ mod tests {
                     let (_, args) = btf.resolve(pointer.target())?;
                     let args = args.composite().filter(|_| btf.name(&args).ends_with("_args"))?;
                     let member = args.members().find(|member| btf.str(member.name) == name)?;
-                    Some(Place::Member(register, member.bit_offset / 8))
+                    Some(PassedIn::Member(register, member.bit_offset / 8))
                 });
                 let register = params.iter().position(|(known, _)| *known == name);
-                register.map(|at| Place::Register(at as u8 + 1)).or(members)
+                register.map(|at| PassedIn::Register(at as u8 + 1)).or(members)
             };
             assert_eq!(place("dsq_id"), Some(queues.dsq), "{}: {params:?}", row.name);
             assert_eq!(place("enq_flags"), queues.flags, "{}: {params:?}", row.name);

@@ -27,7 +27,7 @@ const CPUS: u64 = 8192;
 
 /// A map type.
 #[derive(Debug, Clone, Copy)]
-pub struct Row {
+pub struct MapTypeRow {
     /// Which.
     pub map_type: MapType,
     /// The flags that it takes; `None` where that is not known.
@@ -100,7 +100,7 @@ pub mod marks {
 }
 
 /// Every map type up to 7.3, by number.
-pub static MAP_TYPES: &[Row] = &[
+pub static MAP_TYPES: &[MapTypeRow] = &[
     row(MapType::UNSPEC, None, Size::Any, Size::Any, Limit::None, 0),
     row(
         MapType::HASH,
@@ -304,12 +304,19 @@ pub static MAP_TYPES: &[Row] = &[
 /// The limit of hash tables: an element is one allocation.
 const HASHED: Limit = Limit::Element(ALLOCATION, ALLOCATION - 49);
 
-const fn row(map_type: MapType, flags: Option<u32>, key: Size, value: Size, limit: Limit, marks: u16) -> Row {
-    Row { map_type, flags, key, value, limit, marks }
+const fn row(
+    map_type: MapType,
+    flags: Option<u32>,
+    key: Size,
+    value: Size,
+    limit: Limit,
+    marks: u16,
+) -> MapTypeRow {
+    MapTypeRow { map_type, flags, key, value, limit, marks }
 }
 
 /// A type of local storage.
-const fn storage(map_type: MapType) -> Row {
+const fn storage(map_type: MapType) -> MapTypeRow {
     row(
         map_type,
         Some(F_NO_PREALLOC | F_CLONE),
@@ -321,14 +328,14 @@ const fn storage(map_type: MapType) -> Row {
 }
 
 /// A type that no kernel up to 7.3 has: nothing is known of it.
-static UNKNOWN: Row = row(MapType::UNSPEC, None, Size::Any, Size::Any, Limit::None, 0);
+static UNKNOWN: MapTypeRow = row(MapType::UNSPEC, None, Size::Any, Size::Any, Limit::None, 0);
 
 /// The row of a type.
-pub fn of(map_type: MapType) -> &'static Row {
+pub fn of(map_type: MapType) -> &'static MapTypeRow {
     MAP_TYPES.get(map_type.0 as usize).unwrap_or(&UNKNOWN)
 }
 
-impl Row {
+impl MapTypeRow {
     /// Is it marked so.
     pub fn is(&self, mark: u16) -> bool {
         self.marks & mark != 0

@@ -40,7 +40,7 @@ pub mod target;
 pub mod trust;
 
 pub use arch::{Arch, USUAL_ARCH, USUAL_PAGE};
-pub use config::{Config, ConfigOrigin};
+pub use config::{ConfigOrigin, KernelConfig};
 pub use forms::cpu_name;
 pub use gates::{KernelArenaRule, KfuncGate};
 pub use kernel::{Home, Kernel};

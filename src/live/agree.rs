@@ -144,8 +144,11 @@ fn is_of_other_programs(document: &Document) -> bool {
         let ops = document.objects.iter().flat_map(|object| &object.struct_ops);
         ops.flat_map(|ops| &ops.members).any(|member| member.program.as_deref() == Some(program))
     };
-    errors(document, Phase::Attach)
-        .all(|finding| finding.subject.kind == SubjectKind::Program && !is_callback(&finding.subject.name))
+    let mut foreseen = errors(document, Phase::Attach).peekable();
+    foreseen.peek().is_some()
+        && foreseen.all(|finding| {
+            finding.subject.kind == SubjectKind::Program && !is_callback(&finding.subject.name)
+        })
 }
 
 fn difference(

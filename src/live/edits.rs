@@ -2,7 +2,7 @@
 
 use libbpf_rs::OpenObject;
 
-use super::job::Patch;
+use super::job::MapWrite;
 use super::names::map_name;
 use super::running::{self, Types};
 use crate::elf::SymbolKind;
@@ -21,13 +21,13 @@ pub fn apply(open: &mut OpenObject, object: &Object<'_>, kernel: &Types<'_>) -> 
 }
 
 /// Writes values that the user tells. Gives one sentence for each.
-pub fn tell(open: &mut OpenObject, values: &[Patch]) -> Vec<String> {
+pub fn tell(open: &mut OpenObject, values: &[MapWrite]) -> Vec<String> {
     let mut said: Vec<String> = values.iter().map(|value| format!("set {}", value.told)).collect();
     write(open, values.to_vec(), &mut said);
     said
 }
 
-fn write(open: &mut OpenObject, patches: Vec<Patch>, said: &mut Vec<String>) {
+fn write(open: &mut OpenObject, patches: Vec<MapWrite>, said: &mut Vec<String>) {
     for patch in patches {
         let mut maps = open.maps_mut();
         let map = maps.find(|map| map_name(&map.name().to_string_lossy()) == patch.map);
@@ -52,7 +52,7 @@ fn write(open: &mut OpenObject, patches: Vec<Patch>, said: &mut Vec<String>) {
 
 /// The `__SCX_*` variables: `__SCX_NAME` gets the value of enumerator `SCX_NAME`, and stays 0 where the
 /// kernel has none.
-fn constants(object: &Object<'_>, kernel: &Types<'_>, said: &mut Vec<String>) -> Vec<Patch> {
+fn constants(object: &Object<'_>, kernel: &Types<'_>, said: &mut Vec<String>) -> Vec<MapWrite> {
     let variables: Vec<_> = object
         .elf
         .symbols
@@ -72,7 +72,7 @@ fn constants(object: &Object<'_>, kernel: &Types<'_>, said: &mut Vec<String>) ->
     let mut missing = Vec::new();
     for (name, map, symbol) in &variables {
         match (values.iter().find(|(known, _)| known == name), usize::try_from(symbol.value)) {
-            (Some((_, value)), Ok(offset)) => patches.push(Patch {
+            (Some((_, value)), Ok(offset)) => patches.push(MapWrite {
                 map: map.clone(),
                 offset,
                 bytes: value.to_le_bytes()[..symbol.size as usize].to_vec(),
@@ -99,7 +99,7 @@ fn members(
     ops: &StructOps<'_>,
     kernel: &Types<'_>,
     said: &mut Vec<String>,
-) -> Vec<Patch> {
+) -> Vec<MapWrite> {
     let map = object[ops.map].name.to_string();
     let mut patches = Vec::new();
     for member in &ops.members {
@@ -109,7 +109,7 @@ fn members(
             && kernel.has_member(&ops.type_name, member.name) == Some(false)
         {
             said.push(format!("cleared {map}.{}, which the kernel lacks", member.name));
-            patches.push(Patch {
+            patches.push(MapWrite {
                 map: map.clone(),
                 offset: member.offset as usize,
                 bytes: vec![0; 8],
@@ -121,7 +121,7 @@ fn members(
             && kernel.has_member(&ops.type_name, member.name) == Some(true)
         {
             said.push(format!("set {map}.hotplug_seq to {count}"));
-            patches.push(Patch {
+            patches.push(MapWrite {
                 map: map.clone(),
                 offset: member.offset as usize,
                 bytes: count.to_le_bytes().to_vec(),

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::observation::ArenaRuleSeen;
 use super::word;
-use crate::load::{Home, Loader, Setting};
+use crate::load::{Destination, Loader, Setting};
 use crate::object::Object;
 
 /// The step in which a program that the kernel has refused is loaded again, for the verifier's whole log.
@@ -12,7 +12,7 @@ pub const RELOAD: &str = "load (for the verifier's log)";
 
 /// A value to write into a map's initial content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Patch {
+pub struct MapWrite {
     /// Map by libbpf's name, or section name for a data map.
     pub map: String,
     /// First byte.
@@ -23,12 +23,12 @@ pub struct Patch {
     pub told: String,
 }
 
-impl Patch {
+impl MapWrite {
     /// A value that user space is said to set.
     pub fn of(object: &Object<'_>, setting: &Setting) -> Option<Self> {
         let map = match setting.home {
-            Home::Data(map) => map,
-            Home::Member(ops, _) => object[ops].map,
+            Destination::Data(map) => map,
+            Destination::Member(ops, _) => object[ops].map,
         };
         Some(Self {
             map: object[map].name.to_string(),
@@ -50,7 +50,7 @@ pub struct Job {
     pub name: String,
     /// Values that the user tells, written last.
     #[serde(default)]
-    pub values: Vec<Patch>,
+    pub values: Vec<MapWrite>,
     /// What is edited between open and load.
     #[serde(with = "word")]
     pub loader: Loader,

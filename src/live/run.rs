@@ -15,7 +15,7 @@ use super::agree::Compared;
 use super::args::{LiveArgs, OnOff};
 use super::attach;
 use super::difference::{Difference, Unforeseen};
-use super::job::{Job, Patch};
+use super::job::{Job, MapWrite};
 use super::observation::{Failure, KernelSeen, Observation, code};
 use super::statistics::{self, Comparison};
 use super::vm::{self, Machine};
@@ -293,9 +293,9 @@ fn job(args: &LiveArgs, input: &Input<'_>) -> Job {
 }
 
 /// What the user tells of an input's values.
-fn patches(input: &Input<'_>) -> Vec<Patch> {
+fn patches(input: &Input<'_>) -> Vec<MapWrite> {
     let Ok(object) = Object::open_with(input.data, input.file_name, super::LIBBPF) else { return Vec::new() };
-    input.values.settings.iter().filter_map(|setting| Patch::of(&object, setting)).collect()
+    input.values.settings.iter().filter_map(|setting| MapWrite::of(&object, setting)).collect()
 }
 
 fn on_host(jobs: &[Job], inputs: &[Input<'_>], bars: &MultiProgress) -> Vec<Observation> {

@@ -2,7 +2,7 @@
 
 use crate::btf::{Btf, Budget, Kind, TypeId, types_are_compat_within};
 use crate::errno::Errno;
-use crate::kernel::{Config, DecidedBy, Home, Kernel, Kfunc, Lookup, Reason};
+use crate::kernel::{DecidedBy, Home, Kernel, KernelConfig, Kfunc, Lookup, Reason};
 use crate::object::{Extern, ExternKind, Object};
 
 /// What an extern resolves to.
@@ -193,7 +193,7 @@ fn debian_version(build: &str) -> Option<u64> {
 }
 
 /// An option of the configuration.
-fn option(object: &Object<'_>, config: &Config<'_>, external: &Extern<'_>) -> ExternFate {
+fn option(object: &Object<'_>, config: &KernelConfig<'_>, external: &Extern<'_>) -> ExternFate {
     let name = external.name;
     let unknown = |why: &'static str| ExternFate::Unknown(Reason::from(why).decided_by(DecidedBy::Kconfig));
     if config.is_readable() == Lookup::Absent {

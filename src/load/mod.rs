@@ -24,4 +24,4 @@ pub use knowledge::{CoreFact, ExternFact, Knowledge};
 pub use load::Load;
 pub use loader::Loader;
 pub use ops::{MemberFate, OpsFate};
-pub use values::{Assignment, Home, Knobs, Setting, ValueError, Values, in_file, name_at};
+pub use values::{Assignment, Destination, Knobs, Setting, ValueError, Values, in_file, name_at};

@@ -32,7 +32,7 @@ pub enum ValueError {
 
 /// What a value is written into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Home {
+pub enum Destination {
     /// A data map's initial content.
     Data(MapIdx),
     /// A member of an ops variable, by its number.
@@ -45,7 +45,7 @@ pub struct Setting {
     /// What it was told as.
     pub assignment: Assignment,
     /// Where it is written.
-    pub home: Home,
+    pub home: Destination,
     /// First byte in the map's content, or in the object's own ops struct.
     pub offset: u64,
     /// What is written, in the object's byte order.
@@ -118,27 +118,27 @@ impl Values {
 
     /// What is told of a member of an ops variable.
     pub fn member_bytes(&self, ops: OpsIdx, at: usize) -> Option<&[u8]> {
-        let found = self.settings.iter().rev().find(|setting| setting.home == Home::Member(ops, at));
+        let found = self.settings.iter().rev().find(|setting| setting.home == Destination::Member(ops, at));
         found.map(|setting| setting.bytes.as_slice())
     }
 
     /// What is told of data maps.
     pub(super) fn edits(&self) -> impl Iterator<Item = Edit> {
         self.settings.iter().filter_map(|setting| match setting.home {
-            Home::Data(map) => Some(Edit {
+            Destination::Data(map) => Some(Edit {
                 map,
                 start: setting.offset,
                 len: setting.bytes.len() as u64,
                 bytes: Some(setting.bytes.clone()),
             }),
-            Home::Member(..) => None,
+            Destination::Member(..) => None,
         })
     }
 }
 
 /// Where a value goes, and its type.
-struct Place {
-    home: Home,
+struct Resolved {
+    home: Destination,
     offset: u64,
     ty: TypeId,
 }
@@ -170,7 +170,7 @@ fn data_map(object: &Object<'_>, section: u32) -> Option<MapIdx> {
 }
 
 /// Finds what a name and a path mean; `None` where the object has no such name.
-fn place(object: &Object<'_>, btf: &Btf<'_>, base: &str, path: &str) -> Result<Option<Place>, ValueError> {
+fn place(object: &Object<'_>, btf: &Btf<'_>, base: &str, path: &str) -> Result<Option<Resolved>, ValueError> {
     if let Some((ops, _)) = ops_variable(object, base) {
         return member(object, btf, ops, path).map(Some);
     }
@@ -183,7 +183,7 @@ fn place(object: &Object<'_>, btf: &Btf<'_>, base: &str, path: &str) -> Result<O
     let ty = ty.ok_or_else(|| ValueError::Unfit(format!("'{base}' has no type in the object's BTF")))?;
     let (ty, offset) =
         walk(btf, ty, path).map_err(|why| ValueError::Unfit(format!("'{base}{path}': {why}")))?;
-    Ok(Some(Place { home: Home::Data(map), offset: symbol.value + offset, ty }))
+    Ok(Some(Resolved { home: Destination::Data(map), offset: symbol.value + offset, ty }))
 }
 
 /// The type of a variable of a data map.
@@ -205,7 +205,7 @@ fn ops_variable<'a, 'd>(
 }
 
 /// A member of an ops variable.
-fn member(object: &Object<'_>, btf: &Btf<'_>, index: OpsIdx, path: &str) -> Result<Place, ValueError> {
+fn member(object: &Object<'_>, btf: &Btf<'_>, index: OpsIdx, path: &str) -> Result<Resolved, ValueError> {
     let (ops, name) = (&object[index], path.strip_prefix('.').unwrap_or_default());
     let map = &object[ops.map];
     let at = ops.members.iter().position(|member| member.name == name);
@@ -227,7 +227,11 @@ fn member(object: &Object<'_>, btf: &Btf<'_>, index: OpsIdx, path: &str) -> Resu
     if ty.bitfield_size != 0 {
         return Err(ValueError::Unfit(format!("'{}{path}' is a bitfield", map.name)));
     }
-    Ok(Place { home: Home::Member(index, at), offset: u64::from(ops.members[at].offset), ty: ty.ty })
+    Ok(Resolved {
+        home: Destination::Member(index, at),
+        offset: u64::from(ops.members[at].offset),
+        ty: ty.ty,
+    })
 }
 
 /// Follows a path through a type: the type at its end and its byte offset.
@@ -392,12 +396,12 @@ pub fn in_file(object: &Object<'_>, name: &str) -> Option<u64> {
     let (base, path) = split(name);
     let place = place(object, btf, base, path).ok()??;
     match place.home {
-        Home::Member(ops, at) => match object[ops].members[at].value {
+        Destination::Member(ops, at) => match object[ops].members[at].value {
             MemberInit::Scalar(value) => Some(value),
             MemberInit::Null => Some(0),
             MemberInit::Program(_) | MemberInit::Bytes(_) => None,
         },
-        Home::Data(map) => {
+        Destination::Data(map) => {
             let size = btf.size_of(place.ty).filter(|size| matches!(size, 1 | 2 | 4 | 8))?;
             let data = object.elf.section_at(object[map].section.0)?.data?;
             let start = usize::try_from(place.offset).ok()?;

@@ -34,7 +34,7 @@ pub struct SourceLine<'a> {
 
 /// Where an instruction comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place<'a> {
+pub struct Blame<'a> {
     /// The line of the function that holds the instruction.
     pub line: SourceLine<'a>,
     /// Of code that was inlined there: its own line.
@@ -54,14 +54,14 @@ impl<'d> Object<'d> {
     }
 
     /// Where an instruction comes from: the line of its function, and that of the inlined code that it is part of.
-    pub fn place(&self, function: FuncIdx, insn: InsnIdx) -> Option<Place<'_>> {
+    pub fn place(&self, function: FuncIdx, insn: InsnIdx) -> Option<Blame<'_>> {
         let line = self.source_line(function, insn)?;
         if let Some(debug) = self.debug() {
             let code = &self[function];
             let offset = (code.start as u64).saturating_add(insn.0 as u64).saturating_mul(8);
             return Some(match debug.call(code.section, offset) {
-                Some(call) => Place { line: self.declared(debug, call), inlined: Some(line), is_near: false },
-                None => Place { line, inlined: None, is_near: false },
+                Some(call) => Blame { line: self.declared(debug, call), inlined: Some(line), is_near: false },
+                None => Blame { line, inlined: None, is_near: false },
             });
         }
         let own = |other: &LineInfo| other.line > 0 && self.is_own(function, other);
@@ -69,7 +69,7 @@ impl<'d> Object<'d> {
         let after = lines.partition_point(|line| u64::from(line.insn_off) <= at(insn));
         let here = lines[..after].iter().rposition(|line| line.line > 0)?;
         if own(&lines[here]) {
-            return Some(Place { line, inlined: None, is_near: false });
+            return Some(Blame { line, inlined: None, is_near: false });
         }
         // Control comes from what stands before.
         let nearest = lines[..here]
@@ -77,8 +77,8 @@ impl<'d> Object<'d> {
             .rfind(|line| own(line))
             .or_else(|| lines[after..].iter().find(|line| own(line)));
         Some(match nearest.and_then(|nearest| self.line(nearest)) {
-            Some(nearest) => Place { line: nearest, inlined: Some(line), is_near: true },
-            None => Place { line, inlined: None, is_near: false },
+            Some(nearest) => Blame { line: nearest, inlined: Some(line), is_near: true },
+            None => Blame { line, inlined: None, is_near: false },
         })
     }
 

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use super::debug::Debug;
 use super::external::{Extern, ExternKind};
 use super::function::{Entry, Function, MapUse, Ref, Referent};
-use super::indexes::{ExternIdx, FuncIdx, MapIdx, OpsIdx};
+use super::indexes::{ExternIdx, FuncIdx, InsnIdx, MapIdx, OpsIdx};
 use super::map::{Map, MapOrigin};
 use super::map_type::MapType;
 use super::ops::{Form, StructOps};
@@ -56,6 +56,14 @@ pub struct Object<'d> {
 }
 
 impl<'d> Object<'d> {
+    /// The first function that refers to an extern, and the instruction there.
+    pub fn first_use(&self, index: ExternIdx) -> Option<(FuncIdx, InsnIdx)> {
+        self.functions.iter().enumerate().find_map(|(function, code)| {
+            let found = code.refs.iter().find(|used| used.target == Referent::Extern(index))?;
+            Some((FuncIdx(function), found.insn))
+        })
+    }
+
     /// Entry programs.
     pub fn programs(&self) -> impl Iterator<Item = (FuncIdx, &Function<'d>, &Entry)> {
         self.functions

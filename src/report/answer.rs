@@ -1,9 +1,9 @@
 //! One sentence on an object: on which kernels nothing stands against it, and what stops it on the others.
 
 use super::document::{Document, KernelDoc};
+use super::dossier::Dossier;
 use super::fate::Fate;
 use super::findings::FindingDoc;
-use super::part::Part;
 use super::runs::LiveOutcome;
 use crate::kernel::Source;
 use crate::kernel::builtin::RELEASES;
@@ -52,7 +52,7 @@ impl Document {
 }
 
 /// The sentence.
-fn sentence(document: &Document, part: &Part<'_>) -> String {
+fn sentence(document: &Document, part: &Dossier<'_>) -> String {
     if part.object.error.is_some() {
         return "cannot be read".to_owned();
     }
@@ -108,7 +108,7 @@ fn sentence(document: &Document, part: &Part<'_>) -> String {
 }
 
 /// ` with 'a', 'b' as in the file (0, 1)` where the answer on a kernel depends on values that user space may set.
-fn with_knobs(part: &Part<'_>, kernel: usize) -> String {
+fn with_knobs(part: &Dossier<'_>, kernel: usize) -> String {
     let knobs = part.verdict(Some(kernel), None).map_or(&[][..], |verdict| &verdict.knobs);
     if knobs.is_empty() {
         return String::new();
@@ -141,7 +141,7 @@ impl Reasons {
 }
 
 /// The first finding that stops an object on a kernel.
-fn first_reason(part: &Part<'_>, kernel: usize, phase: Phase) -> String {
+fn first_reason(part: &Dossier<'_>, kernel: usize, phase: Phase) -> String {
     let here = |finding: &&&FindingDoc| {
         finding.refuses
             && finding.phase == phase
@@ -154,7 +154,7 @@ fn first_reason(part: &Part<'_>, kernel: usize, phase: Phase) -> String {
 }
 
 /// The first open question about an object on a kernel.
-fn first_question(part: &Part<'_>, kernel: usize) -> String {
+fn first_question(part: &Dossier<'_>, kernel: usize) -> String {
     // Open questions about notes do not keep a verdict open, nor do those that the file's own values answer, if others are left;
     // of these the one that comes up first.
     let here = part
@@ -165,7 +165,7 @@ fn first_question(part: &Part<'_>, kernel: usize) -> String {
         .map_or_else(|| "no rule says".to_owned(), |open| open.question())
 }
 
-fn without_kernel(part: &Part<'_>) -> String {
+fn without_kernel(part: &Dossier<'_>) -> String {
     let failure = part.verdict(None, None).and_then(|verdict| verdict.failure());
     let Some(phase) = failure else {
         let matters = part.undecided.iter().filter(|open| open.rule.level >= Level::Warning);

@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 
 use super::document::{Document, KernelDoc};
+use super::dossier::questions;
 use super::location::LocationDoc;
-use super::part::questions;
 use super::words::{counts, unmatched};
 
 /// Prints `FILE:LINE:COL: level[rule]: message`, or the object's path where there is no C line.

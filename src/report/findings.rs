@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::location::{LocationDoc, locate};
 use crate::errno::Errno;
-use crate::finding::{Finding, Location, Subject, Undecided};
+use crate::finding::{Finding, Subject, Undecided};
 use crate::kernel::DecidedBy;
 use crate::object::Object;
 use crate::rule::{Level, Phase, Rule};
@@ -154,16 +154,7 @@ impl UndecidedDoc {
         if !decided_by.iter().any(|what| matches!(what, DecidedBy::Kernel | DecidedBy::Run)) {
             decided_by.push(DecidedBy::Run);
         }
-        // What a rule says no place of is shown where it is defined.
-        let defined = || {
-            let site = open.subject.site(object)?;
-            Some(Location { site, label: format!("this {}", open.subject.kind.noun()), program: None })
-        };
-        let places = open.locations.iter().flat_map(|location| locate(object, location));
-        let mut locations: Vec<LocationDoc> = places.collect();
-        if locations.is_empty() {
-            locations.extend(defined().into_iter().flat_map(|location| locate(object, &location)));
-        }
+        let locations = open.locations.iter().flat_map(|location| locate(object, location)).collect();
         let (subject, reason) = (open.subject.clone(), open.reason.clone());
         Self {
             rule: open.rule,

@@ -11,11 +11,11 @@ use miette::{
 
 use super::answer::only_on;
 use super::document::Document;
+use super::dossier::{Dossier, questions};
 use super::fate::Fate;
 use super::findings::{FindingDoc, UndecidedDoc};
 use super::location::LocationDoc;
 use super::matrix::Matrix;
-use super::part::{Part, questions};
 use super::sources::Sources;
 use super::words::{counts, unmatched};
 use crate::rule::Level;
@@ -157,7 +157,7 @@ pub fn full(document: &Document, style: &Style, sources: &Sources, out: &mut imp
 /// An open question: what it is, the line that it comes from, and what would answer it.
 fn question(
     document: &Document,
-    part: &Part<'_>,
+    part: &Dossier<'_>,
     open: &UndecidedDoc,
     kernels: &[usize],
     style: &Style,

@@ -7,10 +7,10 @@ use std::fmt;
 use std::io::{self, Write};
 
 use super::document::Document;
+use super::dossier::questions;
 use super::findings::FindingDoc;
 use super::guard::{Spelling, without_commands};
 use super::matrix::kernels_of;
-use super::part::questions;
 use super::place::{Place, Repository};
 use super::printable::escape;
 use super::runs::LiveOutcome;

@@ -6,9 +6,9 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::document::Document;
+use super::dossier::questions;
 use super::fingerprint::{fingerprints, fingerprints_of};
 use super::matrix::kernels_of;
-use super::part::questions;
 use super::place::Repository;
 use super::runs::LiveOutcome;
 use crate::rule::Level;

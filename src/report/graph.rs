@@ -7,8 +7,8 @@ use std::io::{self, Write};
 use quick_xml::escape::escape;
 
 use super::document::Document;
+use super::dossier::Dossier;
 use super::objects::ObjectDoc;
-use super::part::Part;
 use crate::finding::SubjectKind;
 use crate::object::{F_ARENA_MAP_ALWAYS, MapType};
 use crate::rule::Level;
@@ -44,7 +44,7 @@ pub(super) struct Graph {
 
 impl Graph {
     /// One graph for each ops variable of an object, and one for the other programs that load with it.
-    pub(super) fn of(part: &Part<'_>) -> Vec<Self> {
+    pub(super) fn of(part: &Dossier<'_>) -> Vec<Self> {
         let object = part.object;
         let mut graphs = Vec::new();
         let mut shown: Vec<&str> = Vec::new();
@@ -82,7 +82,12 @@ impl Graph {
     }
 
     /// A program and its maps, each once.
-    fn program(&mut self, part: &Part<'_>, name: &str, known: &mut BTreeMap<(bool, String), usize>) -> usize {
+    fn program(
+        &mut self,
+        part: &Dossier<'_>,
+        name: &str,
+        known: &mut BTreeMap<(bool, String), usize>,
+    ) -> usize {
         if let Some(&node) = known.get(&(false, name.to_owned())) {
             return node;
         }
@@ -200,7 +205,7 @@ fn cut(text: &str, most: usize) -> String {
 }
 
 /// The first error or warning about a thing.
-fn problem(part: &Part<'_>, kind: SubjectKind, name: &str) -> Option<String> {
+fn problem(part: &Dossier<'_>, kind: SubjectKind, name: &str) -> Option<String> {
     let about = part.findings.iter().find(|finding| {
         finding.level > Level::Note && finding.subject.kind == kind && finding.subject.name == name
     })?;

@@ -6,13 +6,13 @@ use std::io::{self, Write};
 use quick_xml::escape::escape;
 
 use super::document::Document;
+use super::dossier::Dossier;
 use super::fate::Fate;
 use super::findings::{FindingDoc, UndecidedDoc};
 use super::graph::Graph;
 use super::location::LocationDoc;
 use super::matrix::{Matrix, kernels_of};
 use super::objects::ObjectDoc;
-use super::part::Part;
 use super::place::Repository;
 use super::runs::LiveOutcome;
 use super::words::{counts, plural};
@@ -177,7 +177,7 @@ fn matrix(matrix: &Matrix, out: &mut impl Write) -> io::Result<()> {
 fn question(
     document: &Document,
     repository: &Repository,
-    part: &Part<'_>,
+    part: &Dossier<'_>,
     open: &UndecidedDoc,
     kernels: &[usize],
     out: &mut impl Write,

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use super::document::Document;
+use super::dossier::{Dossier, questions};
 use super::findings::{FindingDoc, UndecidedDoc};
 use super::matrix::{Matrix, kernels_of};
-use super::part::{Part, questions};
 use super::place::Repository;
 use super::words::{counts, unmatched};
 use crate::rule::Rule;
@@ -128,7 +128,7 @@ pub fn markdown(document: &Document, repository: &Repository, out: &mut impl Wri
 fn question(
     document: &Document,
     repository: &Repository,
-    part: &Part<'_>,
+    part: &Dossier<'_>,
     open: &UndecidedDoc,
     kernels: &[usize],
 ) -> String {

@@ -1,9 +1,9 @@
 //! The verdicts as a table: a row for each object and ops variable, a column for each kernel.
 
 use super::document::Document;
+use super::dossier::Dossier;
 use super::fate::Fate;
 use super::findings::FindingDoc;
-use super::part::Part;
 use crate::rule::{Level, Phase, Rule};
 
 /// The table.
@@ -12,12 +12,12 @@ pub struct Matrix {
     /// Names of the kernels; one column `any kernel` where none is named.
     pub columns: Vec<String>,
     /// Rows in the order of the objects.
-    pub rows: Vec<Row>,
+    pub rows: Vec<MatrixRow>,
 }
 
 /// One row.
 #[derive(Debug, Clone)]
-pub struct Row {
+pub struct MatrixRow {
     /// Index of the object.
     pub object: usize,
     /// The ops variable; `None` for the object as a whole.
@@ -47,7 +47,7 @@ pub(super) fn kernels_of(document: &Document, kernels: &[usize]) -> Vec<String> 
     names.map(|kernel| kernel.title()).collect()
 }
 
-impl Part<'_> {
+impl Dossier<'_> {
     /// Does a finding belong to an ops variable: one of open or load concerns all of them.
     pub(super) fn concerns(&self, finding: &FindingDoc, ops: Option<&str>) -> bool {
         let Some(name) = ops else { return true };
@@ -56,7 +56,7 @@ impl Part<'_> {
     }
 
     /// Its rows of the table: the object as a whole, then each ops variable where there are several.
-    pub(super) fn rows(&self, number: usize) -> Vec<Row> {
+    pub(super) fn rows(&self, number: usize) -> Vec<MatrixRow> {
         let count = self.kernels.len();
         let keys: Vec<Option<usize>> = if count == 0 { vec![None] } else { (0..count).map(Some).collect() };
         let mut ops: Vec<Option<&str>> = vec![None];
@@ -65,7 +65,7 @@ impl Part<'_> {
                 ops.push(verdict.struct_ops.as_deref());
             }
         }
-        let row = |ops: Option<&str>| Row {
+        let row = |ops: Option<&str>| MatrixRow {
             object: number,
             ops: ops.map(str::to_owned),
             title: ops.map_or_else(|| self.object.title(), |ops| format!("{}: {ops}", self.object.title())),
@@ -106,7 +106,7 @@ impl Matrix {
     }
 
     /// The same of what is gathered already.
-    pub(super) fn of_parts(parts: &[Part<'_>]) -> Self {
+    pub(super) fn of_parts(parts: &[Dossier<'_>]) -> Self {
         let names: Vec<String> = parts.first().map_or_else(Vec::new, |part| part.kernels.clone());
         let rows = parts.iter().enumerate().flat_map(|(number, part)| part.rows(number)).collect();
         let columns = if names.is_empty() { vec!["any kernel".to_owned()] } else { names };

@@ -8,6 +8,7 @@ mod build;
 mod concise;
 mod describe;
 mod document;
+mod dossier;
 mod fate;
 mod findings;
 #[cfg(feature = "cli")]
@@ -34,7 +35,6 @@ mod markdown;
 mod matrix;
 mod number;
 mod objects;
-mod part;
 mod passed;
 #[cfg(feature = "cli")]
 mod place;
@@ -57,7 +57,7 @@ pub use findings::{AllowedBy, FindingDoc, SuppressedDoc, UndecidedDoc, Unmatched
 pub use inspect::inspect;
 pub use json::{SCHEMA, json};
 pub use location::LocationDoc;
-pub use matrix::{Cell, Matrix, Row};
+pub use matrix::{Cell, Matrix, MatrixRow};
 pub use objects::{
     Embedded, InputError, KfuncDoc, MapDoc, MemberDoc, MemberValue, ObjectDoc, ProgramDoc, StructOpsDoc,
 };

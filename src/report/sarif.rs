@@ -11,10 +11,10 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::document::{Document, KernelDoc};
+use super::dossier::questions;
 use super::findings::FindingDoc;
 use super::fingerprint::{fingerprints, fingerprints_of};
 use super::matrix::kernels_of;
-use super::part::questions;
 use super::place::{Place, Repository, encode};
 use super::runs::LiveOutcome;
 use super::words::{sentence, unmatched};

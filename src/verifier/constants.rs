@@ -6,7 +6,7 @@ use crate::object::{Function, MapIdx};
 
 /// What the loader writes into an instruction.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Patch {
+pub(super) enum Rewrite {
     /// Nothing: it stays as it is in the file.
     None,
     /// The address of a byte in a map whose content is known before the program runs.
@@ -19,7 +19,7 @@ pub(super) enum Patch {
 
 /// What a register holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Held {
+enum Holding {
     Number(u64),
     /// An address in the own stack, from r10.
     Stack(i64),
@@ -28,25 +28,25 @@ enum Held {
 }
 
 /// A number in the own stack: from r10, its bytes, the number.
-type Slot = (i64, u8, u64);
+type StackSlot = (i64, u8, u64);
 
 /// What is known at a slot of a function.
 #[derive(Debug)]
 pub(super) struct Line {
-    registers: [Option<Held>; 11],
-    stack: Vec<Slot>,
+    registers: [Option<Holding>; 11],
+    stack: Vec<StackSlot>,
 }
 
 /// What is known at a slot, by the straight line that leads there. `patch`: what the loader writes into a slot; `read`: so many
 /// bytes of a map that does not change.
 pub(super) fn before(
     function: &Function<'_>,
-    patch: impl Fn(usize) -> Patch,
+    patch: impl Fn(usize) -> Rewrite,
     read: impl Fn(MapIdx, u64, u8) -> Option<u64>,
     at: usize,
 ) -> Line {
     let mut line = Line { registers: [None; 11], stack: Vec::new() };
-    line.registers[usize::from(FRAME_POINTER)] = Some(Held::Stack(0));
+    line.registers[usize::from(FRAME_POINTER)] = Some(Holding::Stack(0));
     let Some(start) = line_start(function.ops(), at) else { return line };
     for (slot, &op) in function.ops().iter().enumerate().take(at).skip(start) {
         line.step(op, patch(slot), function.code.imm64(slot), &read);
@@ -58,27 +58,27 @@ impl Line {
     /// The number that a register holds.
     pub(super) fn number(&self, register: u8) -> Option<u64> {
         match self.get(register)? {
-            Held::Number(number) => Some(number),
-            Held::Stack(_) | Held::Frozen(..) => None,
+            Holding::Number(number) => Some(number),
+            Holding::Stack(_) | Holding::Frozen(..) => None,
         }
     }
 
     /// The number of so many bytes that lies in the own stack, so far from where a register points to.
     pub(super) fn pointed(&self, register: u8, offset: i64, bytes: u8) -> Option<u64> {
         match self.get(register)? {
-            Held::Stack(base) => self.loaded(base.checked_add(offset)?, bytes),
-            Held::Number(_) | Held::Frozen(..) => None,
+            Holding::Stack(base) => self.loaded(base.checked_add(offset)?, bytes),
+            Holding::Number(_) | Holding::Frozen(..) => None,
         }
     }
 
-    fn get(&self, register: u8) -> Option<Held> {
+    fn get(&self, register: u8) -> Option<Holding> {
         self.registers.get(usize::from(register)).copied().flatten()
     }
 
-    fn operand(&self, operand: Operand) -> Option<Held> {
+    fn operand(&self, operand: Operand) -> Option<Holding> {
         match operand {
             Operand::Reg(register) => self.get(register),
-            Operand::Imm(imm) => Some(Held::Number(i64::from(imm) as u64)),
+            Operand::Imm(imm) => Some(Holding::Number(i64::from(imm) as u64)),
         }
     }
 
@@ -89,34 +89,34 @@ impl Line {
     fn step(
         &mut self,
         op: Op,
-        patch: Patch,
+        patch: Rewrite,
         wide: Option<u64>,
         read: &impl Fn(MapIdx, u64, u8) -> Option<u64>,
     ) {
         // The immediate or, in a load or store, the offset that stands there in the end.
         let patched = match patch {
-            Patch::Core(CoreFact::Value(value)) => Some(value),
+            Rewrite::Core(CoreFact::Value(value)) => Some(value),
             _ => None,
         };
-        let is_known = matches!(patch, Patch::None) || patched.is_some();
+        let is_known = matches!(patch, Rewrite::None) || patched.is_some();
         let mut result = None;
         match op {
             Op::Mov { wide, src, sign: None, .. } if is_known => {
                 let value = match (src, patched) {
-                    (Operand::Imm(_), Some(value)) => Some(Held::Number(i64::from(value as i32) as u64)),
+                    (Operand::Imm(_), Some(value)) => Some(Holding::Number(i64::from(value as i32) as u64)),
                     _ => self.operand(src),
                 };
                 result = if wide { value } else { value.and_then(half) };
             }
-            Op::LoadImm64 { pseudo: 0, .. } if is_known => result = patched.or(wide).map(Held::Number),
+            Op::LoadImm64 { pseudo: 0, .. } if is_known => result = patched.or(wide).map(Holding::Number),
             Op::LoadImm64 { .. } => {
-                if let Patch::Frozen(map, at) = patch {
-                    result = Some(Held::Frozen(map, at));
+                if let Rewrite::Frozen(map, at) = patch {
+                    result = Some(Holding::Frozen(map, at));
                 }
             }
             Op::Alu { op, wide, dst, src } if is_known => {
                 let src = match (src, patched) {
-                    (Operand::Imm(_), Some(value)) => Some(Held::Number(i64::from(value as i32) as u64)),
+                    (Operand::Imm(_), Some(value)) => Some(Holding::Number(i64::from(value as i32) as u64)),
                     _ => self.operand(src),
                 };
                 result = self.get(dst).zip(src).and_then(|(dst, src)| computed(op, dst, src));
@@ -128,25 +128,25 @@ impl Line {
                 let off = patched.map_or(i64::from(from.off), |off| off as i64);
                 let bytes = from.width.bytes();
                 let number = match self.get(from.base) {
-                    Some(Held::Stack(base)) => base.checked_add(off).and_then(|at| self.loaded(at, bytes)),
-                    Some(Held::Frozen(map, base)) => {
+                    Some(Holding::Stack(base)) => base.checked_add(off).and_then(|at| self.loaded(at, bytes)),
+                    Some(Holding::Frozen(map, base)) => {
                         base.checked_add_signed(off).and_then(|at| read(map, at, bytes))
                     }
                     _ => None,
                 };
-                result = number.map(Held::Number);
+                result = number.map(Holding::Number);
             }
             Op::Store { to, value, .. } => {
                 let off = patched.map_or(i64::from(to.off), |off| off as i64);
                 match self.get(to.base) {
-                    Some(Held::Stack(base)) if is_known => {
+                    Some(Holding::Stack(base)) if is_known => {
                         let value = match self.operand(value) {
-                            Some(Held::Number(number)) => Some(number),
+                            Some(Holding::Number(number)) => Some(number),
                             _ => None,
                         };
                         self.store(base.saturating_add(off), to.width.bytes(), value);
                     }
-                    Some(Held::Number(_) | Held::Frozen(..)) => {}
+                    Some(Holding::Number(_) | Holding::Frozen(..)) => {}
                     // It may be the stack.
                     _ => self.stack.clear(),
                 }
@@ -175,24 +175,24 @@ impl Line {
 }
 
 /// The lower half of a number; of an address nothing is left.
-fn half(value: Held) -> Option<Held> {
+fn half(value: Holding) -> Option<Holding> {
     match value {
-        Held::Number(number) => Some(Held::Number(u64::from(number as u32))),
-        Held::Stack(_) | Held::Frozen(..) => None,
+        Holding::Number(number) => Some(Holding::Number(u64::from(number as u32))),
+        Holding::Stack(_) | Holding::Frozen(..) => None,
     }
 }
 
-fn computed(op: AluOp, dst: Held, src: Held) -> Option<Held> {
-    let Held::Number(by) = src else { return None };
+fn computed(op: AluOp, dst: Holding, src: Holding) -> Option<Holding> {
+    let Holding::Number(by) = src else { return None };
     Some(match (op, dst) {
-        (AluOp::Add, Held::Stack(at)) => Held::Stack(at.checked_add(by as i64)?),
-        (AluOp::Sub, Held::Stack(at)) => Held::Stack(at.checked_sub(by as i64)?),
-        (AluOp::Add, Held::Frozen(map, at)) => Held::Frozen(map, at.checked_add_signed(by as i64)?),
-        (AluOp::Add, Held::Number(number)) => Held::Number(number.wrapping_add(by)),
-        (AluOp::Sub, Held::Number(number)) => Held::Number(number.wrapping_sub(by)),
-        (AluOp::Or, Held::Number(number)) => Held::Number(number | by),
-        (AluOp::And, Held::Number(number)) => Held::Number(number & by),
-        (AluOp::Lsh, Held::Number(number)) if by < 32 => Held::Number(number << by),
+        (AluOp::Add, Holding::Stack(at)) => Holding::Stack(at.checked_add(by as i64)?),
+        (AluOp::Sub, Holding::Stack(at)) => Holding::Stack(at.checked_sub(by as i64)?),
+        (AluOp::Add, Holding::Frozen(map, at)) => Holding::Frozen(map, at.checked_add_signed(by as i64)?),
+        (AluOp::Add, Holding::Number(number)) => Holding::Number(number.wrapping_add(by)),
+        (AluOp::Sub, Holding::Number(number)) => Holding::Number(number.wrapping_sub(by)),
+        (AluOp::Or, Holding::Number(number)) => Holding::Number(number | by),
+        (AluOp::And, Holding::Number(number)) => Holding::Number(number & by),
+        (AluOp::Lsh, Holding::Number(number)) if by < 32 => Holding::Number(number << by),
         _ => return None,
     })
 }
@@ -217,9 +217,9 @@ mod tests {
 
     const MAP: MapIdx = MapIdx(3);
 
-    fn walked(ops: &[(Op, Patch)]) -> Line {
+    fn walked(ops: &[(Op, Rewrite)]) -> Line {
         let mut line = Line { registers: [None; 11], stack: Vec::new() };
-        line.registers[10] = Some(Held::Stack(0));
+        line.registers[10] = Some(Holding::Stack(0));
         let read = |map, at, bytes| (map == MAP && (at, bytes) == (16, 8)).then_some(77);
         for &(op, patch) in ops {
             line.step(op, patch, Some(5), &read);
@@ -227,20 +227,20 @@ mod tests {
         line
     }
 
-    fn mov(dst: u8, src: Operand) -> (Op, Patch) {
-        (Op::Mov { wide: true, dst, src, sign: None }, Patch::None)
+    fn mov(dst: u8, src: Operand) -> (Op, Rewrite) {
+        (Op::Mov { wide: true, dst, src, sign: None }, Rewrite::None)
     }
 
-    fn add(dst: u8, imm: i32) -> (Op, Patch) {
-        (Op::Alu { op: AluOp::Add, wide: true, dst, src: Operand::Imm(imm) }, Patch::None)
+    fn add(dst: u8, imm: i32) -> (Op, Rewrite) {
+        (Op::Alu { op: AluOp::Add, wide: true, dst, src: Operand::Imm(imm) }, Rewrite::None)
     }
 
     fn at(base: u8, off: i16) -> Memory {
         Memory { base, off, width: Width::B8 }
     }
 
-    fn store(base: u8, off: i16, src: u8) -> (Op, Patch) {
-        (Op::Store { to: at(base, off), value: Operand::Reg(src), release: false }, Patch::None)
+    fn store(base: u8, off: i16, src: u8) -> (Op, Rewrite) {
+        (Op::Store { to: at(base, off), value: Operand::Reg(src), release: false }, Rewrite::None)
     }
 
     #[test]
@@ -253,23 +253,23 @@ mod tests {
         assert_eq!(line.number(2), None);
         // Where the member lies, CO-RE may say.
         let (op, _) = store(2, 0, 1);
-        let moved = [&start[..3], &[(op, Patch::Core(CoreFact::Value(8)))]].concat();
+        let moved = [&start[..3], &[(op, Rewrite::Core(CoreFact::Value(8)))]].concat();
         assert_eq!(walked(&moved).pointed(2, 8, 8), Some(7));
-        let unknown = [&start[..], &[(op, Patch::Core(CoreFact::Unknown))]].concat();
+        let unknown = [&start[..], &[(op, Rewrite::Core(CoreFact::Unknown))]].concat();
         assert_eq!(walked(&unknown).pointed(2, 24, 8), None);
     }
 
     #[test]
     fn what_others_may_have_written_is_forgotten() {
         let start = [mov(1, Operand::Imm(7)), store(10, -8, 1)];
-        let after = |more: &[(Op, Patch)]| walked(&[&start[..], more].concat()).pointed(10, -8, 8);
+        let after = |more: &[(Op, Rewrite)]| walked(&[&start[..], more].concat()).pointed(10, -8, 8);
         assert_eq!(after(&[]), Some(7));
         assert_eq!(after(&[store(1, 0, 1)]), Some(7));
         assert_eq!(after(&[store(6, 0, 1)]), None);
         assert_eq!(after(&[store(10, -12, 1)]), None);
         assert_eq!(after(&[store(10, -16, 1)]), Some(7));
         assert_eq!(after(&[store(10, -8, 3)]), None);
-        let call = (Op::Call(Callee::Helper(1)), Patch::None);
+        let call = (Op::Call(Callee::Helper(1)), Rewrite::None);
         assert_eq!(after(&[call]), None);
         // What a call leaves alone are r6 to r9.
         let line = walked(&[mov(1, Operand::Imm(7)), mov(6, Operand::Imm(8)), call]);
@@ -278,15 +278,15 @@ mod tests {
 
     #[test]
     fn constants_of_the_loader_are_read_from_their_map() {
-        let address = (Op::LoadImm64 { dst: 1, pseudo: 2, low: 0 }, Patch::Frozen(MAP, 8));
-        let load = |off| (Op::Load { dst: 2, from: at(1, off), mode: LoadMode::Plain }, Patch::None);
+        let address = (Op::LoadImm64 { dst: 1, pseudo: 2, low: 0 }, Rewrite::Frozen(MAP, 8));
+        let load = |off| (Op::Load { dst: 2, from: at(1, off), mode: LoadMode::Plain }, Rewrite::None);
         assert_eq!(walked(&[address, load(8)]).number(2), Some(77));
         assert_eq!(walked(&[address, load(0)]).number(2), None);
-        let other = (Op::LoadImm64 { dst: 1, pseudo: 2, low: 0 }, Patch::Other);
+        let other = (Op::LoadImm64 { dst: 1, pseudo: 2, low: 0 }, Rewrite::Other);
         assert_eq!(walked(&[other, load(8)]).number(2), None);
         // 32 bits are filled up with 0.
         let narrow = Op::Mov { wide: false, dst: 3, src: Operand::Imm(-1), sign: None };
-        assert_eq!(walked(&[(narrow, Patch::None)]).number(3), Some(0xffff_ffff));
-        assert_eq!(walked(&[(narrow, Patch::Other)]).number(3), None);
+        assert_eq!(walked(&[(narrow, Rewrite::None)]).number(3), Some(0xffff_ffff));
+        assert_eq!(walked(&[(narrow, Rewrite::Other)]).number(3), None);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use super::arguments::Access;
 use super::callees::Callees;
-use super::constants::{self, Patch};
+use super::constants::{self, Rewrite};
 use super::kept::Kept;
 use super::reach::{Analysis, Answers, Base, Leak, Reached, Read};
 use crate::insn::flow::{Fault, Flow};
@@ -220,17 +220,17 @@ impl Regs<'_, '_> {
         let patch = |slot| {
             let at = InsnIdx(slot);
             if let Some(&fact) = knowledge.core.get(&(function, at)) {
-                return Patch::Core(fact);
+                return Rewrite::Core(fact);
             }
             match object[function].refs_at(at) {
-                [] => Patch::None,
+                [] => Rewrite::None,
                 &[Ref { target: Referent::Map(map), value, .. }]
                     if object[map].origin == MapOrigin::Rodata =>
                 {
                     let low = object[function].code.get(slot).map_or(0, |insn| insn.imm as u32);
-                    Patch::Frozen(map, (value as u32).wrapping_add(low).into())
+                    Rewrite::Frozen(map, (value as u32).wrapping_add(low).into())
                 }
-                _ => Patch::Other,
+                _ => Rewrite::Other,
             }
         };
         let read = |map, at, bytes| knowledge.rodata_value(object, map, at, bytes);

@@ -111,7 +111,7 @@ fn a_new_release_is_added_as_the_page_says() {
 
     // 3. The row of what went away, as the page shows it.
     let gone = format!(
-        "Row {{ gone: Some(Gone {{ last: \"{LATEST}\", successor: None }}), ..row(\"{GONE}\", ANY) }},\n"
+        "KfuncRow {{ gone: Some(Gone {{ last: \"{LATEST}\", successor: None }}), ..row(\"{GONE}\", ANY) }},\n"
     );
     assert!(page.contains(&gone));
     let table = folder.join("src/kernel/kfuncs/table.rs");

@@ -1,6 +1,6 @@
 //! What the object declares beside what the kernel has, in words.
 
-use crate::btf::{Btf, Difference, Kind, TypeId, prototype_differences};
+use crate::btf::{Btf, Kind, PrototypeDifference, TypeId, prototype_differences};
 use crate::kernel::{Home, Kernel, Kfunc};
 use crate::object::{Extern, Object};
 
@@ -91,9 +91,13 @@ fn marks(local: &Btf<'_>, ours: TypeId, target: &Btf<'_>, theirs: TypeId) -> Vec
     };
     let name = |number: usize| format!("argument {}", number + 1);
     let phrase = |difference| match difference {
-        Difference::Count(ours, theirs) => format!("takes {} here, {theirs} in the kernel", arguments(ours)),
-        Difference::Param(number, ours, theirs) => format!("{}: {}", name(number), pair(ours, theirs)),
-        Difference::Return(ours, theirs) => format!("returns {}", pair(ours, theirs)),
+        PrototypeDifference::Count(ours, theirs) => {
+            format!("takes {} here, {theirs} in the kernel", arguments(ours))
+        }
+        PrototypeDifference::Param(number, ours, theirs) => {
+            format!("{}: {}", name(number), pair(ours, theirs))
+        }
+        PrototypeDifference::Return(ours, theirs) => format!("returns {}", pair(ours, theirs)),
     };
     prototype_differences(local, ours, target, theirs).into_iter().map(phrase).collect()
 }

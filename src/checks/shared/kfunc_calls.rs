@@ -80,11 +80,3 @@ pub(in crate::checks) fn surest<'a, 'd>(
 ) -> Vec<Surely<KfuncCall<'a, 'd>>> {
     surely::surest(cx, program, calls.into_iter().map(|call| (call.at(), call)), |call| call.index)
 }
-
-/// The first function that refers to an extern, and where.
-pub(in crate::checks) fn first_use(object: &Object<'_>, index: ExternIdx) -> Option<Site> {
-    object.functions.iter().enumerate().find_map(|(function, code)| {
-        let found = code.refs.iter().find(|r| r.target == Referent::Extern(index))?;
-        Some(Site::Insn(FuncIdx(function), found.insn))
-    })
-}

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 /// A line of the table: an option that several releases set alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Row {
+pub struct OptionRow {
     /// Its name, without `CONFIG_`.
     pub option: &'static str,
     /// `y`, `m`, a number; `n` where it is not set.
@@ -14,20 +14,20 @@ pub struct Row {
 }
 
 /// All rows, by option. Where the file is not what `scripts/builtin-config` writes, there are fewer; a test sees to that.
-pub fn rows() -> &'static [Row] {
-    static ROWS: OnceLock<Vec<Row>> = OnceLock::new();
+pub fn rows() -> &'static [OptionRow] {
+    static ROWS: OnceLock<Vec<OptionRow>> = OnceLock::new();
     ROWS.get_or_init(|| {
         let lines = include_str!("config.tsv").lines().filter(|line| !line.starts_with('#'));
         lines.filter_map(parse).collect()
     })
 }
 
-fn parse(line: &'static str) -> Option<Row> {
+fn parse(line: &'static str) -> Option<OptionRow> {
     let mut fields = line.split('\t');
-    Some(Row { option: fields.next()?, value: fields.next()?, releases: fields.next()? })
+    Some(OptionRow { option: fields.next()?, value: fields.next()?, releases: fields.next()? })
 }
 
-impl Row {
+impl OptionRow {
     fn is_of(&self, release: &str) -> bool {
         self.releases.split(' ').any(|name| name == release)
     }

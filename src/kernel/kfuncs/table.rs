@@ -18,7 +18,7 @@ use marks::{
 
 /// A kfunc, by its name without flavour.
 #[derive(Debug, Clone, Copy)]
-pub struct Row {
+pub struct KfuncRow {
     /// Its name.
     pub name: &'static str,
     /// Bits of [`marks`].
@@ -142,14 +142,14 @@ pub struct Queues {
     /// Which way.
     pub way: Way,
     /// The DSQ.
-    pub dsq: Place,
+    pub dsq: PassedIn,
     /// The flags (`SCX_ENQ_*`).
-    pub flags: Option<Place>,
+    pub flags: Option<PassedIn>,
 }
 
 /// Where a kfunc finds a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum PassedIn {
     /// In a register.
     Register(u8),
     /// In the struct that a register points to, so many bytes from its start.
@@ -168,8 +168,8 @@ pub enum Way {
 }
 
 /// A row of which nothing but marks is known.
-const fn row(name: &'static str, marks: u32) -> Row {
-    Row {
+const fn row(name: &'static str, marks: u32) -> KfuncRow {
+    KfuncRow {
         name,
         marks,
         counterpart: None,
@@ -188,12 +188,12 @@ const fn gone(last: &'static str, successor: Successor) -> Option<Gone> {
 }
 
 /// Every kfunc of sched_ext that some built-in release has, and others that something is said of; by name.
-static KFUNCS: &[Row] = &[
-    Row {
+static KFUNCS: &[KfuncRow] = &[
+    KfuncRow {
         queues: Some(Queues {
             way: Way::InsertByVtime,
-            dsq: Place::Member(2, 0),
-            flags: Some(Place::Member(2, 24)),
+            dsq: PassedIn::Member(2, 0),
+            flags: Some(PassedIn::Member(2, 24)),
         }),
         ..row("__scx_bpf_dsq_insert_vtime", ENQUEUE_DISPATCH)
     },
@@ -201,12 +201,12 @@ static KFUNCS: &[Row] = &[
     row("bpf_arena_alloc_pages", ARENA_PAGES),
     row("bpf_arena_free_pages", ARENA_PAGES),
     row("bpf_arena_reserve_pages", ARENA_PAGES),
-    Row { counterpart: Some("bpf_cgroup_release"), ..row("bpf_cgroup_acquire", KEEPS) },
-    Row { counterpart: Some("bpf_cgroup_release"), ..row("bpf_cgroup_ancestor", KEEPS) },
-    Row { counterpart: Some("bpf_cgroup_release"), ..row("bpf_cgroup_from_id", 0) },
+    KfuncRow { counterpart: Some("bpf_cgroup_release"), ..row("bpf_cgroup_acquire", KEEPS) },
+    KfuncRow { counterpart: Some("bpf_cgroup_release"), ..row("bpf_cgroup_ancestor", KEEPS) },
+    KfuncRow { counterpart: Some("bpf_cgroup_release"), ..row("bpf_cgroup_from_id", 0) },
     row("bpf_cgroup_release", 0),
-    Row { counterpart: Some("bpf_cpumask_release"), ..row("bpf_cpumask_acquire", 0) },
-    Row { counterpart: Some("bpf_cpumask_release"), ..row("bpf_cpumask_create", 0) },
+    KfuncRow { counterpart: Some("bpf_cpumask_release"), ..row("bpf_cpumask_acquire", 0) },
+    KfuncRow { counterpart: Some("bpf_cpumask_release"), ..row("bpf_cpumask_create", 0) },
     row("bpf_cpumask_release", 0),
     row("bpf_iter_bits_next", MEMORY),
     row("bpf_iter_css_next", 0),
@@ -217,8 +217,8 @@ static KFUNCS: &[Row] = &[
     row("bpf_iter_scx_dsq_new", ANY),
     row("bpf_iter_scx_dsq_next", ANY),
     row("bpf_iter_task_next", 0),
-    Row { unlocks: Some(Lock::Irq), ..row("bpf_local_irq_restore", 0) },
-    Row {
+    KfuncRow { unlocks: Some(Lock::Irq), ..row("bpf_local_irq_restore", 0) },
+    KfuncRow {
         counterpart: Some("bpf_local_irq_restore"),
         locks: Some(Lock::Irq),
         ..row("bpf_local_irq_save", 0)
@@ -227,36 +227,43 @@ static KFUNCS: &[Row] = &[
     row("bpf_obj_new_impl", 0),
     row("bpf_percpu_obj_new", 0),
     row("bpf_percpu_obj_new_impl", 0),
-    Row {
+    KfuncRow {
         counterpart: Some("bpf_preempt_enable"),
         locks: Some(Lock::Preemption),
         ..row("bpf_preempt_disable", 0)
     },
-    Row { unlocks: Some(Lock::Preemption), ..row("bpf_preempt_enable", 0) },
-    Row { callback: Some(Callback::now(3, CallbackKind::Plain)), ..row("bpf_rbtree_add", 0) },
-    Row { callback: Some(Callback::now(3, CallbackKind::Plain)), ..row("bpf_rbtree_add_impl", 0) },
-    Row { counterpart: Some("bpf_rcu_read_unlock"), locks: Some(Lock::Rcu), ..row("bpf_rcu_read_lock", 0) },
-    Row { unlocks: Some(Lock::Rcu), ..row("bpf_rcu_read_unlock", 0) },
-    Row {
+    KfuncRow { unlocks: Some(Lock::Preemption), ..row("bpf_preempt_enable", 0) },
+    KfuncRow { callback: Some(Callback::now(3, CallbackKind::Plain)), ..row("bpf_rbtree_add", 0) },
+    KfuncRow { callback: Some(Callback::now(3, CallbackKind::Plain)), ..row("bpf_rbtree_add_impl", 0) },
+    KfuncRow {
+        counterpart: Some("bpf_rcu_read_unlock"),
+        locks: Some(Lock::Rcu),
+        ..row("bpf_rcu_read_lock", 0)
+    },
+    KfuncRow { unlocks: Some(Lock::Rcu), ..row("bpf_rcu_read_unlock", 0) },
+    KfuncRow {
         counterpart: Some("bpf_res_spin_unlock"),
         locks: Some(Lock::Resilient),
         ..row("bpf_res_spin_lock", MAY_FAIL)
     },
-    Row {
+    KfuncRow {
         counterpart: Some("bpf_res_spin_unlock_irqrestore"),
         locks: Some(Lock::Resilient),
         ..row("bpf_res_spin_lock_irqsave", MAY_FAIL)
     },
-    Row { unlocks: Some(Lock::Resilient), ..row("bpf_res_spin_unlock", 0) },
-    Row { unlocks: Some(Lock::Resilient), ..row("bpf_res_spin_unlock_irqrestore", 0) },
-    Row { counterpart: Some("bpf_task_release"), ..row("bpf_task_acquire", KEEPS) },
-    Row { counterpart: Some("bpf_task_release"), ..row("bpf_task_from_pid", 0) },
-    Row { counterpart: Some("bpf_task_release"), ..row("bpf_task_from_vpid", 0) },
-    Row { counterpart: Some("bpf_cgroup_release"), ..row("bpf_task_get_cgroup1", KEEPS) },
+    KfuncRow { unlocks: Some(Lock::Resilient), ..row("bpf_res_spin_unlock", 0) },
+    KfuncRow { unlocks: Some(Lock::Resilient), ..row("bpf_res_spin_unlock_irqrestore", 0) },
+    KfuncRow { counterpart: Some("bpf_task_release"), ..row("bpf_task_acquire", KEEPS) },
+    KfuncRow { counterpart: Some("bpf_task_release"), ..row("bpf_task_from_pid", 0) },
+    KfuncRow { counterpart: Some("bpf_task_release"), ..row("bpf_task_from_vpid", 0) },
+    KfuncRow { counterpart: Some("bpf_cgroup_release"), ..row("bpf_task_get_cgroup1", KEEPS) },
     row("bpf_task_release", 0),
     row("bpf_task_under_cgroup", KEEPS),
-    Row { callback: Some(Callback::later(2, CallbackKind::Element)), ..row("bpf_wq_set_callback", 0) },
-    Row { callback: Some(Callback::later(2, CallbackKind::Element)), ..row("bpf_wq_set_callback_impl", 0) },
+    KfuncRow { callback: Some(Callback::later(2, CallbackKind::Element)), ..row("bpf_wq_set_callback", 0) },
+    KfuncRow {
+        callback: Some(Callback::later(2, CallbackKind::Element)),
+        ..row("bpf_wq_set_callback_impl", 0)
+    },
     row("scx_bpf_cid_curr", ANY),
     row("scx_bpf_cid_override", INIT),
     row("scx_bpf_cid_to_cpu", CID),
@@ -264,80 +271,96 @@ static KFUNCS: &[Row] = &[
     row("scx_bpf_cidperf_cap", ANY),
     row("scx_bpf_cidperf_cur", ANY),
     row("scx_bpf_cidperf_set", ANY),
-    Row {
+    KfuncRow {
         gone: gone("6.16", Successor::Renamed("scx_bpf_dsq_move_to_local", "6.13")),
-        queues: Some(Queues { way: Way::Consume, dsq: Place::Register(1), flags: None }),
+        queues: Some(Queues { way: Way::Consume, dsq: PassedIn::Register(1), flags: None }),
         ..row("scx_bpf_consume", DISPATCH)
     },
-    Row { for_cids: Some("scx_bpf_cid_curr"), ..row("scx_bpf_cpu_curr", ANY | CPU_ONLY) },
+    KfuncRow { for_cids: Some("scx_bpf_cid_curr"), ..row("scx_bpf_cpu_curr", ANY | CPU_ONLY) },
     row("scx_bpf_cpu_node", IDLE | CPU_ONLY),
-    Row {
+    KfuncRow {
         gone: gone("7.2", Successor::Others(&["scx_bpf_locked_rq", "scx_bpf_cpu_curr"], "6.18")),
         ..row("scx_bpf_cpu_rq", ANY | CPU_ONLY)
     },
     row("scx_bpf_cpu_to_cid", CID),
-    Row { for_cids: Some("scx_bpf_cidperf_cap"), ..row("scx_bpf_cpuperf_cap", ANY | CPU_ONLY) },
-    Row { for_cids: Some("scx_bpf_cidperf_cur"), ..row("scx_bpf_cpuperf_cur", ANY | CPU_ONLY) },
-    Row { for_cids: Some("scx_bpf_cidperf_set"), ..row("scx_bpf_cpuperf_set", ANY | CPU_ONLY) },
+    KfuncRow { for_cids: Some("scx_bpf_cidperf_cap"), ..row("scx_bpf_cpuperf_cap", ANY | CPU_ONLY) },
+    KfuncRow { for_cids: Some("scx_bpf_cidperf_cur"), ..row("scx_bpf_cpuperf_cur", ANY | CPU_ONLY) },
+    KfuncRow { for_cids: Some("scx_bpf_cidperf_set"), ..row("scx_bpf_cpuperf_set", ANY | CPU_ONLY) },
     row("scx_bpf_create_dsq", UNLOCKED),
     row("scx_bpf_destroy_dsq", ANY),
-    Row {
+    KfuncRow {
         gone: gone("6.16", Successor::Renamed("scx_bpf_dsq_insert", "6.13")),
-        queues: Some(Queues { way: Way::Insert, dsq: Place::Register(2), flags: Some(Place::Register(4)) }),
+        queues: Some(Queues {
+            way: Way::Insert,
+            dsq: PassedIn::Register(2),
+            flags: Some(PassedIn::Register(4)),
+        }),
         ..row("scx_bpf_dispatch", ENQUEUE_DISPATCH)
     },
     row("scx_bpf_dispatch_cancel", DISPATCH),
-    Row {
+    KfuncRow {
         gone: gone("6.16", Successor::Renamed("scx_bpf_dsq_move", "6.13")),
         ..row("scx_bpf_dispatch_from_dsq", DISPATCH | UNLOCKED)
     },
-    Row {
+    KfuncRow {
         gone: gone("6.16", Successor::Renamed("scx_bpf_dsq_move_set_slice", "6.13")),
         ..row("scx_bpf_dispatch_from_dsq_set_slice", DISPATCH | UNLOCKED)
     },
-    Row {
+    KfuncRow {
         gone: gone("6.16", Successor::Renamed("scx_bpf_dsq_move_set_vtime", "6.13")),
         ..row("scx_bpf_dispatch_from_dsq_set_vtime", DISPATCH | UNLOCKED)
     },
     row("scx_bpf_dispatch_nr_slots", DISPATCH),
-    Row {
+    KfuncRow {
         gone: gone("6.16", Successor::Renamed("scx_bpf_dsq_insert_vtime", "6.13")),
         queues: Some(Queues {
             way: Way::InsertByVtime,
-            dsq: Place::Register(2),
-            flags: Some(Place::Register(5)),
+            dsq: PassedIn::Register(2),
+            flags: Some(PassedIn::Register(5)),
         }),
         ..row("scx_bpf_dispatch_vtime", ENQUEUE_DISPATCH)
     },
-    Row {
+    KfuncRow {
         gone: gone("6.16", Successor::Renamed("scx_bpf_dsq_move_vtime", "6.13")),
         ..row("scx_bpf_dispatch_vtime_from_dsq", DISPATCH | UNLOCKED)
     },
-    Row {
-        queues: Some(Queues { way: Way::Insert, dsq: Place::Register(2), flags: Some(Place::Register(4)) }),
+    KfuncRow {
+        queues: Some(Queues {
+            way: Way::Insert,
+            dsq: PassedIn::Register(2),
+            flags: Some(PassedIn::Register(4)),
+        }),
         ..row("scx_bpf_dsq_insert", ENQUEUE_DISPATCH)
     },
-    Row {
-        queues: Some(Queues { way: Way::Insert, dsq: Place::Register(2), flags: Some(Place::Register(4)) }),
+    KfuncRow {
+        queues: Some(Queues {
+            way: Way::Insert,
+            dsq: PassedIn::Register(2),
+            flags: Some(PassedIn::Register(4)),
+        }),
         ..row("scx_bpf_dsq_insert___v2", ENQUEUE_DISPATCH)
     },
-    Row {
+    KfuncRow {
         queues: Some(Queues {
             way: Way::InsertByVtime,
-            dsq: Place::Register(2),
-            flags: Some(Place::Register(5)),
+            dsq: PassedIn::Register(2),
+            flags: Some(PassedIn::Register(5)),
         }),
         ..row("scx_bpf_dsq_insert_vtime", ENQUEUE_DISPATCH)
     },
     row("scx_bpf_dsq_move", DISPATCH | UNLOCKED),
     row("scx_bpf_dsq_move_set_slice", DISPATCH | UNLOCKED),
     row("scx_bpf_dsq_move_set_vtime", DISPATCH | UNLOCKED),
-    Row {
-        queues: Some(Queues { way: Way::Consume, dsq: Place::Register(1), flags: None }),
+    KfuncRow {
+        queues: Some(Queues { way: Way::Consume, dsq: PassedIn::Register(1), flags: None }),
         ..row("scx_bpf_dsq_move_to_local", DISPATCH)
     },
-    Row {
-        queues: Some(Queues { way: Way::Consume, dsq: Place::Register(1), flags: Some(Place::Register(2)) }),
+    KfuncRow {
+        queues: Some(Queues {
+            way: Way::Consume,
+            dsq: PassedIn::Register(1),
+            flags: Some(PassedIn::Register(2)),
+        }),
         ..row("scx_bpf_dsq_move_to_local___v2", DISPATCH)
     },
     row("scx_bpf_dsq_move_vtime", DISPATCH | UNLOCKED),
@@ -348,30 +371,33 @@ static KFUNCS: &[Row] = &[
     row("scx_bpf_error_bstr", ANY),
     row("scx_bpf_events", ANY),
     row("scx_bpf_exit_bstr", ANY),
-    Row {
+    KfuncRow {
         counterpart: Some("scx_bpf_put_idle_cpumask"),
         ..row("scx_bpf_get_idle_cpumask", IDLE | CPU_ONLY | BUILTIN_IDLE | GLOBAL_MASK)
     },
-    Row {
+    KfuncRow {
         counterpart: Some("scx_bpf_put_idle_cpumask"),
         ..row("scx_bpf_get_idle_cpumask_node", IDLE | CPU_ONLY | BUILTIN_IDLE | PER_NODE)
     },
-    Row {
+    KfuncRow {
         counterpart: Some("scx_bpf_put_idle_cpumask"),
         ..row("scx_bpf_get_idle_smtmask", IDLE | CPU_ONLY | BUILTIN_IDLE | GLOBAL_MASK)
     },
-    Row {
+    KfuncRow {
         counterpart: Some("scx_bpf_put_idle_cpumask"),
         ..row("scx_bpf_get_idle_smtmask_node", IDLE | CPU_ONLY | BUILTIN_IDLE | PER_NODE)
     },
-    Row {
+    KfuncRow {
         counterpart: Some("scx_bpf_put_cpumask"),
         for_cids: Some("scx_bpf_online_cmask"),
         ..row("scx_bpf_get_online_cpumask", ANY | CPU_ONLY)
     },
-    Row { counterpart: Some("scx_bpf_put_cpumask"), ..row("scx_bpf_get_possible_cpumask", ANY | CPU_ONLY) },
+    KfuncRow {
+        counterpart: Some("scx_bpf_put_cpumask"),
+        ..row("scx_bpf_get_possible_cpumask", ANY | CPU_ONLY)
+    },
     row("scx_bpf_kick_cid", ANY),
-    Row { for_cids: Some("scx_bpf_kick_cid"), ..row("scx_bpf_kick_cpu", ANY | CPU_ONLY) },
+    KfuncRow { for_cids: Some("scx_bpf_kick_cid"), ..row("scx_bpf_kick_cpu", ANY | CPU_ONLY) },
     row("scx_bpf_locked_rq", ANY),
     row("scx_bpf_now", ANY),
     row("scx_bpf_nr_cids", ANY),
@@ -394,9 +420,9 @@ static KFUNCS: &[Row] = &[
     row("scx_bpf_sub_grant", ANY),
     row("scx_bpf_sub_kill_bstr", ANY),
     row("scx_bpf_sub_revoke", ANY),
-    Row { counterpart: Some("bpf_cgroup_release"), ..row("scx_bpf_task_cgroup", ANY) },
+    KfuncRow { counterpart: Some("bpf_cgroup_release"), ..row("scx_bpf_task_cgroup", ANY) },
     row("scx_bpf_task_cid", ANY),
-    Row { for_cids: Some("scx_bpf_task_cid"), ..row("scx_bpf_task_cpu", ANY | CPU_ONLY) },
+    KfuncRow { for_cids: Some("scx_bpf_task_cid"), ..row("scx_bpf_task_cpu", ANY | CPU_ONLY) },
     row("scx_bpf_task_running", ANY),
     row("scx_bpf_task_set_dsq_vtime", ANY),
     row("scx_bpf_task_set_slice", ANY),
@@ -405,7 +431,7 @@ static KFUNCS: &[Row] = &[
     row("scx_bpf_tid_to_task", ANY),
 ];
 
-impl Row {
+impl KfuncRow {
     /// Must what it returns be given back (KF_ACQUIRE, as far as known); the same in every kernel that has it.
     pub fn acquires(&self) -> bool {
         self.marks & ACQUIRE != 0
@@ -442,16 +468,17 @@ fn flags_of_all_releases(kfunc: &str) -> u32 {
 }
 
 /// All rows with the flags of the built-in releases among their marks, in name order.
-pub(super) fn rows() -> &'static [Row] {
-    static ROWS: OnceLock<Vec<Row>> = OnceLock::new();
+pub(super) fn rows() -> &'static [KfuncRow] {
+    static ROWS: OnceLock<Vec<KfuncRow>> = OnceLock::new();
     ROWS.get_or_init(|| {
-        let with_flags = |row: &Row| Row { marks: row.marks | flags_of_all_releases(row.name), ..*row };
+        let with_flags =
+            |row: &KfuncRow| KfuncRow { marks: row.marks | flags_of_all_releases(row.name), ..*row };
         KFUNCS.iter().map(with_flags).collect()
     })
 }
 
 /// The row of a kfunc.
-pub fn row_of(kfunc: &str) -> Option<&'static Row> {
+pub fn row_of(kfunc: &str) -> Option<&'static KfuncRow> {
     let rows = rows();
     rows.binary_search_by_key(&kfunc, |row| row.name).ok().map(|at| &rows[at])
 }

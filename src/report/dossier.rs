@@ -10,7 +10,7 @@ use crate::rule::{Level, Phase};
 
 /// All about one object.
 #[derive(Debug)]
-pub(super) struct Part<'a> {
+pub(super) struct Dossier<'a> {
     /// The object.
     pub(super) object: &'a ObjectDoc,
     /// Its verdicts.
@@ -27,9 +27,9 @@ pub(super) struct Part<'a> {
 
 impl Document {
     /// What it says of each object, in their order; what is said of none of them is left out.
-    pub(super) fn parts(&self) -> Vec<Part<'_>> {
+    pub(super) fn parts(&self) -> Vec<Dossier<'_>> {
         let kernels: Vec<String> = self.kernels.iter().map(KernelDoc::title).collect();
-        let part = |object| Part {
+        let part = |object| Dossier {
             object,
             verdicts: Vec::new(),
             findings: Vec::new(),
@@ -37,7 +37,7 @@ impl Document {
             runs: Vec::new(),
             kernels: kernels.clone(),
         };
-        let mut parts: Vec<Part<'_>> = self.objects.iter().map(part).collect();
+        let mut parts: Vec<Dossier<'_>> = self.objects.iter().map(part).collect();
         for verdict in &self.verdicts {
             if let Some(part) = parts.get_mut(verdict.object) {
                 part.verdicts.push(verdict);
@@ -71,12 +71,12 @@ impl Document {
 
 /// The open questions of all objects whose answer still matters, each with its object and the kernels that it is about.
 pub(super) fn questions<'a>(
-    parts: &'a [Part<'a>],
-) -> impl Iterator<Item = (&'a Part<'a>, &'a UndecidedDoc, Vec<usize>)> {
+    parts: &'a [Dossier<'a>],
+) -> impl Iterator<Item = (&'a Dossier<'a>, &'a UndecidedDoc, Vec<usize>)> {
     parts.iter().flat_map(|part| part.questions().map(move |(open, kernels)| (part, open, kernels)))
 }
 
-impl<'a> Part<'a> {
+impl<'a> Dossier<'a> {
     /// The verdict of the whole object, or of an ops variable, on a kernel or on none.
     pub(super) fn verdict(&self, kernel: Option<usize>, ops: Option<&str>) -> Option<&'a Verdict> {
         let mut verdicts = self.verdicts.iter().copied();
