@@ -6,6 +6,7 @@
 //! straight line, `callees` and `stack` frames.
 
 mod arguments;
+pub mod bpf_check;
 mod callees;
 mod constants;
 mod kept;
