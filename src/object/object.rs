@@ -133,6 +133,21 @@ impl<'d> Object<'d> {
         self.maps_where(|map| map.map_type == MapType::ARENA && map.origin == MapOrigin::Declared)
     }
 
+    /// Where a configuration value lies: its map, and the first byte there (libbpf `bpf_object__collect_externs`).
+    pub(crate) fn kconfig_place(&self, index: ExternIdx) -> Option<(MapIdx, u64)> {
+        let map = self.kconfig_map()?;
+        let mut end = 0u64;
+        for (at, external) in self.externs.iter().enumerate().filter(|(_, e)| e.kind == ExternKind::Kconfig) {
+            let (align, size) = external.layout;
+            let start = end.next_multiple_of(u64::from(align.max(1)));
+            if at == index.0 {
+                return Some((map, start));
+            }
+            end = start + u64::from(size);
+        }
+        None
+    }
+
     pub(super) fn kconfig_map(&self) -> Option<MapIdx> {
         self.maps_where(|map| map.origin == MapOrigin::Kconfig).next()
     }

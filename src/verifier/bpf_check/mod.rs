@@ -2,13 +2,40 @@
 //!
 //! Behaviour was learned from kernel/bpf/verifier.c and its neighbours of 6.12, 7.2 and 7.3, and from guests.
 
+mod alu;
+mod branch;
+mod btf_access;
+mod checker;
+mod code;
+mod func;
+mod helper;
+mod hook;
+mod imm;
+mod kfunc;
+mod liveness;
+mod mem;
+mod names;
+mod prog;
+mod record;
 pub mod refusal;
+mod reg;
+mod refs;
+mod rules;
+pub mod scalar;
+mod state;
+mod states;
+pub mod tnum;
 
+use self::checker::Checker;
 use crate::load::{Knowledge, Load};
 use crate::object::FuncIdx;
 pub use refusal::{Outcome, Refusal, Stop, Unwalked, Verification, Why};
 
 /// What the verifier of the load's kernel makes of a program; `None` without a kernel.
-pub fn bpf_check(_load: &Load<'_, '_>, _knowledge: &Knowledge, _program: FuncIdx) -> Option<Verification> {
-    None
+pub fn bpf_check(load: &Load<'_, '_>, knowledge: &Knowledge, program: FuncIdx) -> Option<Verification> {
+    let kernel = load.kernel?;
+    Some(match Checker::new(load, kernel, knowledge, program) {
+        Ok(checker) => checker.run(),
+        Err(stop) => Verification { outcome: stop.into_outcome(), insns: 0 },
+    })
 }

@@ -1,0 +1,355 @@
+//! The walk itself: one instruction after the other, one path after the other (`do_check_common`, `do_check`).
+
+use std::collections::HashMap;
+
+use super::hook::Hook;
+use super::liveness::Liveness;
+use super::prog::{Link, Prog, Slot};
+use super::record::Records;
+use super::refusal::{Outcome, Refusal, Step, Stop, Unwalked, Verification, Why};
+use super::reg::{Flags, Kind, Reg};
+use super::rules::Rules;
+use super::state::{Frame, State};
+use super::states::{Checkpoints, Trace};
+use crate::errno::Errno;
+use crate::insn::{Callee, Op, Operand};
+use crate::kernel::{Kernel, Reason};
+use crate::load::{Knowledge, Load};
+use crate::object::{FuncIdx, Object};
+
+/// Most instructions that a verifier walks (`BPF_COMPLEXITY_LIMIT_INSNS`).
+pub const MAX_INSNS: u32 = 1_000_000;
+/// Most branches that wait (`BPF_COMPLEXITY_LIMIT_JMP_SEQ`).
+pub const MAX_PENDING: usize = 8192;
+
+/// Where the walk goes after an instruction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// To the slot after it.
+    Falls,
+    /// To this slot.
+    To(usize),
+    /// The path has come to its end.
+    Ends,
+}
+
+/// A branch that waits.
+#[derive(Debug)]
+pub struct Pending {
+    /// The state there.
+    pub state: State,
+    /// How the path came there from its checkpoint.
+    pub trace: Trace,
+    /// The instruction to walk.
+    pub insn: usize,
+    /// The one before it.
+    pub prev: usize,
+}
+
+/// What is kept of an instruction over all paths (`struct bpf_insn_aux_data`).
+#[derive(Debug, Clone, Default)]
+pub struct Aux {
+    /// The kind of pointer that it goes through (`ptr_type`), to notice paths that disagree.
+    pub pointer: Option<(Kind, Flags)>,
+    /// The map of a helper call on all paths; `Some(None)` where paths disagree.
+    pub map: Option<Option<super::reg::MapRef>>,
+    /// The key of a map that the helper was called with (`map_key_state`), for callers that need it.
+    pub key: Option<Option<u64>>,
+    /// It was walked.
+    pub seen: bool,
+}
+
+/// The verifier at work on one program.
+pub struct Checker<'a, 'd> {
+    /// The object and the kernel.
+    pub load: &'a Load<'a, 'd>,
+    /// The object.
+    pub object: &'a Object<'d>,
+    /// The kernel.
+    pub kernel: &'a Kernel<'a>,
+    /// What is known before the program runs.
+    pub knowledge: &'a Knowledge,
+    /// What this kernel's verifier does.
+    pub rules: Rules,
+    /// The program.
+    pub prog: Prog,
+    /// What kind of program it is.
+    pub hook: Hook,
+    /// Special fields of types.
+    pub records: Records,
+    /// What is live where, and where paths are compared.
+    pub liveness: Liveness,
+    /// The state of the path.
+    pub state: State,
+    /// How it came here from its checkpoint.
+    pub trace: Trace,
+    /// The instruction.
+    pub insn: usize,
+    /// The one walked before; `usize::MAX` at the start.
+    pub prev: usize,
+    /// Branches that wait, the next one last.
+    pub pending: Vec<Pending>,
+    /// States that were kept.
+    pub checkpoints: Checkpoints,
+    /// What is kept of each instruction.
+    pub aux: Vec<Aux>,
+    /// The last id that was given.
+    pub last_id: u32,
+    /// How many instructions were walked.
+    pub processed: u32,
+    /// How many jumps were walked (`jmps_processed`).
+    pub jumps: u32,
+    /// Global functions that were called, by subprogram; where they may sleep, and where not.
+    pub called: Vec<[bool; 2]>,
+    /// A value that user space may set was read: what. Refusals of paths that depend on one are not sure.
+    pub knob: Option<Reason>,
+    /// Numbers by instruction that several modules use.
+    pub notes: HashMap<usize, u64>,
+}
+
+impl<'a, 'd> Checker<'a, 'd> {
+    /// A verifier that has walked nothing.
+    ///
+    /// # Errors
+    /// What is refused, or not known, before anything is walked.
+    pub fn new(
+        load: &'a Load<'a, 'd>,
+        kernel: &'a Kernel<'a>,
+        knowledge: &'a Knowledge,
+        program: FuncIdx,
+    ) -> Step<Self> {
+        let prog = Prog::link(load, knowledge, program);
+        let rules = Rules::of(kernel);
+        let hook = Hook::of(load, kernel, &rules, program)?;
+        let aux = vec![Aux::default(); prog.len()];
+        let called = vec![[false; 2]; prog.subprogs.len()];
+        let state = State::new(Frame::new(0, usize::MAX, 0), hook.sleepable);
+        Ok(Self {
+            load,
+            object: load.object,
+            kernel,
+            knowledge,
+            rules,
+            prog,
+            hook,
+            records: Records::default(),
+            liveness: Liveness::default(),
+            state,
+            trace: Trace::default(),
+            insn: 0,
+            prev: usize::MAX,
+            pending: Vec::new(),
+            checkpoints: Checkpoints::default(),
+            aux,
+            last_id: 0,
+            processed: 0,
+            jumps: 0,
+            called,
+            knob: None,
+            notes: HashMap::new(),
+        })
+    }
+
+    /// Walks the program (`bpf_check` from the look at its flow on).
+    pub fn run(mut self) -> Verification {
+        let result = self.check();
+        let at = self.prog.slots.get(self.insn).map(|slot| slot.at);
+        let outcome = match (result, self.knob.take().filter(|_| self.state.on_knob)) {
+            (Ok(()), _) => Outcome::Accepted,
+            (Err(Stop::Refused { why, errno, message }), None) => {
+                Outcome::Refused(Refusal { at, errno, message, why })
+            }
+            (Err(Stop::Refused { .. }), Some(reason)) => Outcome::Unknown(Unwalked { at, reason }),
+            (Err(Stop::Unknown(reason)), _) => Outcome::Unknown(Unwalked { at, reason }),
+        };
+        Verification { outcome, insns: self.processed }
+    }
+
+    fn check(&mut self) -> Step {
+        self.check_code()?;
+        self.liveness = Liveness::compute(self)?;
+        self.check_subprog(0, self.hook.sleepable)?;
+        self.check_global_subprogs()?;
+        self.check_afterwards()
+    }
+
+    /// Walks a function by itself (`do_check_common`).
+    pub fn check_subprog(&mut self, subprog: usize, sleepable: bool) -> Step {
+        let start = self.prog.subprogs[subprog].start;
+        self.state = State::new(Frame::new(subprog, usize::MAX, 0), sleepable);
+        self.trace = Trace::start(start);
+        self.checkpoints.clear();
+        self.pending.clear();
+        self.insn = start;
+        self.prev = usize::MAX;
+        self.enter(subprog)?;
+        loop {
+            match self.step()? {
+                Next::Falls => self.insn += 1,
+                Next::To(slot) => self.insn = slot,
+                Next::Ends => {
+                    self.path_ends()?;
+                    let Some(next) = self.pending.pop() else { return Ok(()) };
+                    self.state = next.state;
+                    self.trace = next.trace;
+                    self.insn = next.insn;
+                    self.prev = next.prev;
+                }
+            }
+        }
+    }
+
+    /// Walks one instruction, after looking whether the path needs to be walked on.
+    fn step(&mut self) -> Step<Next> {
+        if self.insn >= self.prog.len() {
+            return Err(Stop::unmodelled("the walk left the program"));
+        }
+        self.processed += 1;
+        if self.processed > MAX_INSNS {
+            let message = format!("BPF program is too large. Processed {} insn", self.processed);
+            return Err(Stop::refused(Why::TooComplex, Errno::E2BIG, message));
+        }
+        self.trace.reached(self.prev);
+        if self.liveness.is_prune_point(self.insn) && self.is_state_visited()? {
+            return Ok(Next::Ends);
+        }
+        if self.liveness.is_jump_point(self.insn) {
+            self.push_jump();
+        }
+        self.aux[self.insn].seen = true;
+        self.prev = self.insn;
+        self.execute()
+    }
+
+    /// What an instruction does (`do_check_insn`).
+    fn execute(&mut self) -> Step<Next> {
+        let slot = &self.prog.slots[self.insn];
+        let op = slot.op;
+        match op {
+            Op::Alu { .. } | Op::Neg { .. } | Op::Mov { .. } | Op::AddrSpaceCast { .. } | Op::Swap { .. } => {
+                self.check_alu(op)?;
+                Ok(Next::Falls)
+            }
+            Op::Load { .. } | Op::Store { .. } | Op::Atomic { .. } => {
+                self.check_memory(op)?;
+                Ok(Next::Falls)
+            }
+            Op::LoadImm64 { dst, .. } => {
+                self.check_load_imm(dst)?;
+                Ok(Next::To(self.insn + 2))
+            }
+            Op::LoadPacket { .. } => self.check_load_packet(op),
+            Op::Jump(distance) => {
+                self.jumps += 1;
+                Ok(Next::To((self.insn + 1).wrapping_add_signed(distance as isize)))
+            }
+            Op::JumpTable { to } => self.check_indirect_jump(to),
+            Op::Branch { .. } | Op::MayGoto(_) => {
+                self.jumps += 1;
+                self.check_branch(op)
+            }
+            Op::Call(callee) => {
+                self.jumps += 1;
+                self.check_call(callee)
+            }
+            Op::Exit => {
+                self.jumps += 1;
+                self.check_exit()
+            }
+            Op::Unknown => {
+                let code = slot.insn.opcode();
+                Err(Stop::einval(Why::Instruction, format!("unknown opcode {code:02x}")))
+            }
+        }
+    }
+
+    fn check_call(&mut self, callee: Callee) -> Step<Next> {
+        self.check_call_under_lock(callee)?;
+        let link = self.prog.slots[self.insn].link.clone();
+        match (callee, link) {
+            (_, Link::Unknown(reason)) => Err(Stop::Unknown(reason)),
+            (_, Link::Subprog(subprog)) => self.check_func_call(subprog),
+            (_, Link::Kfunc(index, kfunc)) => self.check_kfunc_call(index, kfunc),
+            (_, Link::Poison(number)) => {
+                let why = if number == crate::btf::core::POISON_IMM { Why::Poison } else { Why::MissingKfunc };
+                Err(Stop::einval(why, format!("invalid func unknown#{number}")))
+            }
+            (Callee::Helper(number), _) => self.check_helper_call(number),
+            _ => Err(Stop::unmodelled("a call of something that is not known")),
+        }
+    }
+
+    /// A new id.
+    pub fn new_id(&mut self) -> u32 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    /// The registers of the current frame.
+    pub fn regs(&mut self) -> &mut [Reg; 11] {
+        &mut self.state.frame_mut().regs
+    }
+
+    /// A register of the current frame.
+    pub fn reg(&self, number: u8) -> &Reg {
+        &self.state.frame().regs[usize::from(number)]
+    }
+
+    /// A register of the current frame, to be changed.
+    pub fn reg_mut(&mut self, number: u8) -> &mut Reg {
+        &mut self.state.frame_mut().regs[usize::from(number)]
+    }
+
+    /// A register is read (`check_reg_arg` with `SRC_OP`).
+    ///
+    /// # Errors
+    /// It holds nothing.
+    pub fn read(&self, number: u8) -> Step {
+        if number > 10 {
+            return Err(Stop::einval(Why::Instruction, format!("R{number} is invalid")));
+        }
+        if self.reg(number).kind == Kind::NotInit {
+            return Err(Stop::eacces(Why::UninitializedRegister, format!("R{number} !read_ok")));
+        }
+        Ok(())
+    }
+
+    /// An operand is read.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_operand(&self, operand: Operand) -> Step {
+        operand.reg().map_or(Ok(()), |number| self.read(number))
+    }
+
+    /// A register may be written to (`check_reg_arg` with `DST_OP_NO_MARK`).
+    ///
+    /// # Errors
+    /// It is the frame pointer.
+    pub fn may_write(&self, number: u8) -> Step {
+        match number {
+            0..=9 => Ok(()),
+            10 => Err(Stop::eacces(Why::Instruction, "frame pointer is read only")),
+            _ => Err(Stop::einval(Why::Instruction, format!("R{number} is invalid"))),
+        }
+    }
+
+    /// A branch will be walked later (`push_stack`).
+    ///
+    /// # Errors
+    /// Too many wait.
+    pub fn push(&mut self, state: State, insn: usize) -> Step {
+        let trace = self.branch_trace();
+        self.pending.push(Pending { state, trace, insn, prev: self.insn });
+        if self.pending.len() > MAX_PENDING {
+            let message = format!("The sequence of {} jumps is too complex.", self.pending.len());
+            return Err(Stop::refused(Why::TooComplex, Errno::E2BIG, message));
+        }
+        Ok(())
+    }
+
+    /// The slot being walked.
+    pub fn slot(&self) -> &Slot {
+        &self.prog.slots[self.insn]
+    }
+}

@@ -1,0 +1,50 @@
+//! Types of registers as messages name them (`reg_type_str`).
+
+use super::reg::{Flags, Kind};
+
+/// The name of a type with its flags: `ptr_or_null_`, `trusted_ptr_`, `map_value`.
+pub fn type_name(kind: Kind, flags: Flags) -> String {
+    let base = match kind {
+        Kind::NotInit => "?",
+        Kind::Scalar => "scalar",
+        Kind::Ctx => "ctx",
+        Kind::MapPtr(_) => "map_ptr",
+        Kind::MapValue(_) => "map_value",
+        Kind::MapKey(_) => "map_key",
+        Kind::Stack(_) => "fp",
+        Kind::Mem(_) => "mem",
+        Kind::Buf => "buf",
+        Kind::TpBuffer => "tp_buffer",
+        Kind::BtfId(_) => "ptr_",
+        Kind::Func(_) => "func",
+        Kind::Arena => "arena",
+        Kind::Insn(_) => "insn",
+        Kind::Dynptr(_) => "dynptr_ptr",
+        Kind::Socket => "sock",
+        Kind::SockCommon => "sock_common",
+        Kind::TcpSock => "tcp_sock",
+        Kind::XdpSock => "xdp_sock",
+        Kind::Packet => "pkt",
+        Kind::StackDynptr { .. } | Kind::StackIter { .. } | Kind::StackIrq { .. } => "",
+    };
+    let postfix = match kind {
+        Kind::BtfId(_) if flags.has(Flags::MAYBE_NULL) => "or_null_",
+        _ if flags.has(Flags::MAYBE_NULL) => "_or_null",
+        _ => "",
+    };
+    let mut prefix = String::new();
+    for (flag, word) in [
+        (Flags::RDONLY, "rdonly_"),
+        (Flags::RINGBUF, "ringbuf_"),
+        (Flags::USER, "user_"),
+        (Flags::PERCPU, "percpu_"),
+        (Flags::RCU, "rcu_"),
+        (Flags::UNTRUSTED, "untrusted_"),
+        (Flags::TRUSTED, "trusted_"),
+    ] {
+        if flags.has(flag) {
+            prefix.push_str(word);
+        }
+    }
+    format!("{prefix}{base}{postfix}")
+}

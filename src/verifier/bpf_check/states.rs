@@ -1,0 +1,83 @@
+//! Where paths are compared and forgotten: `is_state_visited`, `states_equal` and what they need.
+
+use super::checker::Checker;
+use super::refusal::Step;
+
+/// How a path came from its checkpoint to where it is: what backtracking needs (`jmp_history`).
+#[derive(Debug, Clone, Default)]
+pub struct Trace {
+    /// The first instruction after the checkpoint.
+    pub first: usize,
+    /// The last instruction walked.
+    pub last: usize,
+}
+
+impl Trace {
+    /// A path that begins at an instruction.
+    pub fn start(first: usize) -> Self {
+        Self { first, last: usize::MAX }
+    }
+
+    /// The path came from an instruction.
+    pub fn reached(&mut self, from: usize) {
+        self.last = from;
+    }
+}
+
+/// States that were kept.
+#[derive(Debug, Default)]
+pub struct Checkpoints {}
+
+impl Checkpoints {
+    /// None is kept.
+    pub fn clear(&mut self) {}
+}
+
+impl Checker<'_, '_> {
+    /// Was a state seen here from which everything is known to be safe that is possible now (`is_state_visited`).
+    ///
+    /// # Errors
+    /// An endless loop, or too many states.
+    pub fn is_state_visited(&mut self) -> Step<bool> {
+        Ok(false)
+    }
+
+    /// Notes that the path came here by a jump (`push_jmp_history`).
+    pub fn push_jump(&mut self) {}
+
+    /// Notes that the instruction stored or loaded a register at a slot of a frame's stack.
+    pub fn note_stack_access(&mut self, _frame: usize, _slot: usize) {}
+
+    /// The trace of a branch that waits, which begins where the path is now.
+    pub fn branch_trace(&mut self) -> Trace {
+        self.trace.clone()
+    }
+
+    /// The path has come to its end (`update_branch_counts`).
+    ///
+    /// # Errors
+    /// None yet.
+    pub fn path_ends(&mut self) -> Step {
+        Ok(())
+    }
+
+    /// What is known of a scalar mattered (`mark_chain_precision`): so it does where it came from.
+    ///
+    /// # Errors
+    /// The walk back is not modelled.
+    pub fn mark_precise(&mut self, register: u8) -> Step {
+        self.reg_mut(register).precise = true;
+        Ok(())
+    }
+
+    /// The same for registers stored in a frame's stack, by slot (`mark_chain_precision_batch`).
+    ///
+    /// # Errors
+    /// As [`Self::mark_precise`].
+    pub fn mark_slots_precise(&mut self, frame: usize, slots: &[usize]) -> Step {
+        for slot in slots {
+            self.state.frames[frame].stack[*slot].reg.precise = true;
+        }
+        Ok(())
+    }
+}
