@@ -3,6 +3,8 @@
 //! Behaviour was learned from kernel/bpf/verifier.c and its neighbours of 6.12, 7.2 and 7.3, and from guests.
 
 pub mod refusal;
+pub mod scalar;
+pub mod tnum;
 
 use crate::load::{Knowledge, Load};
 use crate::object::FuncIdx;
