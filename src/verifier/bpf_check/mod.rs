@@ -20,7 +20,12 @@ mod prog;
 mod record;
 mod refs;
 pub mod refusal;
+mod reg;
+mod rules;
 pub mod scalar;
+mod stack;
+mod state;
+mod states;
 pub mod tnum;
 
 use self::checker::Checker;
