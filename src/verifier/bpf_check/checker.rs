@@ -271,7 +271,8 @@ impl<'a, 'd> Checker<'a, 'd> {
             (_, Link::Subprog(subprog)) => self.check_func_call(subprog),
             (_, Link::Kfunc(index, kfunc)) => self.check_kfunc_call(index, kfunc),
             (_, Link::Poison(number)) => {
-                let why = if number == crate::btf::core::POISON_IMM { Why::Poison } else { Why::MissingKfunc };
+                let why =
+                    if number == crate::btf::core::POISON_IMM { Why::Poison } else { Why::MissingKfunc };
                 Err(Stop::einval(why, format!("invalid func unknown#{number}")))
             }
             (Callee::Helper(number), _) => self.check_helper_call(number),

@@ -154,14 +154,17 @@ impl Checker<'_, '_> {
     }
 
     /// A function of the program returns nothing (`subprog_returns_void`).
-    pub fn returns_void(&self, subprog: usize) -> bool {
+    ///
+    /// # Errors
+    /// It is not known.
+    pub fn is_void(&self, subprog: usize) -> Step<bool> {
         let returns = || {
             let btf = self.object.btf.as_ref()?;
             let func = btf.get(self.func_type(subprog)?)?;
             let proto = btf.get(func.target())?.func_proto()?;
             btf.resolve(proto.ret()).map(|(_, ty)| ty.kind() == BtfKind::Void)
         };
-        returns().unwrap_or(false)
+        returns().ok_or_else(|| Stop::unmodelled("a function of the program without a prototype"))
     }
 
     fn prepare(&self, subprog: usize) -> Step<Prototype> {

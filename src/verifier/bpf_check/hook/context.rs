@@ -10,6 +10,7 @@ use crate::verifier::bpf_check::names::kind_word;
 use crate::verifier::bpf_check::refusal::{Step, Stop, Why};
 use crate::verifier::bpf_check::reg::{BtfOf, Flags, Kind, Reg, TypeRef};
 use crate::verifier::bpf_check::rules::Era;
+use crate::verifier::bpf_check::scalar::Scalar;
 
 /// Bytes of a context of arguments (`MAX_BPF_FUNC_ARGS`).
 const ARGUMENT_BYTES: i64 = 8 * 12;
@@ -74,7 +75,10 @@ impl Checker<'_, '_> {
         let made = match content {
             Content::Scalar => Reg::unknown(),
             Content::Returned => match self.hook.program {
-                Program::Lsm => return Err(Stop::unmodelled("what a hook of the LSM returned")),
+                Program::Lsm if self.hook.returns(self.kernel) != Some(TypeId::VOID) => {
+                    let (min, max) = lists::lsm_range(&self.hook.name);
+                    Reg::scalar(Scalar::unknown().within_s32(min, max, &self.rules.scalar))
+                }
                 _ => Reg::unknown(),
             },
             Content::Pointer { kind, flags, ref_id } => {

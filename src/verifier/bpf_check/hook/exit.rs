@@ -3,6 +3,7 @@
 use super::{Ops, Program, lists};
 use crate::btf::{Kind as BtfKind, TypeId};
 use crate::verifier::bpf_check::checker::Checker;
+use crate::verifier::bpf_check::func::{bad_range, range_has};
 use crate::verifier::bpf_check::names::type_name;
 use crate::verifier::bpf_check::refusal::{Step, Stop, Why};
 use crate::verifier::bpf_check::reg::{BtfOf, Kind, Reg, TypeRef};
@@ -47,7 +48,7 @@ impl Checker<'_, '_> {
 
     /// A global function returns a number, or nothing.
     fn check_global_return(&mut self, subprog: usize, register: u8) -> Step {
-        if self.returns_void(subprog) {
+        if self.is_void(subprog)? {
             return Ok(());
         }
         self.read(register)?;
@@ -122,27 +123,11 @@ impl Checker<'_, '_> {
             return Err(Stop::einval(Why::ReturnValue, message));
         }
         self.mark_precise(register)?;
-        let value = self.reg(register).value;
-        let (min, max) = (i64::from(range.min), i64::from(range.max));
-        let within = match range.wide {
-            true => min <= value.smin() && value.smax() <= max,
-            false => min <= value.s32_min().into() && i64::from(value.s32_max()) <= max,
-        };
-        if within {
+        let reg = self.reg(register);
+        if range_has(range, reg) {
             return Ok(());
         }
-        let mut message = format!("{place} the register R{register} has");
-        if value.smin() > i64::MIN {
-            message += &format!(" smin={}", value.smin());
-        }
-        if value.smax() < i64::MAX {
-            message += &format!(" smax={}", value.smax());
-        }
-        if value.smin() == i64::MIN && value.smax() == i64::MAX {
-            message += " unknown scalar value";
-        }
-        message += &format!(" should have been in [{}, {}]", range.min, range.max);
-        Err(Stop::einval(Why::ReturnValue, message))
+        Err(Stop::einval(Why::ReturnValue, bad_range(reg, range, place)))
     }
 
     /// A register's type as messages name it.

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod attach;
+mod call;
 mod context;
 mod exit;
 mod lists;
@@ -231,6 +232,11 @@ impl Hook {
             writes_registers: false,
             prototypes: HashMap::new(),
         }
+    }
+
+    /// It is a callback of a struct_ops type.
+    pub fn is_struct_ops(&self) -> bool {
+        self.program.is_struct_ops()
     }
 
     /// The type that the prototype gives back; `None` where nothing is known of it.
