@@ -57,6 +57,8 @@ pub struct Aux {
     pub key: Option<Option<u64>>,
     /// It was walked.
     pub seen: bool,
+    /// The function that `bpf_loop` calls where it may be put in line; `Some(None)` where it may not.
+    pub loop_callback: Option<Option<usize>>,
 }
 
 /// The verifier at work on one program.
@@ -271,7 +273,8 @@ impl<'a, 'd> Checker<'a, 'd> {
             (_, Link::Subprog(subprog)) => self.check_func_call(subprog),
             (_, Link::Kfunc(index, kfunc)) => self.check_kfunc_call(index, kfunc),
             (_, Link::Poison(number)) => {
-                let why = if number == crate::btf::core::POISON_IMM { Why::Poison } else { Why::MissingKfunc };
+                let why =
+                    if number == crate::btf::core::POISON_IMM { Why::Poison } else { Why::MissingKfunc };
                 Err(Stop::einval(why, format!("invalid func unknown#{number}")))
             }
             (Callee::Helper(number), _) => self.check_helper_call(number),

@@ -55,6 +55,9 @@ impl Scalar {
     pub fn smax(&self) -> i64 {
         i64::MAX
     }
+    pub fn with_signed_bounds(self, _: i64, _: i64, _: &ScalarRules) -> Self {
+        self
+    }
 }
 
 #[allow(missing_docs)]
