@@ -37,12 +37,16 @@ impl Checker<'_, '_> {
         let reg = *self.reg(register);
         let refused = |message: String| Err(Stop::einval(Why::Iterator, message));
         if !matches!(reg.kind, Kind::Stack(_)) {
-            return refused(format!("{} expected pointer to an iterator on stack", self.argument_name(register)));
+            return refused(format!(
+                "{} expected pointer to an iterator on stack",
+                self.argument_name(register)
+            ));
         }
         let name = self.argument_number(register);
         let at = usize::from(register) - 1;
         let pointee = meta.params.get(at).and_then(|param| param.pointee.as_ref());
-        let pointee = pointee.filter(|pointee| pointee.kind == BtfKind::Struct && pointee.name.starts_with(PREFIX));
+        let pointee =
+            pointee.filter(|pointee| pointee.kind == BtfKind::Struct && pointee.name.starts_with(PREFIX));
         let Some(pointee) = pointee else {
             return refused(format!("expected valid iter pointer as {name}"));
         };

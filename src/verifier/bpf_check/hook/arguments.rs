@@ -107,9 +107,7 @@ impl Checker<'_, '_> {
             };
             let has_id = match *arg {
                 GlobalArg::Dynptr | GlobalArg::BtfId { .. } => true,
-                GlobalArg::Mem { flags, .. } => {
-                    flags.has(Flags::MAYBE_NULL) || !self.rules.since(Era::V7_2)
-                }
+                GlobalArg::Mem { flags, .. } => flags.has(Flags::MAYBE_NULL) || !self.rules.since(Era::V7_2),
                 _ => false,
             };
             if has_id {
@@ -122,7 +120,8 @@ impl Checker<'_, '_> {
 
     /// The program names a function for exceptions, and it is this one.
     fn is_exception_callback(&self, subprog: usize) -> bool {
-        let (Some(btf), Some(main), Some(own)) = (&self.object.btf, self.func_type(0), self.func_type(subprog))
+        let (Some(btf), Some(main), Some(own)) =
+            (&self.object.btf, self.func_type(0), self.func_type(subprog))
         else {
             return false;
         };

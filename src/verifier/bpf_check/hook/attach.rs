@@ -58,10 +58,14 @@ fn can_be_sleepable(kernel: &Kernel<'_>, rules: &Rules, program: Program) -> Ste
         Err(Stop::einval(Why::Attach, message))
     };
     match program {
-        Program::Fentry | Program::Fexit | Program::ModifyReturn | Program::Iter | Program::Fsession => Ok(()),
+        Program::Fentry | Program::Fexit | Program::ModifyReturn | Program::Iter | Program::Fsession => {
+            Ok(())
+        }
         Program::Lsm | Program::Kprobe { .. } | Program::Syscall | Program::StructOps(_) => Ok(()),
         Program::TpBtf if rules.since(Era::V7_1) => Ok(()),
-        Program::FentryMulti | Program::FexitMulti | Program::FsessionMulti if rules.since(Era::V7_2) => Ok(()),
+        Program::FentryMulti | Program::FexitMulti | Program::FsessionMulti if rules.since(Era::V7_2) => {
+            Ok(())
+        }
         Program::Tracepoint | Program::RawTracepoint if rules.since(Era::V7_1) => {
             match kernel.knows(Fact::SleepableTracepoints) {
                 Lookup::Found(()) => Ok(()),
@@ -129,13 +133,7 @@ fn prototype(
 }
 
 /// A tracepoint by its `btf_trace_` typedef.
-fn tracepoint(
-    btf: &Btf<'_>,
-    home: Home,
-    name: &str,
-    pointer: TypeId,
-    hook: &mut Hook,
-) -> Step {
+fn tracepoint(btf: &Btf<'_>, home: Home, name: &str, pointer: TypeId, hook: &mut Hook) -> Step {
     let event = name.strip_prefix("btf_trace_").unwrap_or(name);
     event.clone_into(&mut hook.name);
     if hook.sleepable && !matches!(event, "sys_enter" | "sys_exit") {
@@ -337,7 +335,10 @@ fn deny(kernel: &Kernel<'_>, rules: &Rules, program: Program, name: &str) -> Ste
         };
         return Err(Stop::einval(Why::Attach, message));
     }
-    let after = matches!(program, Program::Fexit | Program::Fsession | Program::FsessionMulti | Program::ModifyReturn);
+    let after = matches!(
+        program,
+        Program::Fexit | Program::Fsession | Program::FsessionMulti | Program::ModifyReturn
+    );
     if after && lists::NO_RETURN.contains(&name) {
         let message = if rules.since(Era::V7_0) {
             format!("Attaching fexit/fsession/fmod_ret to __noreturn function '{name}' is rejected.")

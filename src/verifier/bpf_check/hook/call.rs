@@ -31,7 +31,9 @@ impl Checker<'_, '_> {
         match arg {
             GlobalArg::Scalar if reg.is_scalar() => Ok(()),
             GlobalArg::Scalar => refused(format!("{name} is not a scalar")),
-            GlobalArg::Mem { flags, .. } | GlobalArg::BtfId { flags, .. } if flags.has(Flags::UNTRUSTED) => Ok(()),
+            GlobalArg::Mem { flags, .. } | GlobalArg::BtfId { flags, .. } if flags.has(Flags::UNTRUSTED) => {
+                Ok(())
+            }
             GlobalArg::Ctx => {
                 let fixed_ok = self.rules.since(Era::V7_2);
                 self.check_argument_offset(&reg, &name, fixed_ok)?;

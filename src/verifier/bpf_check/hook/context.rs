@@ -29,11 +29,7 @@ enum Content {
     /// What the function returned.
     Returned,
     /// A pointer.
-    Pointer {
-        kind: Kind,
-        flags: Flags,
-        ref_id: u32,
-    },
+    Pointer { kind: Kind, flags: Flags, ref_id: u32 },
 }
 
 /// An access that is not allowed: the line that says more, if any.
@@ -67,8 +63,7 @@ impl Checker<'_, '_> {
             && ref_id != 0
             && !self.state.holds(ref_id)
         {
-            let message =
-                format!("invalid bpf_context access off={off}. Reference may already be released");
+            let message = format!("invalid bpf_context access off={off}. Reference may already be released");
             return Err(Stop::eacces(Why::Context, message));
         }
         let Some(register) = access.value.filter(|_| !access.write) else { return Ok(()) };
@@ -152,7 +147,11 @@ impl Checker<'_, '_> {
             }
             Program::PerfEvent => self.perf_event_content(off, access),
             Program::Syscall => {
-                if (0..SYSCALL_BYTES).contains(&off) { Ok(Ok(Content::Scalar)) } else { NOT_ALLOWED }
+                if (0..SYSCALL_BYTES).contains(&off) {
+                    Ok(Ok(Content::Scalar))
+                } else {
+                    NOT_ALLOWED
+                }
             }
             Program::StructOps(Ops::Qdisc) if self.hook.name == "enqueue" && off == 16 => {
                 Err(Stop::unmodelled("the list of packets to be freed"))
@@ -235,7 +234,10 @@ impl Checker<'_, '_> {
         let Some((id, ty)) = btf.resolve(ty) else {
             return Err(Stop::unmodelled(format!("the prototype of {name}")));
         };
-        if is_small_int(&ty) || matches!(ty.kind(), BtfKind::Enum | BtfKind::Enum64) || ty.composite().is_some() {
+        if is_small_int(&ty)
+            || matches!(ty.kind(), BtfKind::Enum | BtfKind::Enum64)
+            || ty.composite().is_some()
+        {
             return Ok(Ok(content));
         }
         if ty.kind() != BtfKind::Ptr {
@@ -278,7 +280,9 @@ impl Checker<'_, '_> {
             return match target.kind() {
                 BtfKind::Void | BtfKind::Int => Ok(Ok(scalar)),
                 _ if self.rules.since(Era::V7_2) => Ok(Ok(scalar)),
-                BtfKind::Fwd if self.kernel.absent::<()>(btf.name(&target)) != crate::kernel::Lookup::Absent => {
+                BtfKind::Fwd
+                    if self.kernel.absent::<()>(btf.name(&target)) != crate::kernel::Lookup::Absent =>
+                {
                     Err(Stop::unmodelled(format!("the prototype of {name}")))
                 }
                 kind if self.rules.era == Era::V6_12 => {
@@ -346,8 +350,14 @@ impl Checker<'_, '_> {
         for _ in 0..32 {
             let ty = btf.get(id)?;
             match ty.kind() {
-                BtfKind::TypeTag if matches!(btf.name(&ty), "user" | "percpu" | "rcu") => return Some(btf.name(&ty)),
-                BtfKind::Const | BtfKind::Volatile | BtfKind::Restrict | BtfKind::Typedef | BtfKind::TypeTag => {
+                BtfKind::TypeTag if matches!(btf.name(&ty), "user" | "percpu" | "rcu") => {
+                    return Some(btf.name(&ty));
+                }
+                BtfKind::Const
+                | BtfKind::Volatile
+                | BtfKind::Restrict
+                | BtfKind::Typedef
+                | BtfKind::TypeTag => {
                     if !self.rules.since(Era::V7_2) {
                         return None;
                     }

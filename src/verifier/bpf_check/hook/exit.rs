@@ -102,7 +102,9 @@ impl Checker<'_, '_> {
                 Some(_) => range(0, 1),
                 None => return Err(Stop::unmodelled("what the hook of the LSM returns")),
             },
-            Program::StructOps(Ops::Qdisc | Ops::TcpCongestion | Ops::Dummy | Ops::Scx | Ops::ScxCid) => range(0, 0),
+            Program::StructOps(Ops::Qdisc | Ops::TcpCongestion | Ops::Dummy | Ops::Scx | Ops::ScxCid) => {
+                range(0, 0)
+            }
             Program::ModifyReturn
             | Program::TpBtf
             | Program::Kprobe { session: false }

@@ -40,7 +40,9 @@ fn place<'a>(load: &'a Load<'_, '_>, program: FuncIdx) -> Step<Option<(&'a str, 
                 (Lookup::Unknown(reason), _) | (_, MemberFate::Unknown(reason)) => {
                     return Err(Stop::Unknown(reason.clone()));
                 }
-                (Lookup::Found(ops_type), MemberFate::Matched(index)) if load.object[value.map].autocreate => {
+                (Lookup::Found(ops_type), MemberFate::Matched(index))
+                    if load.object[value.map].autocreate =>
+                {
                     ops_type.members.get(*index as usize)
                 }
                 _ => None,
@@ -91,7 +93,13 @@ fn is_arena(load: &Load<'_, '_>, map: crate::object::MapIdx) -> bool {
 }
 
 /// The kernel lets programs implement the member (`bpf_struct_ops_supported`, `check_member`).
-fn supported(kernel: &Kernel<'_>, ops: Ops, type_name: &str, member: &OpsMember<'_>, sleepable: bool) -> Step {
+fn supported(
+    kernel: &Kernel<'_>,
+    ops: Ops,
+    type_name: &str,
+    member: &OpsMember<'_>,
+    sleepable: bool,
+) -> Step {
     let name = member.name;
     let refused = |errno| {
         let message = format!("attach to unsupported member {name} of struct {type_name}");

@@ -104,9 +104,7 @@ impl Checker<'_, '_> {
                 let max = i32::from(!self.rules.since(Era::V6_16));
                 (1, RetvalRange { min: 0, max, wide: true })
             }
-            Some(Special::TaskWorkSchedule) => {
-                (3, RetvalRange { min: i32::MIN, max: i32::MAX, wide: true })
-            }
+            Some(Special::TaskWorkSchedule) => (3, RetvalRange { min: i32::MIN, max: i32::MAX, wide: true }),
             _ => return Ok(()),
         };
         let Some(subprog) = call.callback else { return Err(Stop::unmodelled("no callback")) };

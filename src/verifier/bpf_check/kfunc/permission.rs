@@ -104,9 +104,15 @@ impl<'a> Checker<'a, '_> {
         if entry.kind != ProgramKind::STRUCT_OPS {
             return Ok(vec![match entry.kind.as_str() {
                 "syscall" => Caller::Syscall,
-                "tracing" | "tracepoint" | "raw_tracepoint" | "raw_tracepoint_writable" | "perf_event"
+                "tracing"
+                | "tracepoint"
+                | "raw_tracepoint"
+                | "raw_tracepoint_writable"
+                | "perf_event"
                 | "lsm" => Caller::Tracing,
-                "unspec" | "ext" => return Err(Stop::unmodelled("kfuncs of programs that replace a function")),
+                "unspec" | "ext" => {
+                    return Err(Stop::unmodelled("kfuncs of programs that replace a function"));
+                }
                 _ => Caller::Other,
             }]);
         }
