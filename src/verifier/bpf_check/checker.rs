@@ -57,6 +57,8 @@ pub struct Aux {
     pub key: Option<Option<u64>>,
     /// It was walked.
     pub seen: bool,
+    /// The function that `bpf_loop` calls where it may be put in line; `Some(None)` where it may not.
+    pub loop_callback: Option<Option<usize>>,
 }
 
 /// The verifier at work on one program.
@@ -105,6 +107,8 @@ pub struct Checker<'a, 'd> {
     pub knob: Option<Reason>,
     /// Numbers by instruction that several modules use.
     pub notes: HashMap<usize, u64>,
+    /// Kfuncs that were looked at.
+    pub kfuncs: super::kfunc::Kfuncs,
 }
 
 impl<'a, 'd> Checker<'a, 'd> {
@@ -147,6 +151,7 @@ impl<'a, 'd> Checker<'a, 'd> {
             called,
             knob: None,
             notes: HashMap::new(),
+            kfuncs: super::kfunc::Kfuncs::default(),
         })
     }
 

@@ -163,11 +163,12 @@ impl Checker<'_, '_> {
     /// Code that runs here is protected by RCU (`in_rcu_cs`).
     pub fn in_rcu(&self) -> bool {
         let state = &self.state;
-        let no_preemption = state.active_preempt_locks > 0 || state.active_irq_id > 0;
+        // Sections without preemption or interrupts count since 7.3.
+        let by_section = state.active_preempt_locks > 0 || state.active_irq_id != 0;
         state.active_rcu_locks > 0
             || state.active_locks > 0
             || !state.in_sleepable
-            || no_preemption && self.rules.since(Era::V7_3)
+            || by_section && self.rules.since(Era::V7_3)
     }
 
     /// Code that runs here may sleep (`in_sleepable_context`).
