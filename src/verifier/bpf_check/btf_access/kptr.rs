@@ -2,6 +2,7 @@
 
 use crate::btf::Kind as BtfKind;
 use crate::insn::{LoadMode, Op, Operand};
+use crate::verifier::bpf_check::args::Argument;
 use crate::verifier::bpf_check::checker::Checker;
 use crate::verifier::bpf_check::mem::Access;
 use crate::verifier::bpf_check::record::{Field, FieldKind};
@@ -48,7 +49,14 @@ impl Checker<'_, '_> {
                 refused(&format!("BPF_ST imm must be 0 when storing to kptr at off={off}"))
             }
             Operand::Reg(register) if self.reg(register).is_null() => self.mark_precise(register),
-            Operand::Reg(_) => Err(Stop::unmodelled("a store of a pointer to a kptr")),
+            Operand::Reg(register) => {
+                let reg = *self.reg(register);
+                // The caller of the comparison answers for it with an error of its own.
+                self.match_kptr(field, Argument::in_register(register, &reg)).map_err(|stop| match stop {
+                    Stop::Refused { why, message, .. } => Stop::eacces(why, message),
+                    other => other,
+                })
+            }
         }
     }
 
