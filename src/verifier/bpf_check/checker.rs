@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::code::SubprogInfo;
 use super::hook::Hook;
 use super::liveness::Liveness;
 use super::prog::{Link, Prog, Slot};
@@ -57,6 +58,10 @@ pub struct Aux {
     pub key: Option<Option<u64>>,
     /// It was walked.
     pub seen: bool,
+    /// It is a spill or fill around a call that may be inlined (`fastcall_pattern`).
+    pub is_fastcall: bool,
+    /// A call: pairs of a spill and a fill around it that may be taken out (`fastcall_spills_num`).
+    pub fastcall_pairs: u8,
 }
 
 /// The verifier at work on one program.
@@ -93,6 +98,8 @@ pub struct Checker<'a, 'd> {
     pub checkpoints: Checkpoints,
     /// What is kept of each instruction.
     pub aux: Vec<Aux>,
+    /// What is kept of each function.
+    pub subprogs: Vec<SubprogInfo>,
     /// The last id that was given.
     pub last_id: u32,
     /// How many instructions were walked.
@@ -122,6 +129,7 @@ impl<'a, 'd> Checker<'a, 'd> {
         let rules = Rules::of(kernel);
         let hook = Hook::of(load, kernel, &rules, program)?;
         let aux = vec![Aux::default(); prog.len()];
+        let subprogs = vec![SubprogInfo::default(); prog.subprogs.len()];
         let called = vec![[false; 2]; prog.subprogs.len()];
         let state = State::new(Frame::new(0, usize::MAX, 0), hook.sleepable);
         Ok(Self {
@@ -141,6 +149,7 @@ impl<'a, 'd> Checker<'a, 'd> {
             pending: Vec::new(),
             checkpoints: Checkpoints::default(),
             aux,
+            subprogs,
             last_id: 0,
             processed: 0,
             jumps: 0,
@@ -216,9 +225,12 @@ impl<'a, 'd> Checker<'a, 'd> {
         if self.liveness.is_jump_point(self.insn) {
             self.push_jump();
         }
+        self.check_walked_fields()?;
         self.aux[self.insn].seen = true;
         self.prev = self.insn;
-        self.execute()
+        let next = self.execute();
+        self.note_stack_depth();
+        next
     }
 
     /// What an instruction does (`do_check_insn`).
@@ -271,11 +283,21 @@ impl<'a, 'd> Checker<'a, 'd> {
             (_, Link::Subprog(subprog)) => self.check_func_call(subprog),
             (_, Link::Kfunc(index, kfunc)) => self.check_kfunc_call(index, kfunc),
             (_, Link::Poison(number)) => {
-                let why = if number == crate::btf::core::POISON_IMM { Why::Poison } else { Why::MissingKfunc };
+                let why =
+                    if number == crate::btf::core::POISON_IMM { Why::Poison } else { Why::MissingKfunc };
                 Err(Stop::einval(why, format!("invalid func unknown#{number}")))
             }
             (Callee::Helper(number), _) => self.check_helper_call(number),
             _ => Err(Stop::unmodelled("a call of something that is not known")),
+        }
+    }
+
+    /// The most stack that each function uses.
+    fn note_stack_depth(&mut self) {
+        for frame in &self.state.frames {
+            if let Some(info) = self.subprogs.get_mut(frame.subprog) {
+                info.stack_depth = info.stack_depth.max(frame.allocated());
+            }
         }
     }
 

@@ -188,7 +188,9 @@ fn external(load: &Load<'_, '_>, object: &Object<'_>, index: ExternIdx, op: Op) 
 fn patch(knowledge: &Knowledge, slot: &mut Slot) {
     let Some(fact) = knowledge.core.get(&slot.at) else { return };
     match *fact {
-        CoreFact::Unknown => slot.link = Link::Unknown("what CO-RE makes of the instruction is not known".into()),
+        CoreFact::Unknown => {
+            slot.link = Link::Unknown("what CO-RE makes of the instruction is not known".into())
+        }
         CoreFact::Poison => {
             slot.insn = Insn::call(POISON_CORE);
             slot.op = slot.insn.op();

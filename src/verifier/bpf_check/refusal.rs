@@ -182,7 +182,9 @@ impl Stop {
     /// What comes of a program that is not walked at all.
     pub fn into_outcome(self) -> Outcome {
         match self {
-            Self::Refused { why, errno, message } => Outcome::Refused(Refusal { at: None, errno, message, why }),
+            Self::Refused { why, errno, message } => {
+                Outcome::Refused(Refusal { at: None, errno, message, why })
+            }
             Self::Unknown(reason) => Outcome::Unknown(Unwalked { at: None, reason }),
         }
     }

@@ -231,18 +231,12 @@ impl Tnum {
 
     /// The lowest two bytes swapped, the others 0.
     pub const fn bswap16(self) -> Self {
-        Self {
-            value: (self.value as u16).swap_bytes() as u64,
-            mask: (self.mask as u16).swap_bytes() as u64,
-        }
+        Self { value: (self.value as u16).swap_bytes() as u64, mask: (self.mask as u16).swap_bytes() as u64 }
     }
 
     /// The lowest four bytes swapped, the others 0.
     pub const fn bswap32(self) -> Self {
-        Self {
-            value: (self.value as u32).swap_bytes() as u64,
-            mask: (self.mask as u32).swap_bytes() as u64,
-        }
+        Self { value: (self.value as u32).swap_bytes() as u64, mask: (self.mask as u32).swap_bytes() as u64 }
     }
 
     /// All bytes swapped.
