@@ -62,6 +62,8 @@ pub struct Aux {
     pub is_fastcall: bool,
     /// A call: pairs of a spill and a fill around it that may be taken out (`fastcall_spills_num`).
     pub fastcall_pairs: u8,
+    /// The function that `bpf_loop` calls where it may be put in line; `Some(None)` where it may not.
+    pub loop_callback: Option<Option<usize>>,
 }
 
 /// The verifier at work on one program.
@@ -112,6 +114,8 @@ pub struct Checker<'a, 'd> {
     pub knob: Option<Reason>,
     /// Numbers by instruction that several modules use.
     pub notes: HashMap<usize, u64>,
+    /// Kfuncs that were looked at.
+    pub kfuncs: super::kfunc::Kfuncs,
 }
 
 impl<'a, 'd> Checker<'a, 'd> {
@@ -156,6 +160,7 @@ impl<'a, 'd> Checker<'a, 'd> {
             called,
             knob: None,
             notes: HashMap::new(),
+            kfuncs: super::kfunc::Kfuncs::default(),
         })
     }
 

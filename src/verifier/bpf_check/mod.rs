@@ -3,16 +3,23 @@
 //! Behaviour was learned from kernel/bpf/verifier.c and its neighbours of 6.12, 7.2 and 7.3, and from guests.
 
 mod alu;
+mod args;
 mod branch;
 mod btf_access;
+mod btf_match;
 mod checker;
 mod code;
+mod dynptr;
 mod func;
+mod graph;
 mod helper;
 mod hook;
 mod imm;
+mod irq;
+mod iter;
 mod kfunc;
 mod liveness;
+mod lock;
 mod mem;
 mod names;
 mod precision;
@@ -23,6 +30,7 @@ pub mod refusal;
 mod reg;
 mod rules;
 pub mod scalar;
+mod stack;
 mod state;
 mod states;
 pub mod tnum;

@@ -90,21 +90,17 @@ impl Backtrack {
     /// If one of the linked registers is looked for, all are (`bpf_bt_sync_linked_regs`).
     fn sync_linked(&mut self, jump: Option<&Jump>) {
         let Some(jump) = jump.filter(|jump| !jump.linked.is_empty()) else { return };
-        let is_set = jump.linked.iter().any(|linked| {
-            let frame = usize::from(linked.frame);
-            match linked.is_reg {
-                true => self.regs[frame] & 1 << linked.number != 0,
-                false => self.slots[frame] & 1 << linked.number != 0,
-            }
+        let is_set = jump.linked.iter().any(|(frame, at, is_reg)| {
+            if is_reg { self.regs[frame] & 1 << at != 0 } else { self.slots[frame] & 1 << at != 0 }
         });
         if !is_set {
             return;
         }
-        for linked in jump.linked.iter() {
-            let frame = usize::from(linked.frame);
-            match linked.is_reg {
-                true => self.set_in(frame, linked.number),
-                false => self.set_slot(frame, linked.number.into()),
+        for (frame, at, is_reg) in jump.linked.iter() {
+            if is_reg {
+                self.set_in(frame, at);
+            } else {
+                self.set_slot(frame, at.into());
             }
         }
     }

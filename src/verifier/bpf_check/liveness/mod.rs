@@ -113,6 +113,11 @@ impl Liveness {
         self.live_regs.get(insn).copied().unwrap_or(u16::MAX)
     }
 
+    /// A register may be read after this instruction is reached (`live_regs_before`).
+    pub fn is_live(&self, insn: usize, register: u8) -> bool {
+        self.live_regs(insn) & 1 << (register & 15) != 0
+    }
+
     /// What is asked about the stacks of a state before an instruction (`bpf_live_stack_query_init`).
     pub fn stack_query(&self, state: &State, insn: usize) -> StackQuery {
         self.stack.query(state, insn)

@@ -114,11 +114,7 @@ fn regs_exact(rules: &Rules, old: &Reg, cur: &Reg, ids: &mut IdMap) -> bool {
 
 /// Every number that is possible now was possible then.
 fn within(old: &Scalar, cur: &Scalar) -> bool {
-    old.var_off().contains(cur.var_off())
-        && old.umin() <= cur.umin()
-        && old.umax() >= cur.umax()
-        && old.smin() <= cur.smin()
-        && old.smax() >= cur.smax()
+    old.contains(cur)
 }
 
 /// What was safe with the old register is so with the current one.

@@ -8,4 +8,4 @@ mod trace;
 mod visited;
 
 pub use checkpoints::{Checkpoint, Checkpoints};
-pub use trace::{Jump, LinkedReg, LinkedRegs, Trace};
+pub use trace::{Jump, LinkedReg, Trace};

@@ -5,50 +5,40 @@ use super::super::checker::Checker;
 /// Registers that share an id at most, of which a jump is noted (`LINKED_REGS_MAX`).
 const MOST_LINKED: usize = 6;
 
-/// A register, or one that was stored in a stack, that is linked to others by its id (`struct linked_reg`).
+/// A register or slot that holds the same number as another (`struct linked_reg`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LinkedReg {
-    /// The frame.
-    pub frame: u8,
-    /// The register, or the slot.
-    pub number: u8,
+    /// Its frame.
+    pub frame: usize,
     /// It is a register.
     pub is_reg: bool,
+    /// Which register or slot.
+    pub at: usize,
 }
 
 /// Registers that share an id (`struct linked_regs`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LinkedRegs {
     count: u8,
-    entries: [LinkedReg; MOST_LINKED],
-}
-
-impl Default for LinkedRegs {
-    fn default() -> Self {
-        Self { count: 0, entries: [LinkedReg { frame: 0, number: 0, is_reg: false }; MOST_LINKED] }
-    }
+    /// The frame, the register or slot, and whether it is a register.
+    entries: [(u8, u8, bool); MOST_LINKED],
 }
 
 impl LinkedRegs {
-    /// Adds one; false if there are `most` already.
-    pub fn push(&mut self, reg: LinkedReg, most: usize) -> bool {
-        let at = usize::from(self.count);
-        if at >= most.min(MOST_LINKED) {
-            return false;
+    fn new(regs: &[LinkedReg]) -> Self {
+        let mut linked = Self::default();
+        for (entry, reg) in linked.entries.iter_mut().zip(regs) {
+            *entry = (reg.frame as u8, reg.at as u8, reg.is_reg);
+            linked.count += 1;
         }
-        self.entries[at] = reg;
-        self.count += 1;
-        true
+        linked
     }
 
-    /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = LinkedReg> + '_ {
-        self.entries[..usize::from(self.count)].iter().copied()
-    }
-
-    /// How many.
-    pub fn len(&self) -> usize {
-        usize::from(self.count)
+    /// All of them: the frame, the register or slot, and whether it is a register.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, u8, bool)> + '_ {
+        self.entries[..usize::from(self.count)]
+            .iter()
+            .map(|(frame, at, is_reg)| (usize::from(*frame), *at, *is_reg))
     }
 
     /// None.
@@ -165,7 +155,7 @@ impl Checker<'_, '_> {
     }
 
     /// Notes which operands of a comparison point to the stack.
-    pub fn note_stack_pointers(&mut self, dst: bool, src: bool) {
+    pub fn note_stack_operands(&mut self, dst: bool, src: bool) {
         if dst || src {
             let jump = self.trace.note(self.insn);
             jump.dst_is_stack |= dst;
@@ -174,8 +164,8 @@ impl Checker<'_, '_> {
     }
 
     /// Notes which registers a comparison tells something of.
-    pub fn note_linked(&mut self, linked: LinkedRegs) {
-        self.trace.note(self.insn).linked = linked;
+    pub fn note_linked(&mut self, linked: &[LinkedReg]) {
+        self.trace.note(self.insn).linked = LinkedRegs::new(linked);
     }
 
     /// The trace of a branch that waits, which begins where the path is now: its checkpoint has one branch more.

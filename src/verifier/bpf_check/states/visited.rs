@@ -178,20 +178,41 @@ impl Checker<'_, '_> {
         })
     }
 
-    /// Numbers in a state that differ from those of the round of the loop before, and that did not matter, are forgotten
-    /// (`widen_imprecise_scalars`). `insn` is where the rounds begin; with `skip_own` the checkpoint that was just made there is
-    /// the current round's own.
-    pub fn widen_imprecise(&mut self, state: &mut State, insn: usize, skip_own: bool) {
-        let Some(number) = self.prev_entry(insn, skip_own) else { return };
-        let old = &self.checkpoints.get(number).state;
-        for (old, cur) in old.frames.iter().zip(&mut state.frames) {
-            for (old, cur) in old.regs.iter().zip(&mut cur.regs) {
-                super::equal::widen(old, cur);
-            }
-            for (old, cur) in old.stack.iter().zip(&mut cur.stack) {
-                if old.is_spilled() && cur.is_spilled() {
-                    super::equal::widen(&old.reg, &mut cur.reg);
-                }
+    /// What did not matter of the state that waits behind a `may_goto`, or for an iterator's next element, and that differs from
+    /// the round of the loop before, is forgotten (`widen_imprecise_scalars`).
+    pub fn widen_for_may_goto(&mut self, waiting: &mut State) {
+        self.widen_imprecise(waiting, self.insn, true);
+    }
+
+    /// The same of a loop that begins at an instruction. With `skip_own` the checkpoint that was just made there is the current
+    /// round's.
+    pub fn widen_imprecise(&mut self, waiting: &mut State, insn: usize, skip_own: bool) {
+        if let Some(number) = self.prev_entry(insn, skip_own) {
+            widen(&self.checkpoints.get(number).state, waiting);
+        }
+    }
+
+    /// The same where a callback has returned to the call at an instruction.
+    ///
+    /// # Errors
+    /// None yet.
+    pub fn widen_after_callback(&mut self, callsite: usize) -> Step {
+        if let Some(number) = self.prev_entry(callsite, false) {
+            widen(&self.checkpoints.get(number).state, &mut self.state);
+        }
+        Ok(())
+    }
+}
+
+/// Numbers that are not what they were a round before, and did not matter, are forgotten (`widen_imprecise_scalars`).
+fn widen(old: &State, cur: &mut State) {
+    for (old, cur) in old.frames.iter().zip(&mut cur.frames) {
+        for (old, cur) in old.regs.iter().zip(&mut cur.regs) {
+            super::equal::widen(old, cur);
+        }
+        for (old, cur) in old.stack.iter().zip(&mut cur.stack) {
+            if old.is_spilled() && cur.is_spilled() {
+                super::equal::widen(&old.reg, &mut cur.reg);
             }
         }
     }
