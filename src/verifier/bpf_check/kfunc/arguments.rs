@@ -205,7 +205,7 @@ impl Checker<'_, '_> {
             };
         }
         let name = self.argument_name(register);
-        if self.kernel_type(reg).is_some() {
+        if self.kernel_type_of(reg).is_some() {
             if !is_struct {
                 let at = if self.rules.names_registers { name } else { format!("args#{}", register - 1) };
                 let (kind, of) = (pointee.kind_str(), &pointee.name);
@@ -231,15 +231,8 @@ impl Checker<'_, '_> {
         Ok(if sized { Taken::Sized } else { Taken::Memory })
     }
 
-    /// The program refers to an arena.
-    fn has_arena(&self) -> bool {
-        let program = self.prog.subprogs.first().map(|entry| entry.function);
-        let maps = program.map_or(&[][..], |program| self.object.maps_of(program));
-        maps.iter().any(|used| self.object[used.map].map_type == crate::object::MapType::ARENA)
-    }
-
     /// The kernel's type that a register points to (`PTR_TO_BTF_ID`, `reg2btf_ids`).
-    fn kernel_type(&self, reg: &Reg) -> Option<Option<TypeRef>> {
+    fn kernel_type_of(&self, reg: &Reg) -> Option<Option<TypeRef>> {
         let name = match reg.kind {
             Kind::BtfId(ty) => return Some(Some(ty)),
             Kind::MapPtr(_) => "bpf_map",
@@ -253,8 +246,8 @@ impl Checker<'_, '_> {
         Some(self.kernel.find(name, BtfKind::Struct).map(TypeRef::kernel))
     }
 
-    /// It is trusted (`is_trusted_reg`).
-    fn is_trusted(&self, reg: &Reg) -> bool {
+    /// A pointer is trusted (`is_trusted_reg`).
+    pub fn is_trusted(&self, reg: &Reg) -> bool {
         let trusted = Flags::ALLOC.with(Flags::TRUSTED).with(Flags::NON_OWN_REF);
         let is_safe = !has_unsafe_flags(reg);
         let is_listed = matches!(reg.kind, Kind::MapPtr(_) | Kind::Socket | Kind::SockCommon | Kind::TcpSock);
@@ -657,7 +650,7 @@ impl Checker<'_, '_> {
         let wanted = of_map.as_ref().unwrap_or(declared);
         let home = if is_map { crate::kernel::Home::Vmlinux } else { meta.home };
         let name = self.argument_name(register);
-        let found = self.kernel_type(reg);
+        let found = self.kernel_type_of(reg);
         if self.rules.since(Era::V7_3) {
             let Some(found) = found else { return self.no_object(wanted, param, register, reg) };
             if !self.is_trusted(reg) || has_unsafe_flags(reg) {
