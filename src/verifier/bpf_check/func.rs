@@ -167,6 +167,8 @@ impl Checker<'_, '_> {
         }
         let caller = self.state.frame().clone();
         let start = self.prog.subprogs[subprog].start;
+        self.subprogs[subprog].is_cb = true;
+        self.subprogs[subprog].is_async_cb |= when != CallbackTime::Now;
         match when {
             CallbackTime::Later { sleepable } => {
                 let mut frame = Frame::new(subprog, usize::MAX, 0);
