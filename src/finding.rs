@@ -158,7 +158,7 @@ impl Location {
     }
 
     /// A place that is reached from an entry program, which may be its own.
-    fn via(site: Site, program: FuncIdx, label: impl Into<String>) -> Self {
+    pub(crate) fn via(site: Site, program: FuncIdx, label: impl Into<String>) -> Self {
         let own = matches!(site, Site::Insn(function, _) | Site::Function(function) if function == program);
         Self { program: (!own).then_some(program), ..Self::new(site, label) }
     }
@@ -187,6 +187,20 @@ pub struct Finding {
     pub help: Option<String>,
     /// Where, most telling first.
     pub locations: Vec<Location>,
+    /// Which programs it keeps from loading, if it is a refusal at load.
+    pub stops: Stops,
+}
+
+/// Which programs a refusal at load is about.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Stops {
+    /// The program that the subject names; where it names none, all of the object.
+    #[default]
+    Subject,
+    /// All of the object.
+    All,
+    /// These.
+    Programs(Vec<FuncIdx>),
 }
 
 impl Finding {
@@ -217,6 +231,12 @@ impl Finding {
     /// Says what to change.
     pub fn help(&mut self, text: impl Into<String>) -> &mut Self {
         self.help = Some(text.into());
+        self
+    }
+
+    /// Says which programs it keeps from loading, where the subject does not.
+    pub fn stops(&mut self, stops: Stops) -> &mut Self {
+        self.stops = stops;
         self
     }
 
@@ -291,6 +311,51 @@ pub struct Outcome {
     /// What is left open with all variables that user space may set as they stand in the file, where that answers some question
     /// and nothing more is refused.
     pub as_in_file: Option<AsInFile>,
+    /// What becomes of each program by itself, where that is asked and a kernel is named.
+    pub programs: Vec<ProgramFate>,
+}
+
+/// What becomes of a program that is loaded alone, with the maps of its object.
+#[derive(Debug, Clone)]
+pub struct ProgramFate {
+    /// The program.
+    pub program: FuncIdx,
+    /// It loads with its object.
+    pub autoload: bool,
+    /// Whether it loads alone.
+    pub fate: Fate,
+}
+
+/// Whether a program loads.
+#[derive(Debug, Clone)]
+pub enum Fate {
+    /// It does.
+    Accepted {
+        /// Instructions that the verifier processes.
+        insns: u32,
+    },
+    /// It does not.
+    Refused {
+        /// What the load returns.
+        errno: Option<Errno>,
+        /// The first words of libbpf or of the verifier that say why.
+        message: Option<String>,
+        /// The instruction that the verifier refuses.
+        at: Option<(FuncIdx, InsnIdx)>,
+        /// Instructions that the verifier processes until then, where it comes so far and that is known.
+        insns: Option<u32>,
+        /// Where to look.
+        location: Option<Location>,
+    },
+    /// Nobody can tell.
+    Unknown {
+        /// Why: one sentence, lower case, no full stop.
+        reason: String,
+        /// The instruction that is in question.
+        at: Option<(FuncIdx, InsnIdx)>,
+        /// Where to look.
+        location: Option<Location>,
+    },
 }
 
 /// What the checks say where user space leaves the values as they stand in the file.
@@ -330,6 +395,7 @@ impl Outcome {
             message: message.into(),
             help: None,
             locations: Vec::new(),
+            stops: Stops::Subject,
         });
         let last = self.findings.len() - 1;
         &mut self.findings[last]

@@ -26,10 +26,10 @@ rule! {
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let object = cx.object;
-    for (program, function, entry) in object.programs() {
+    for (program, function, _) in cx.loaded() {
         let has_arena =
             object.maps_of(program).iter().any(|used| object[used.map].map_type == MapType::ARENA);
-        if has_arena || !entry.autoload {
+        if has_arena {
             continue;
         }
         let subject = Subject::program(object, program);

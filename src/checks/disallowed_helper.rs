@@ -25,10 +25,10 @@ rule! {
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let object = cx.object;
-    for (program, function, entry) in object.programs() {
+    for (program, function, entry) in cx.loaded() {
         let is_callback =
             object.schedulers().any(|(_, ops)| ops.callbacks().any(|(_, used)| used == program));
-        if !is_callback || !entry.autoload {
+        if !is_callback {
             continue;
         }
         let subject = Subject::program(object, program);

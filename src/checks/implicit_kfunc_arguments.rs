@@ -3,9 +3,9 @@
 use super::context::Context;
 use super::shared::kfunc_calls;
 use crate::errno::Errno;
-use crate::finding::{Outcome, Site, Subject};
+use crate::finding::{Outcome, Site, Stops, Subject};
 use crate::load::ExternFate;
-use crate::object::{Extern, ExternIdx, Object};
+use crate::object::{Extern, ExternIdx, FuncIdx, Object};
 use crate::rule::Level;
 
 rule! {
@@ -27,14 +27,16 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let Some(kernel) = cx.kernel else { return };
     // An object that declares the argument too gets past libbpf; the verifier then looks for the full prototype, for calls in
     // dead code as well (add_kfunc_call). Any other object meets what other rules say.
-    let called = |external: &Extern<'_>| {
-        let mut programs = cx.loaded().map(|(program, ..)| program);
-        programs.any(|program| {
-            kfunc_calls::of(cx, program).iter().any(|call| std::ptr::eq(call.external, external))
-        })
+    let callers = |external: &Extern<'_>| -> Vec<FuncIdx> {
+        let programs = cx.loaded().map(|(program, ..)| program);
+        let calls = |program: &FuncIdx| {
+            kfunc_calls::of(cx, *program).iter().any(|call| std::ptr::eq(call.external, external))
+        };
+        programs.filter(calls).collect()
     };
     let mut affected: Vec<(ExternIdx, &str)> = Vec::new();
     let mut twinless = None;
+    let mut stopped: Vec<FuncIdx> = Vec::new();
     for (number, external) in cx.object.externs.iter().enumerate() {
         let index = ExternIdx(number);
         let (kfunc, resolved) = match cx.load.external(index) {
@@ -45,8 +47,10 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         let name = Object::essential_name(external.name);
         if kernel.has_leaked_aux(name, kfunc) {
             affected.push((index, name));
-            if resolved && twinless.is_none() && called(external) {
-                twinless = Some(name);
+            let callers = if resolved { callers(external) } else { Vec::new() };
+            if !callers.is_empty() {
+                twinless.get_or_insert(name);
+                stopped.extend(callers);
             }
         }
     }
@@ -66,6 +70,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         finding
             .level(Level::Error)
             .errno(Errno::EINVAL)
+            .stops(Stops::Programs(stopped))
             .quote(format!("cannot find function {name}_impl in BTF"));
     }
     if let Some((function, insn)) = cx.object.first_use(first) {

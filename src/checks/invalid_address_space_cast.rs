@@ -26,7 +26,7 @@ fn is_wrong(op: Op) -> bool {
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let object = cx.object;
-    for (program, function, _) in object.programs().filter(|(_, _, entry)| entry.autoload) {
+    for (program, function, _) in cx.loaded() {
         let subject = Subject::program(object, program);
         let casts = object.code_of(program).flat_map(|(index, code)| {
             let wrong = code.ops().iter().enumerate().filter(|(_, op)| is_wrong(**op));

@@ -20,6 +20,9 @@ impl Checker<'_, '_> {
         if outcome.loader == Loader::Scx && values.knobs == Knobs::Open {
             weigh(self, kernel, options, values, &mut outcome);
         }
+        if let Some(kernel) = kernel.filter(|_| options.programs) {
+            outcome.programs = self.programs(kernel, options, values);
+        }
         outcome
     }
 }

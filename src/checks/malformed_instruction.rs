@@ -48,7 +48,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         })
         .collect();
     let bad: Vec<_> = object.functions.iter().map(bad_fields).collect();
-    for (program, function, _) in object.programs().filter(|(_, _, entry)| entry.autoload) {
+    for (program, function, _) in cx.loaded() {
         let mut code = object.code_of(program).map(|(index, _)| index);
         let found = code.find_map(|index| Some((index, problems[index.0].clone()?)));
         let Some((site, problem)) = found.or_else(|| bad_field(cx, program, &bad, out)) else { continue };

@@ -22,8 +22,8 @@ rule! {
 }
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
-    for (program, function, entry) in cx.object.programs() {
-        if entry.autoload && entry.kind == ProgramKind::UNSPEC {
+    for (program, function, entry) in cx.loaded() {
+        if entry.kind == ProgramKind::UNSPEC {
             let section = &function.section_name;
             let (when, help) = if entry.since > cx.object.libbpf {
                 (

@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use crate::errno::Errno;
-use crate::finding::{Outcome, Site, Subject};
+use crate::finding::{Outcome, Site, Stops, Subject};
 use crate::insn::Op;
 use crate::kernel::exceptions::Fact;
 use crate::kernel::{Arch, Kernel, Lookup, helpers};
@@ -180,6 +180,7 @@ fn tell(cx: &Context<'_, '_>, lacking: &Lacking, out: &mut Outcome) {
         .errno(Errno::EINVAL)
         .quote(format!("program of this type cannot use helper {helper}#{id}"))
         .help("leave the call out where the kernel cannot: behind a .rodata variable that the loader sets");
+    finding.stops(Stops::Programs(lacking.calls.iter().map(|(program, _)| *program).collect()));
     for &(program, (code, at)) in &lacking.calls {
         finding.via(Site::Insn(code, at), program, "this call");
     }

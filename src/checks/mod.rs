@@ -3,6 +3,7 @@
 //! A check is run for one kernel, or for none. Without a kernel a rule reports an error only where
 //! every built-in release that has the struct_ops type would refuse the object.
 
+mod alone;
 mod ambiguous_core_relocation;
 mod arena_argument_as_kernel_pointer;
 mod arena_argument_without_arena;

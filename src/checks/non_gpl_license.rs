@@ -3,9 +3,9 @@
 use super::context::Context;
 use super::shared::kfunc_calls;
 use crate::errno::Errno;
-use crate::finding::{Outcome, Site, Subject};
+use crate::finding::{Outcome, Site, Stops, Subject};
 use crate::kernel::license::is_gpl_compatible;
-use crate::object::ProgramKind;
+use crate::object::{FuncIdx, ProgramKind};
 
 rule! {
     /// The license is not one that the kernel counts as GPL.
@@ -30,10 +30,10 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         return;
     }
     let calls_kfunc = |program| kfunc_calls::of(cx, program).iter().any(|call| cx.has_kfunc(call.index));
-    let mut affected = object.programs().filter(|(index, _, entry)| {
-        entry.autoload && (entry.kind == ProgramKind::STRUCT_OPS || calls_kfunc(*index))
-    });
-    let Some((first, function, _)) = affected.next() else { return };
+    let affected =
+        cx.loaded().filter(|(index, _, entry)| entry.kind == ProgramKind::STRUCT_OPS || calls_kfunc(*index));
+    let affected: Vec<FuncIdx> = affected.map(|(program, ..)| program).collect();
+    let Some(&first) = affected.first() else { return };
     let text = if calls_kfunc(first) {
         "cannot call kernel function from non-GPL compatible program"
     } else {
@@ -46,10 +46,11 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     out.found(
         &NON_GPL_LICENSE,
         Subject::object(object),
-        format!("{license}: program '{}' will not load", function.name),
+        format!("{license}: program '{}' will not load", object[first].name),
     )
     .errno(Errno::EINVAL)
     .quote(text)
+    .stops(Stops::Programs(affected))
     .help("char _license[] SEC(\"license\") = \"GPL\";")
     .at(Site::Function(first), "the first program that is refused");
 }

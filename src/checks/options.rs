@@ -32,6 +32,8 @@ pub struct Options {
     pub libbpf: Libbpf,
     /// Levels by rule name; the last one for a rule counts.
     pub levels: Vec<(String, Level)>,
+    /// Say what becomes of each program by itself on each kernel (`programs_on` of JSON).
+    pub programs: bool,
 }
 
 impl Options {
@@ -50,6 +52,12 @@ impl Options {
     /// With a loader that links that libbpf.
     pub fn libbpf(mut self, libbpf: Libbpf) -> Self {
         self.libbpf = libbpf;
+        self
+    }
+
+    /// With what becomes of each program by itself on each kernel.
+    pub fn programs(mut self, programs: bool) -> Self {
+        self.programs = programs;
         self
     }
 

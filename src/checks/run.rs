@@ -2,14 +2,15 @@
 
 use std::cmp::Reverse;
 
+use super::alone;
 use super::context::Context;
 use super::options::Options;
 use super::registry::REGISTRY;
 use super::target_fault;
-use crate::finding::{Outcome, Subject, SubjectKind};
+use crate::finding::{Outcome, ProgramFate, Subject, SubjectKind};
 use crate::kernel::Kernel;
 use crate::load::{Knowledge, Load, Loader, Values};
-use crate::object::Object;
+use crate::object::{FuncIdx, Object};
 use crate::rule::{Family, Level, Rule};
 use crate::verifier::{Kept, Verifier};
 
@@ -64,6 +65,29 @@ impl<'a, 'd> Checker<'a, 'd> {
         Outcome { loader: load.loader, ..run(&cx) }
     }
 
+    /// What becomes of each program by itself: the rules are asked about every one, whether it loads with the object or not, and
+    /// what user levels, a hopeless object or a fault of the kernel would keep back counts.
+    pub(super) fn programs(
+        &self,
+        kernel: &Kernel<'_>,
+        options: &Options,
+        values: &Values,
+    ) -> Vec<ProgramFate> {
+        let Prepared { load, .. } = self.prepare(Some(kernel), options, values);
+        let programs: Vec<FuncIdx> = self.object.programs().map(|(program, ..)| program).collect();
+        let autoload: Vec<bool> = programs.iter().map(|&program| load.autoload(program)).collect();
+        let load = load.with_all_programs();
+        let knowledge = load.knowledge();
+        let verifier = self.verifier(&load, &knowledge);
+        #[cfg(feature = "cli")]
+        verifier.walk_all(programs.iter().copied());
+        let cx = Context::new(&load, options, &verifier);
+        let said = run_all(&cx);
+        let fates = alone::fates(&cx, &said, &programs);
+        let rows = programs.into_iter().zip(autoload).zip(fates);
+        rows.map(|((program, autoload), fate)| ProgramFate { program, autoload, fate }).collect()
+    }
+
     /// Follows the load.
     pub(super) fn prepare<'k>(
         &self,
@@ -98,16 +122,24 @@ pub(super) struct Prepared<'k, 'd> {
 
 fn run(cx: &Context<'_, '_>) -> Outcome {
     let object = cx.object;
-    let mut outcome = Outcome::default();
     // A kernel that lacks the type of every scheduler in the object is told so: which of its functions and fields the
     // programs would miss besides does not matter to anyone.
     let hopeless = object.schedulers().next().is_some() && cx.schedulers().next().is_none();
+    run_those(cx, |rule| !(hopeless && matches!(rule.family, Family::Kfunc | Family::Extern | Family::CoRe)))
+}
+
+fn run_all(cx: &Context<'_, '_>) -> Outcome {
+    run_those(cx, |_| true)
+}
+
+fn run_those(cx: &Context<'_, '_>, wanted: impl Fn(&Rule) -> bool) -> Outcome {
+    let mut outcome = Outcome::default();
     for (rule, check) in REGISTRY {
-        if !(hopeless && matches!(rule.family, Family::Kfunc | Family::Extern | Family::CoRe)) {
+        if wanted(rule) {
             check(cx, &mut outcome);
         }
     }
-    place(object, &mut outcome);
+    place(cx.object, &mut outcome);
     outcome
 }
 

@@ -19,10 +19,10 @@ rule! {
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let object = cx.object;
-    for (program, function, entry) in object.programs() {
+    for (program, function, _) in cx.loaded() {
         let is_arena = |used: &MapUse| object[used.map].map_type == MapType::ARENA;
         let arenas: Vec<MapUse> = object.maps_of(program).iter().copied().filter(is_arena).collect();
-        if !entry.autoload || arenas.len() < 2 {
+        if arenas.len() < 2 {
             continue;
         }
         let message =

@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use crate::errno::Errno;
-use crate::finding::{Outcome, Site, Subject};
+use crate::finding::{Outcome, Site, Stops, Subject};
 use crate::kernel::Lookup;
 
 rule! {
@@ -29,6 +29,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             out.found(&STUBLESS_MEMBER, Subject::member(cx.object, index, member), message)
                 .errno(Errno::ENOTSUPP)
                 .quote(format!("attach to unsupported member {member} of struct {}", ops.type_name))
+                .stops(Stops::Programs(vec![program]))
                 .help("drop the callback, or write a cid-form scheduler")
                 .at(Site::Function(program), "this callback");
         }

@@ -20,8 +20,7 @@ rule! {
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let object = cx.object;
-    for (program, function, entry) in cx.loaded() {
-        debug_assert!(entry.autoload);
+    for (program, function, _) in cx.loaded() {
         let mut start = 0;
         let mut found = None;
         for (index, function) in object.code_of(program) {

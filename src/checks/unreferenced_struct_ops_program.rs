@@ -24,8 +24,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     }
     let named =
         |program| object.struct_ops.iter().any(|ops| ops.callbacks().any(|(_, named)| named == program));
-    for (program, function, entry) in object.programs() {
-        if entry.kind != ProgramKind::STRUCT_OPS || !entry.autoload || named(program) {
+    for (program, function, entry) in cx.loaded() {
+        if entry.kind != ProgramKind::STRUCT_OPS || named(program) {
             continue;
         }
         let message = format!("struct_ops program '{}' is named by no ops variable", function.name);

@@ -136,7 +136,8 @@ pub(super) fn run(lint: &Lint) -> Result<u8, Failure> {
         refused: config.refused.clone(),
         arch,
     };
-    let options = |path: &str| choices.of(path);
+    // Nothing but JSON says it of each program.
+    let options = |path: &str| choices.of(path).programs(lint.format == Format::Json);
     let settings = Settings::read(lint, &config)?;
     let plan = Plan { kernels: &kernels, compiler: &compiler, allows: &allows, options, settings: &settings };
     // A whole BTF is indexed while the inputs are opened.

@@ -73,6 +73,7 @@ impl<'a> Choices<'a> {
                 libbpf: config.libbpf.map(Into::into).unwrap_or_default(),
                 arena_flag: config.arena_flag_bit.and_then(|bit| 1u32.checked_shl(bit)),
                 levels: config.levels.iter().map(named).collect(),
+                ..Options::default()
             },
             levels,
             overrides: config.overrides()?,

@@ -50,6 +50,16 @@ impl<'a, 'd> Load<'a, 'd> {
         Self { externs, ops, core, object, kernel, loader, values, autoload }
     }
 
+    /// The same with every program: each is looked at as if it were loaded.
+    pub fn with_all_programs(self) -> Self {
+        let Self { object, kernel, .. } = self;
+        let autoload = object.functions.iter().map(|function| function.entry.is_some()).collect();
+        if autoload == self.autoload {
+            return self;
+        }
+        Self { autoload, core: core::resolve(object, kernel, |_| true), ..self }
+    }
+
     /// User space may change values, sizes and what is loaded: the loader is scx's.
     pub fn is_edited(&self) -> bool {
         self.loader == Loader::Scx

@@ -90,6 +90,8 @@ pub struct Ref {
     /// Value of the symbol that the relocation names. For a variable in a data section the instruction's own
     /// immediate, plus this, is the byte offset in the map.
     pub value: u64,
+    /// A map: an address in its value is meant (`RELO_DATA`), not the map itself.
+    pub is_data: bool,
 }
 
 /// What an instruction refers to.

@@ -6,6 +6,7 @@ use super::describe::describe;
 use super::document::{ConfigDoc, Document, KernelDoc};
 use super::findings::{FindingDoc, SuppressedDoc, UndecidedDoc, UnmatchedDoc};
 use super::objects::{InputError, ObjectDoc};
+use super::programs_on::ProgramOn;
 use super::verdict::verdict;
 use crate::finding::Outcome;
 use crate::kernel::{Kernel, builtin};
@@ -82,6 +83,10 @@ impl Document {
                     self.verdicts.push(verdict(doc, number, *kernel, Some(&object[ops.map].name), outcome));
                 }
             }
+            if let Some(kernel) = *kernel {
+                let rows = outcome.programs.iter();
+                self.programs_on.extend(rows.map(|of| ProgramOn::of(number, kernel, object, of)));
+            }
             for finding in &outcome.findings {
                 let doc = FindingDoc::of(number, object, finding);
                 match findings.iter_mut().find(|known| known.is_same(&doc)) {
@@ -115,12 +120,14 @@ impl Document {
     pub fn append(&mut self, mut other: Self) {
         let first = self.objects.len();
         other.verdicts.iter_mut().for_each(|verdict| verdict.object += first);
+        other.programs_on.iter_mut().for_each(|row| row.object += first);
         other.findings.iter_mut().for_each(|finding| finding.object += first);
         other.undecided.iter_mut().for_each(|undecided| undecided.object += first);
         other.suppressed.iter_mut().for_each(|suppressed| suppressed.object += first);
         other.unmatched_allows.iter_mut().for_each(|allow| allow.object = allow.object.map(|n| n + first));
         self.objects.append(&mut other.objects);
         self.verdicts.append(&mut other.verdicts);
+        self.programs_on.append(&mut other.programs_on);
         self.findings.append(&mut other.findings);
         self.undecided.append(&mut other.undecided);
         self.suppressed.append(&mut other.suppressed);

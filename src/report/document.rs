@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::findings::{FindingDoc, SuppressedDoc, UndecidedDoc, UnmatchedDoc};
 use super::objects::ObjectDoc;
 use super::passed::PassedDoc;
+use super::programs_on::ProgramOn;
 use super::runs::LiveRun;
 use super::verdict::Verdict;
 use crate::kernel::{ConfigOrigin, KernelArenaRule, Source};
@@ -31,6 +32,8 @@ pub struct Document {
     pub kernels: Vec<KernelDoc>,
     /// What would happen to each object.
     pub verdicts: Vec<Verdict>,
+    /// What would happen to each program on each kernel if it were loaded alone with the object's maps, where that is asked.
+    pub programs_on: Vec<ProgramOn>,
     /// Problems.
     pub findings: Vec<FindingDoc>,
     /// Open questions.
@@ -145,6 +148,7 @@ impl Default for Document {
             objects: Vec::new(),
             kernels: Vec::new(),
             verdicts: Vec::new(),
+            programs_on: Vec::new(),
             findings: Vec::new(),
             undecided: Vec::new(),
             live: Vec::new(),

@@ -39,6 +39,7 @@ mod passed;
 #[cfg(feature = "cli")]
 mod place;
 mod printable;
+mod programs_on;
 mod runs;
 #[cfg(feature = "cli")]
 mod sarif;
@@ -64,6 +65,7 @@ pub use objects::{
 pub use passed::{PassedDoc, PassedOver};
 #[cfg(feature = "cli")]
 pub(crate) use printable::escape;
+pub use programs_on::ProgramOn;
 pub use runs::{LIVE_FAILURE, LIVE_GROWTH, LIVE_RULES, LiveOutcome, LiveRun, live_rule};
 pub use verdict::{Answer, Verdict};
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use super::arguments::Access;
+use super::bpf_check::{Verification, bpf_check};
 use super::callees::Callees;
 use super::constants::{self, Rewrite};
 use super::kept::Kept;
@@ -43,6 +44,20 @@ impl<'a, 'd> Verifier<'a, 'd> {
     #[cfg(feature = "cli")]
     pub fn walk_all(&self, programs: impl Iterator<Item = FuncIdx>) {
         self.analysis.walk_all(programs);
+    }
+
+    /// What the verifier of the kernel says of programs, in their order; they are looked at side by side. `None` where nothing is
+    /// known of it.
+    #[cfg(feature = "cli")]
+    pub fn verify_all(&self, programs: &[FuncIdx]) -> Vec<Option<Verification>> {
+        use rayon::prelude::*;
+        programs.par_iter().map(|&program| bpf_check(self.load, self.knowledge, program)).collect()
+    }
+
+    /// What the verifier of the kernel says of programs, in their order. `None` where nothing is known of it.
+    #[cfg(not(feature = "cli"))]
+    pub fn verify_all(&self, programs: &[FuncIdx]) -> Vec<Option<Verification>> {
+        programs.iter().map(|&program| bpf_check(self.load, self.knowledge, program)).collect()
     }
 
     /// The walk of one program; nothing is done before it is asked.

@@ -94,7 +94,8 @@ impl<'d> Opening<'d> {
         let value = symbol.value;
         match self.decide(at, insn, symbol, relocation.symbol as usize) {
             Ok(Decision::Refer(target)) => {
-                self.object.functions[function.0].refs.push(Ref { insn: at, target, value });
+                let is_data = !matches!(self.role(symbol.section), Role::Maps);
+                self.object.functions[function.0].refs.push(Ref { insn: at, target, value, is_data });
             }
             Ok(Decision::Call(target)) => self.object.functions[function.0].calls.push((at, target)),
             Err(text) => {

@@ -14,6 +14,8 @@ use crate::object::FuncIdx;
 pub struct Hook {
     /// It was loaded as one that may sleep.
     pub sleepable: bool,
+    /// It is a callback of a struct_ops type.
+    pub struct_ops: bool,
 }
 
 impl Hook {
@@ -24,11 +26,38 @@ impl Hook {
     pub fn of(load: &Load<'_, '_>, _kernel: &Kernel<'_>, _rules: &Rules, program: FuncIdx) -> Step<Self> {
         let entry = load.object[program].entry.as_ref();
         let Some(entry) = entry else { return Err(Stop::unmodelled("no program")) };
-        Ok(Self { sleepable: entry.sleepable })
+        Ok(Self {
+            sleepable: entry.sleepable,
+            struct_ops: entry.kind == crate::object::ProgramKind::STRUCT_OPS,
+        })
+    }
+}
+
+impl Hook {
+    /// It is a callback of a struct_ops type.
+    pub fn is_struct_ops(&self) -> bool {
+        self.struct_ops
     }
 }
 
 impl Checker<'_, '_> {
+    /// The arguments of a call match the prototype of the function (`btf_check_func_arg_match`).
+    ///
+    /// # Errors
+    /// They do not: of a global function that is refused, with the words about the argument.
+    pub fn check_arguments_match(&mut self, subprog: usize) -> Step {
+        let _ = subprog;
+        Err(Stop::unmodelled("arguments of functions"))
+    }
+
+    /// A function returns nothing (`subprog_returns_void`).
+    ///
+    /// # Errors
+    /// It is not known.
+    pub fn is_void(&self, _subprog: usize) -> Step<bool> {
+        Err(Stop::unmodelled("what functions return"))
+    }
+
     /// The registers as a function of the program finds them: of the program itself its context, of a global function
     /// what its prototype says (`do_check_common`, `btf_prepare_func_args`).
     ///

@@ -21,6 +21,11 @@ impl Liveness {
         false
     }
 
+    /// A register may be read after this instruction is reached (`live_regs_before`).
+    pub fn is_live(&self, _insn: usize, _register: u8) -> bool {
+        true
+    }
+
     /// How a path came to this instruction is noted (`is_jmp_point`).
     pub fn is_jump_point(&self, _insn: usize) -> bool {
         false

@@ -7,7 +7,7 @@ use crate::btf::TypeId;
 use crate::insn::{Callee, Insn, Op};
 use crate::kernel::{Home, Kfunc, Reason};
 use crate::load::{CoreFact, ExternFate, Knowledge, Load};
-use crate::object::{ExternIdx, ExternKind, FuncIdx, InsnIdx, MapIdx, MapOrigin, Object, Ref, Referent};
+use crate::object::{ExternIdx, ExternKind, FuncIdx, InsnIdx, MapIdx, Object, Ref, Referent};
 
 /// What an instruction's immediate stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,12 +150,9 @@ fn relocate(load: &Load<'_, '_>, object: &Object<'_>, starts: &HashMap<FuncIdx, 
         };
         return;
     }
-    let Some(&Ref { target, value, .. }) = object[function].refs_at(insn).first() else { return };
+    let Some(&Ref { target, value, is_data, .. }) = object[function].refs_at(insn).first() else { return };
     slot.link = match target {
-        Referent::Map(map) if object[map].origin == MapOrigin::Declared => {
-            // A variable of a struct_ops map or a data map is meant by its offset, another map as a whole.
-            Link::Map(map)
-        }
+        Referent::Map(map) if !is_data => Link::Map(map),
         Referent::Map(map) => Link::MapValue(map, value.wrapping_add(slot.insn.imm as u32 as u64)),
         Referent::JumpTable { offset, size } => Link::JumpTable { offset, size },
         Referent::Extern(index) => external(load, object, index, slot.op),

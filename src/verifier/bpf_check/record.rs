@@ -25,6 +25,25 @@ pub enum FieldKind {
 }
 
 impl FieldKind {
+    /// The name in messages (`btf_field_type_name`).
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SpinLock => "bpf_spin_lock",
+            Self::ResSpinLock => "bpf_res_spin_lock",
+            Self::Timer => "bpf_timer",
+            Self::Workqueue => "bpf_wq",
+            Self::TaskWork => "bpf_task_work",
+            Self::KptrUnref | Self::KptrRef => "kptr",
+            Self::KptrPercpu => "percpu_kptr",
+            Self::Uptr => "uptr",
+            Self::ListHead => "bpf_list_head",
+            Self::ListNode => "bpf_list_node",
+            Self::RbRoot => "bpf_rb_root",
+            Self::RbNode => "bpf_rb_node",
+            Self::Refcount => "bpf_refcount",
+        }
+    }
+
     /// A pointer of the kernel's that may be loaded (`BPF_KPTR`, `BPF_UPTR`).
     pub fn is_pointer(self) -> bool {
         matches!(self, Self::KptrUnref | Self::KptrRef | Self::KptrPercpu | Self::Uptr)
@@ -68,6 +87,13 @@ impl Record {
 /// Records that were looked at.
 #[derive(Debug, Default)]
 pub struct Records {}
+
+impl Records {
+    /// The special fields of a map's value, if they were looked at.
+    pub fn of_map(&self, _map: MapRef) -> Option<&Record> {
+        None
+    }
+}
 
 impl Checker<'_, '_> {
     /// The special fields of a map's value.

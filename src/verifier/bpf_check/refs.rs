@@ -88,6 +88,7 @@ impl Checker<'_, '_> {
     /// Something that is held belongs to it.
     pub fn release_reference(&mut self, id: u32) -> Step {
         self.forget_reference(id);
+        let later = self.rules.since(Era::V7_2);
         let mut todo = vec![id];
         while let Some(id) = todo.pop() {
             let child = |held: &&Held| held.kind == HeldKind::Pointer && held.parent_id == id;
@@ -102,7 +103,7 @@ impl Checker<'_, '_> {
                 if is_child && reg.id != 0 && !derived.contains(&reg.id) {
                     derived.push(reg.id);
                 }
-                is_child || reg.ref_obj_id == id
+                is_child || reg.ref_obj_id == id || later && reg.id == id
             };
             for frame in &mut self.state.frames {
                 for reg in frame.regs.iter_mut().filter(|reg| reg.kind != Kind::NotInit) {
@@ -115,7 +116,7 @@ impl Checker<'_, '_> {
                     match slot.bytes[7] {
                         Byte::Spill if belongs(&slot.reg) => frame.stack[at].reg = Reg::unknown(),
                         Byte::Dynptr if belongs(&slot.reg) => {
-                            // Both halves go; the first one is at the higher address.
+                            // Both halves go; the first one is at the lower address.
                             let other = match slot.reg.kind {
                                 Kind::StackDynptr { first: true, .. } => at.checked_sub(1),
                                 _ => Some(at + 1),

@@ -25,6 +25,10 @@ impl Flags {
     pub const UNINIT: Self = Self(1 << 10);
     pub const DYNPTR_SKB: Self = Self(1 << 11);
     pub const DYNPTR_XDP: Self = Self(1 << 12);
+    pub const DYNPTR_LOCAL: Self = Self(1 << 13);
+    pub const DYNPTR_RINGBUF: Self = Self(1 << 14);
+    pub const DYNPTR_SKB_META: Self = Self(1 << 15);
+    pub const DYNPTR_FILE: Self = Self(1 << 16);
 
     /// All of them are set.
     pub const fn has(self, other: Self) -> bool {

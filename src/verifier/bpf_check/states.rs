@@ -24,6 +24,17 @@ impl Trace {
     }
 }
 
+/// A register or slot that holds the same number as another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LinkedReg {
+    /// Its frame.
+    pub frame: usize,
+    /// It is a register.
+    pub is_reg: bool,
+    /// Which register or slot.
+    pub at: usize,
+}
+
 /// States that were kept.
 #[derive(Debug, Default)]
 pub struct Checkpoints {}
@@ -47,6 +58,23 @@ impl Checker<'_, '_> {
 
     /// Notes that the instruction stored or loaded a register at a slot of a frame's stack.
     pub fn note_stack_access(&mut self, _frame: usize, _slot: usize) {}
+
+    /// Notes registers that a branch said something of together (`linked_regs_pack`).
+    pub fn note_linked(&mut self, _linked: &[LinkedReg]) {}
+
+    /// Notes that the branch compared pointers to the stack (`INSN_F_DST_REG_STACK`, `INSN_F_SRC_REG_STACK`).
+    pub fn note_stack_operands(&mut self, _dst: bool, _src: bool) {}
+
+    /// What matters not of the state that waits behind a `may_goto` is forgotten (`widen_imprecise_scalars`).
+    pub fn widen_for_may_goto(&mut self, _waiting: &mut super::state::State) {}
+
+    /// The same where a callback has returned to the call at an instruction.
+    ///
+    /// # Errors
+    /// It is not modelled.
+    pub fn widen_after_callback(&mut self, _callsite: usize) -> Step {
+        Ok(())
+    }
 
     /// The trace of a branch that waits, which begins where the path is now.
     pub fn branch_trace(&mut self) -> Trace {

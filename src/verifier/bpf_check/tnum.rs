@@ -137,8 +137,8 @@ impl Tnum {
         Self::of(self.value ^ other.value, self.mask | other.mask)
     }
 
-    /// A product, as kernels multiply since Linux kernel commit 1df7dad4d5c4 ("bpf: Improve the general precision of
-    /// tnum_mul") (in v6.18): an unknown bit leaves the sum as it is, or adds to it.
+    /// A product, as kernels multiply since "bpf: Improve the general precision of tnum_mul" (in
+    /// v6.18): an unknown bit leaves the sum as it is, or adds to it.
     pub const fn mul(mut self, mut other: Self) -> Self {
         let mut sum = Self::const_(0);
         while self.value != 0 || self.mask != 0 {
@@ -278,22 +278,10 @@ impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Tnum { value, mask } = self.tnum;
         match value as i64 {
-            _ if mask != 0 => write!(f, "({}; {mask:#x})", Hex(value)),
+            _ if mask != 0 => write!(f, "({value:#x}; {mask:#x})"),
             0..=0xffff => write!(f, "{value}"),
             small @ -0x8000..0 if self.signed => write!(f, "{small}"),
             _ => write!(f, "{value:#x}"),
-        }
-    }
-}
-
-/// `%#llx`, which gives 0 no prefix.
-struct Hex(u64);
-
-impl fmt::Display for Hex {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            0 => f.write_str("0"),
-            number => write!(f, "{number:#x}"),
         }
     }
 }

@@ -86,6 +86,14 @@ impl Checker<'_, '_> {
             r0.id = id;
             r0.ref_obj_id = id;
         }
+        if meta.is("dynptr_data")
+            && let Some(given) = meta.dynptr
+        {
+            r0.parent_id = given.id;
+            if !self.rules.since(Era::V7_2) {
+                r0.ref_obj_id = given.ref_obj_id;
+            }
+        }
         *self.reg_mut(0) = r0;
         self.refine_result(meta);
         Ok(())
@@ -99,13 +107,13 @@ impl Checker<'_, '_> {
         let Some((map, _)) = meta.map.filter(|_| meta.helper.id == helpers::MAP_LOOKUP_ELEM) else {
             return Ok(false);
         };
-        Ok(matches!(self.map_of(map)?.map_type, MapType::SOCKMAP | MapType::SOCKHASH))
+        Ok(matches!(self.map(map)?.map_type, MapType::SOCKMAP | MapType::SOCKHASH))
     }
 
     /// The value of a map, or NULL.
     fn map_value(&mut self, meta: &Meta, flags: Flags) -> Step<Reg> {
         let Some((map, uid)) = meta.map else { return Err(Stop::unmodelled("the value of no map")) };
-        let max = u64::from(self.map_of(map)?.max_entries);
+        let max = u64::from(self.map(map)?.max_entries);
         let is_lookup = meta.helper.id == helpers::MAP_LOOKUP_ELEM;
         let mut flags = flags;
         // A key is a signed number to the kernel here.
@@ -127,7 +135,7 @@ impl Checker<'_, '_> {
         if flags.has(Flags::MAYBE_NULL) && reg.id == 0 {
             reg.id = self.new_id();
         }
-        let found = self.map_of(map)?;
+        let found = self.map(map)?;
         if found.inner.is_some() && !map.inner {
             reg.kind = Kind::MapPtr(super::super::reg::MapRef { map: map.map, inner: true });
             reg.map_uid = reg.id;

@@ -1,0 +1,187 @@
+//! What becomes of each program of an object that is loaded alone, with the object's maps: what libbpf and the kernel do
+//! in the order in which they do it (libbpf `bpf_object_load`, kernel `bpf_check`).
+
+use super::context::Context;
+use super::{
+    ambiguous_core_relocation, foreign_byte_order, invalid_core_relocation, missing_attach_target,
+    missing_program_type, program_in_several_members, unreferenced_struct_ops_program,
+};
+use crate::finding::{Fate, Finding, Location, Outcome, Site, Stops, Subject, SubjectKind, Undecided};
+use crate::object::{FuncIdx, InsnIdx, Object};
+use crate::rule::{Family, Level, Phase, Rule};
+use crate::verifier::bpf_check;
+use crate::verifier::bpf_check::Verification;
+
+/// What a load does, in its order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    /// `bpf_object__open`, and what the load looks at first.
+    Open,
+    /// `bpf_object__resolve_externs`.
+    Externs,
+    /// `bpf_object__init_kern_struct_ops_maps`.
+    StructOps,
+    /// `bpf_object__relocate`.
+    Core,
+    /// `bpf_object__sanitize_and_load_btf`.
+    Btf,
+    /// `bpf_object__create_maps`.
+    Maps,
+    /// `bpf_object_prepare_progs`, and what else libbpf asks of a program.
+    Prepare,
+    /// The kernel's verifier.
+    Verifier,
+}
+
+impl Stage {
+    /// When a rule's problem with a subject shows.
+    fn of(rule: &'static Rule, phase: Phase, subject: &Subject) -> Self {
+        let is = |one: &'static Rule| rule == one;
+        let core = [
+            &ambiguous_core_relocation::AMBIGUOUS_CORE_RELOCATION,
+            &invalid_core_relocation::INVALID_CORE_RELOCATION,
+        ];
+        let prepare = [
+            &missing_program_type::MISSING_PROGRAM_TYPE,
+            &missing_attach_target::MISSING_ATTACH_TARGET,
+            &unreferenced_struct_ops_program::UNREFERENCED_STRUCT_OPS_PROGRAM,
+        ];
+        match subject.kind {
+            _ if phase == Phase::Open || is(&foreign_byte_order::FOREIGN_BYTE_ORDER) => Self::Open,
+            _ if is(&program_in_several_members::PROGRAM_IN_SEVERAL_MEMBERS) => Self::StructOps,
+            _ if core.into_iter().any(is) => Self::Core,
+            _ if prepare.into_iter().any(is) => Self::Prepare,
+            SubjectKind::Extern => Self::Externs,
+            SubjectKind::StructOps | SubjectKind::Member => Self::StructOps,
+            SubjectKind::Map => Self::Maps,
+            SubjectKind::Object | SubjectKind::Section => match rule.family {
+                Family::Extern => Self::Externs,
+                _ => Self::Btf,
+            },
+            SubjectKind::Program => Self::Verifier,
+        }
+    }
+
+    fn of_finding(finding: &Finding) -> Self {
+        match finding.stops {
+            Stops::Programs(_) => Self::Verifier,
+            _ => Self::of(finding.rule, finding.phase, &finding.subject),
+        }
+    }
+
+    fn of_question(open: &Undecided) -> Self {
+        Self::of(open.rule, open.phase, &open.subject)
+    }
+}
+
+/// What becomes of programs, in their order. `said` is what the rules say where every program loads, at their own levels.
+pub(super) fn fates(cx: &Context<'_, '_>, said: &Outcome, programs: &[FuncIdx]) -> Vec<Fate> {
+    let object = cx.object;
+    let refusals = |program: FuncIdx| {
+        let here = said.findings.iter().filter(|finding| {
+            finding.level == Level::Error && finding.phase <= Phase::Load && stops(object, finding, program)
+        });
+        here.min_by_key(|finding| (Stage::of_finding(finding), place(object, &finding.subject)))
+    };
+    let refusals: Vec<Option<&Finding>> = programs.iter().map(|&program| refusals(program)).collect();
+    // What the verifier never sees is not walked.
+    let reaches = |refusal: &Option<&Finding>| {
+        refusal.is_none_or(|finding| Stage::of_finding(finding) == Stage::Verifier)
+    };
+    let walked: Vec<FuncIdx> =
+        programs.iter().zip(&refusals).filter(|(_, refusal)| reaches(refusal)).map(|(p, _)| *p).collect();
+    let mut walks = cx.verifier.verify_all(&walked).into_iter();
+    let mut fates = Vec::new();
+    for (&program, refusal) in programs.iter().zip(refusals) {
+        let walk = if reaches(&refusal) { walks.next().flatten() } else { None };
+        let question = said.undecided.iter().filter(|open| {
+            open.rule.level >= Level::Warning
+                && open.phase <= Phase::Load
+                && concerns(object, Stage::of_question(open), &open.subject, program)
+        });
+        fates.push(fate(refusal, walk, question.min_by_key(|open| Stage::of_question(open))));
+    }
+    fates
+}
+
+/// What becomes of a program: what libbpf refuses for certain, else what the verifier says, in its own words where the walk
+/// came to it. What a rule cannot tell keeps a program from being called accepted.
+fn fate(refusal: Option<&Finding>, walk: Option<Verification>, question: Option<&Undecided>) -> Fate {
+    match (walk, refusal, question) {
+        (Some(Verification { outcome: bpf_check::Outcome::Refused(why), insns }), ..) => Fate::Refused {
+            errno: Some(why.errno),
+            message: Some(why.message),
+            at: why.at,
+            insns: Some(insns),
+            location: None,
+        },
+        (_, Some(finding), _) => refused(finding),
+        (_, None, Some(open)) => {
+            Fate::Unknown { reason: open.reason.clone(), at: None, location: open.locations.first().cloned() }
+        }
+        (Some(Verification { outcome: bpf_check::Outcome::Accepted, insns }), ..) => Fate::Accepted { insns },
+        (Some(Verification { outcome: bpf_check::Outcome::Unknown(why), .. }), ..) => {
+            Fate::Unknown { reason: why.reason.to_string(), at: why.at, location: None }
+        }
+        (None, None, None) => Fate::Unknown {
+            reason: "the verifier's walk of it is not modelled".to_owned(),
+            at: None,
+            location: None,
+        },
+    }
+}
+
+/// Where a subject stands among those that libbpf goes through at the same stage.
+fn place(object: &Object<'_>, subject: &Subject) -> usize {
+    let place = match subject.kind {
+        SubjectKind::Extern => object.externs.iter().position(|external| external.name == subject.name),
+        SubjectKind::Map => object.maps.iter().position(|map| map.name == subject.name),
+        SubjectKind::StructOps | SubjectKind::Member => match subject.site(object) {
+            Some(Site::StructOps(ops)) => Some(ops.0),
+            _ => None,
+        },
+        _ => None,
+    };
+    place.unwrap_or(0)
+}
+
+/// A refusal as a rule tells it.
+fn refused(finding: &Finding) -> Fate {
+    let location = finding.locations.first();
+    let insn = |location: &Location| match location.site {
+        Site::Insn(function, insn) => Some((function, insn)),
+        _ => None,
+    };
+    let is_verifier = Stage::of_finding(finding) == Stage::Verifier;
+    let at: Option<(FuncIdx, InsnIdx)> = location.filter(|_| is_verifier).and_then(insn);
+    Fate::Refused {
+        errno: finding.errno,
+        message: finding.kernel_message.clone(),
+        at,
+        insns: None,
+        location: location.cloned(),
+    }
+}
+
+/// Does a refusal keep a program from loading.
+fn stops(object: &Object<'_>, finding: &Finding, program: FuncIdx) -> bool {
+    match &finding.stops {
+        Stops::All => true,
+        Stops::Programs(programs) => programs.contains(&program),
+        Stops::Subject => concerns(object, Stage::of_finding(finding), &finding.subject, program),
+    }
+}
+
+/// Is a program meant, or a function that is linked to it, or the object as a whole.
+fn concerns(object: &Object<'_>, stage: Stage, subject: &Subject, program: FuncIdx) -> bool {
+    if subject.kind != SubjectKind::Program || object[program].name == subject.name {
+        return true;
+    }
+    let named = |function: FuncIdx| object[function].name == subject.name;
+    let mut functions = (0..object.functions.len()).map(FuncIdx);
+    match stage {
+        // libbpf relocates all of `.text`, called or not.
+        Stage::Core => functions.any(|function| object[function].entry.is_none() && named(function)),
+        _ => object.code_of(program).any(|(function, _)| object[function].entry.is_none() && named(function)),
+    }
+}
