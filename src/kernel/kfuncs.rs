@@ -206,6 +206,36 @@ fn is_for_others(kfunc: &str, caller: Caller<'_>) -> bool {
     HOOKS[at].1 & of_caller == 0
 }
 
+/// Is a kfunc registered for such programs, as far as the kernels that were read tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registered {
+    /// It is.
+    Yes,
+    /// For some of them: the set has a filter.
+    ForSome,
+    /// It is not.
+    No,
+    /// It is in no list: one for all programs, or one that is not known.
+    Unlisted,
+}
+
+/// Is a kfunc that is none of sched_ext's in a set that is registered for such a program (`btf_kfunc_id_set_contains`).
+pub fn registered(kfunc: &str, caller: Caller<'_>) -> Registered {
+    let Ok(at) = HOOKS.binary_search_by_key(&kfunc, |(name, _)| *name) else { return Registered::Unlisted };
+    let hooks = HOOKS[at].1;
+    let is = |yes| if yes { Registered::Yes } else { Registered::No };
+    match caller {
+        Caller::Op { .. } => is(hooks & STRUCT_OPS != 0),
+        Caller::OtherStructOps if hooks & STRUCT_OPS == 0 && hooks & OTHER_OPS != 0 => Registered::ForSome,
+        Caller::OtherStructOps => is(hooks & STRUCT_OPS != 0),
+        Caller::Syscall => is(hooks & SYSCALL != 0),
+        // Sets that are for nothing else have filters more often than not.
+        Caller::Tracing if hooks & STRUCT_OPS == 0 && hooks & TRACING != 0 => Registered::ForSome,
+        Caller::Tracing => is(hooks & TRACING != 0),
+        Caller::Other => Registered::ForSome,
+    }
+}
+
 /// What comes of a call to a kfunc that the kernel has.
 pub fn permission(kernel: &Kernel<'_>, kfunc: &str, caller: Caller<'_>) -> Permission {
     let Some(sets) = entry(kfunc) else {

@@ -107,6 +107,8 @@ pub struct Checker<'a, 'd> {
     pub knob: Option<Reason>,
     /// Numbers by instruction that several modules use.
     pub notes: HashMap<usize, u64>,
+    /// Kfuncs that were looked at.
+    pub kfuncs: super::kfunc::Kfuncs,
 }
 
 impl<'a, 'd> Checker<'a, 'd> {
@@ -149,6 +151,7 @@ impl<'a, 'd> Checker<'a, 'd> {
             called,
             knob: None,
             notes: HashMap::new(),
+            kfuncs: super::kfunc::Kfuncs::default(),
         })
     }
 

@@ -1,28 +1,219 @@
 //! Calls of kfuncs (`check_kfunc_call`).
 
+mod arguments;
+mod meta;
+mod permission;
+mod returns;
+mod special;
+
+pub use arguments::Call;
+pub use meta::{Kfuncs, Meta};
+pub use special::Special;
+
 use super::checker::{Checker, Next};
-use super::refusal::{Step, Stop};
-use crate::insn::Callee;
+use super::func::CallbackTime;
+use super::refusal::{Step, Stop, Why};
+use super::reg::{Flags, Kind, Reg};
+use super::rules::Era;
+use super::state::RetvalRange;
+use crate::errno::Errno;
 use crate::kernel::Kfunc;
+use crate::kernel::kfunc_flags::KfuncFlags;
 use crate::object::ExternIdx;
 
 impl Checker<'_, '_> {
-    /// A call while a lock is held.
-    ///
-    /// # Errors
-    /// It is refused.
-    pub fn check_call_under_lock(&mut self, _callee: Callee) -> Step {
-        if self.state.active_locks == 0 {
-            return Ok(());
-        }
-        Err(Stop::unmodelled("calls under a lock"))
-    }
-
     /// A call of a kfunc.
     ///
     /// # Errors
     /// It is refused, or not modelled.
-    pub fn check_kfunc_call(&mut self, index: ExternIdx, _kfunc: Kfunc) -> Step<Next> {
-        Err(Stop::unmodelled(format!("the call of kfunc '{}'", self.object[index].name)))
+    pub fn check_kfunc_call(&mut self, index: ExternIdx, kfunc: Kfunc) -> Step<Next> {
+        let meta = self.kfunc_meta(index, kfunc)?;
+        let meta = &*meta;
+        self.check_may_call(meta)?;
+        if meta.special.is_some_and(Special::takes_res_spin_lock) {
+            self.push_failed_lock()?;
+        }
+        if meta.is(Special::Trap) {
+            let message = "unexpected __bpf_trap() due to uninitialized variable?";
+            return Err(Stop::refused(Why::UninitializedRegister, Errno::EFAULT, message));
+        }
+        let sleeps = meta.has(KfuncFlags::SLEEPABLE);
+        if sleeps && !self.state.in_sleepable {
+            let message = format!("program must be sleepable to call sleepable kfunc {}", meta.name);
+            return Err(Stop::eacces(Why::Sleep, message));
+        }
+        let mut call = Call::default();
+        self.check_kfunc_args(meta, &mut call)?;
+        if meta.special.is_some_and(Special::is_drop) {
+            self.check_dropped(meta, &call)?;
+        }
+        self.push_kfunc_callback(meta, &call)?;
+        self.change_sections(meta, sleeps)?;
+        if self.needs_rcu(meta)? && !self.in_rcu() {
+            let message = format!("kernel func {} requires RCU critical section protection", meta.name);
+            return Err(Stop::eacces(Why::Rcu, message));
+        }
+        self.release_argument(meta, &call)?;
+        if meta.special.is_some_and(|special| special.is_list_push() || special == Special::RbtreeAdd) {
+            let id = self.reg(2).ref_obj_id;
+            self.convert_to_non_owning(id)?;
+        }
+        if meta.is(Special::Throw) {
+            return self.throw();
+        }
+        self.clear_caller_saved();
+        self.kfunc_returns(meta, &call)?;
+        if meta.is(Special::XdpPullData) {
+            return Err(Stop::unmodelled("packets"));
+        }
+        if meta.has(KfuncFlags::ITER_NEXT) {
+            let Some((frame, slot)) = call.iter else { return Err(Stop::unmodelled("no iterator")) };
+            self.iter_next(frame, slot)?;
+        }
+        Ok(Next::Falls)
+    }
+
+    /// A lock that is not had: a path of its own, on which an error is returned.
+    fn push_failed_lock(&mut self) -> Step {
+        let mut failed = self.state.clone();
+        let regs = &mut failed.frame_mut().regs;
+        regs[..6].fill(Reg::not_init());
+        regs[0] = self.error_code();
+        self.push(failed, self.insn + 1)
+    }
+
+    /// An object with fields that are not safe where anything may be interrupted (7.2 or so).
+    fn check_dropped(&mut self, meta: &Meta, call: &Call) -> Step {
+        let traces = matches!(
+            self.program_kind(),
+            "kprobe" | "tracepoint" | "perf_event" | "raw_tracepoint" | "raw_tracepoint_writable"
+        ) || self.program_kind() == "tracing" && !self.hook.sleepable;
+        let Some(ty) = call.object.filter(|_| traces && self.rules.since(Era::V6_16)) else { return Ok(()) };
+        let record = self.type_record(ty)?;
+        if record.fields.is_empty() {
+            return Ok(());
+        }
+        Err(Stop::unmodelled(format!("{} of an object with special fields in a tracing program", meta.name)))
+    }
+
+    fn push_kfunc_callback(&mut self, meta: &Meta, call: &Call) -> Step {
+        let (register, range) = match meta.special {
+            Some(Special::RbtreeAdd) => return self.push_rbtree_callback(call),
+            // What a work queue's callback returned was not 0 alone before.
+            Some(Special::WqSetCallback) => {
+                let max = i32::from(!self.rules.since(Era::V6_16));
+                (1, RetvalRange { min: 0, max, wide: true })
+            }
+            Some(Special::TaskWorkSchedule) => (3, RetvalRange { min: i32::MIN, max: i32::MAX, wide: true }),
+            _ => return Ok(()),
+        };
+        let Some(subprog) = call.callback else { return Err(Stop::unmodelled("no callback")) };
+        let value = *self.reg(register);
+        let Kind::MapValue(map) = value.kind else { return Err(Stop::unmodelled("a callback of no map")) };
+        let later = self.rules.since(Era::V7_2);
+        let when = CallbackTime::Later { sleepable: true };
+        self.push_callback(subprog as usize, when, |checker, _, callee| {
+            for (number, kind) in [(1, Kind::MapPtr(map)), (2, Kind::MapKey(map)), (3, Kind::MapValue(map))] {
+                callee.regs[number] = Reg::new(kind, Flags::NONE);
+                callee.regs[number].map_uid = value.map_uid;
+            }
+            if later {
+                callee.regs[3].id = checker.new_id();
+            }
+            Ok(range)
+        })
+    }
+
+    /// RCU read locks and sections without preemption begin and end; nothing may sleep in them.
+    fn change_sections(&mut self, meta: &Meta, sleeps: bool) -> Step {
+        let (locks, unlocks) = (meta.is(Special::RcuReadLock), meta.is(Special::RcuReadUnlock));
+        let name = &meta.name;
+        let nests = self.rules.since(Era::V6_19);
+        let callback = if locks || unlocks { self.in_rbtree_callback() } else { false };
+        let in_callback =
+            || Stop::eacces(Why::Rcu, "Calling bpf_rcu_read_{lock,unlock} in unnecessary rbtree callback");
+        // Before 6.19 locks do not nest, and the callback of a tree is looked at first.
+        if !nests && self.state.active_rcu_locks > 0 {
+            if callback {
+                return Err(in_callback());
+            }
+            if locks {
+                let message = format!("nested rcu read lock (kernel function {name})");
+                return Err(Stop::einval(Why::Rcu, message));
+            }
+        }
+        if locks {
+            self.state.active_rcu_locks += 1;
+        } else if unlocks {
+            if self.state.active_rcu_locks == 0 {
+                let message = format!("unmatched rcu read unlock (kernel function {name})");
+                return Err(Stop::einval(Why::Rcu, message));
+            }
+            self.state.active_rcu_locks -= 1;
+            let leaves = match self.rules.since(Era::V7_3) {
+                true => !self.in_rcu(),
+                false => self.state.active_rcu_locks == 0,
+            };
+            if leaves {
+                self.invalidate_rcu();
+            }
+        } else if meta.is(Special::PreemptDisable) {
+            self.state.active_preempt_locks += 1;
+        } else if meta.is(Special::PreemptEnable) {
+            if self.state.active_preempt_locks == 0 {
+                let message = format!("unmatched attempt to enable preemption (kernel function {name})");
+                return Err(Stop::einval(Why::Preemption, message));
+            }
+            self.state.active_preempt_locks -= 1;
+            if self.rules.since(Era::V7_3) && !self.in_rcu() {
+                self.invalidate_rcu();
+            }
+        }
+        if sleeps && !self.may_sleep_here() {
+            let context = self.non_sleepable_context();
+            let message = format!("kernel func {name} is sleepable within {context}");
+            // Under a lock nothing that sleeps may be called at all.
+            return Err(Stop::eacces(Why::Sleep, message));
+        }
+        if nests && callback {
+            return Err(in_callback());
+        }
+        Ok(())
+    }
+
+    /// What a release function gives back.
+    fn release_argument(&mut self, meta: &Meta, call: &Call) -> Step {
+        let Some(register) = call.released else { return Ok(()) };
+        let reg = *self.reg(register);
+        if reg.is_null() {
+            return Ok(());
+        }
+        if meta.is(Special::DynptrFileDiscard) {
+            return self.release_dynptr(&reg);
+        }
+        if call.dynptr.is_some() {
+            return Err(Stop::unmodelled("a dynptr that is given back"));
+        }
+        if self.is_referenced(&reg) {
+            return self.release_reference(reg.ref_obj_id);
+        }
+        Err(Stop::unmodelled("a reference that is not held"))
+    }
+
+    /// `bpf_throw`: the program ends here.
+    fn throw(&mut self) -> Step<Next> {
+        if self.has_exception_callback() {
+            return Err(Stop::unmodelled("exception callbacks"));
+        }
+        self.check_return_code(1)?;
+        self.clear_caller_saved();
+        self.check_resource_leak(true, true, "bpf_throw")?;
+        Ok(Next::Ends)
+    }
+
+    /// The program says what is called when it throws.
+    fn has_exception_callback(&self) -> bool {
+        let Some(btf) = self.object.btf.as_ref() else { return false };
+        btf.decl_tags().any(|(_, _, text)| text.starts_with("exception_callback:"))
     }
 }
