@@ -352,7 +352,7 @@ impl Checker<'_, '_> {
         let Some(off) = arg.reg.offset() else {
             return refused(format!("{name} is not a constant address'"));
         };
-        self.check_map_access(arg.reg, name, 0, i64::from(value_size) - off, false, false)?;
+        self.check_map_access(arg.reg, name, 0, i64::from(value_size).saturating_sub(off), false, false)?;
         let start = u64::try_from(off).map_err(|_| Stop::unmodelled("a string before its map"))?;
         match self.string_at(map, start)? {
             Some(_) => Ok((map, start)),

@@ -255,7 +255,7 @@ impl Checker<'_, '_> {
     fn constant_key(&mut self, key: &Reg, size: u32) -> Step<Option<u64>> {
         let (Kind::Stack(frame), Some(off)) = (key.kind, key.offset()) else { return Ok(None) };
         let frame = usize::from(frame);
-        let Ok(place) = usize::try_from(-off - 1) else { return Ok(None) };
+        let Ok(place) = usize::try_from(-1 - off) else { return Ok(None) };
         let (at, byte) = (place / 8, place % 8);
         let slot = self.state.frames.get(frame).and_then(|frame| frame.stack.get(at)).copied();
         let Some(slot) = slot else { return Ok(None) };
