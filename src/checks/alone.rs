@@ -116,11 +116,9 @@ fn fate(refusal: Option<&Finding>, walk: Option<Verification>, question: Option<
             location: None,
         },
         (_, Some(finding), _) => refused(finding),
-        (_, None, Some(open)) => Fate::Unknown {
-            reason: open.reason.clone(),
-            at: None,
-            location: open.locations.first().cloned(),
-        },
+        (_, None, Some(open)) => {
+            Fate::Unknown { reason: open.reason.clone(), at: None, location: open.locations.first().cloned() }
+        }
         (Some(Verification { outcome: bpf_check::Outcome::Accepted, insns }), ..) => Fate::Accepted { insns },
         (Some(Verification { outcome: bpf_check::Outcome::Unknown(why), .. }), ..) => {
             Fate::Unknown { reason: why.reason.to_string(), at: why.at, location: None }

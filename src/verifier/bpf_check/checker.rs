@@ -57,6 +57,8 @@ pub struct Aux {
     pub key: Option<Option<u64>>,
     /// It was walked.
     pub seen: bool,
+    /// The function that `bpf_loop` calls where it may be put in line; `Some(None)` where it may not.
+    pub loop_callback: Option<Option<usize>>,
 }
 
 /// The verifier at work on one program.

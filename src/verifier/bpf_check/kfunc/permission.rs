@@ -94,7 +94,7 @@ impl<'a> Checker<'a, '_> {
     }
 
     /// Who calls.
-    fn caller(&self) -> Step<Vec<Caller<'a>>> {
+    fn kfunc_caller(&self) -> Step<Vec<Caller<'a>>> {
         let Some(program) = self.prog.subprogs.first().map(|entry| entry.function) else {
             return Err(Stop::unmodelled("no program"));
         };
@@ -104,9 +104,15 @@ impl<'a> Checker<'a, '_> {
         if entry.kind != ProgramKind::STRUCT_OPS {
             return Ok(vec![match entry.kind.as_str() {
                 "syscall" => Caller::Syscall,
-                "tracing" | "tracepoint" | "raw_tracepoint" | "raw_tracepoint_writable" | "perf_event"
+                "tracing"
+                | "tracepoint"
+                | "raw_tracepoint"
+                | "raw_tracepoint_writable"
+                | "perf_event"
                 | "lsm" => Caller::Tracing,
-                "unspec" | "ext" => return Err(Stop::unmodelled("kfuncs of programs that replace a function")),
+                "unspec" | "ext" => {
+                    return Err(Stop::unmodelled("kfuncs of programs that replace a function"));
+                }
                 _ => Caller::Other,
             }]);
         }
@@ -130,7 +136,7 @@ impl<'a> Checker<'a, '_> {
     /// # Errors
     /// It may not, or that is not known.
     pub(super) fn check_may_call(&mut self, meta: &Meta) -> Step {
-        for caller in self.caller()? {
+        for caller in self.kfunc_caller()? {
             if kfuncs::is_known(&meta.name) || meta.name.starts_with("scx_bpf_") {
                 match kfuncs::permission(self.kernel, &meta.name, caller) {
                     Permission::Granted | Permission::Ejected(_) => {}

@@ -123,9 +123,9 @@ impl Checker<'_, '_> {
             return Ok(reg);
         }
         let iter_is_rcu = meta.has(KfuncFlags::ITER_NEXT)
-            && call.iter.is_some_and(|(frame, slot)| {
-                self.state.frames[frame].stack[slot].reg.flags.has(Flags::RCU)
-            });
+            && call
+                .iter
+                .is_some_and(|(frame, slot)| self.state.frames[frame].stack[slot].reg.flags.has(Flags::RCU));
         let flags = match () {
             () if meta.is(Special::GetKmemCache) => Flags::UNTRUSTED,
             () if protected && self.rules.since(Era::V6_18) || iter_is_rcu => Flags::RCU,
@@ -171,8 +171,15 @@ impl Checker<'_, '_> {
     /// Whatever the dynptr points to, the program type is what is asked (`may_access_direct_pkt_data`).
     fn may_write_packets(&self, _kind: DynptrKind) -> Step<bool> {
         match self.program_kind() {
-            "struct_ops" | "tracing" | "lsm" | "kprobe" | "tracepoint" | "raw_tracepoint"
-            | "raw_tracepoint_writable" | "perf_event" | "syscall" => Ok(false),
+            "struct_ops"
+            | "tracing"
+            | "lsm"
+            | "kprobe"
+            | "tracepoint"
+            | "raw_tracepoint"
+            | "raw_tracepoint_writable"
+            | "perf_event"
+            | "syscall" => Ok(false),
             other => Err(Stop::unmodelled(format!("packets in programs of type {other}"))),
         }
     }
@@ -215,9 +222,7 @@ impl Checker<'_, '_> {
             // A cast to void came with 6.17 or so.
             return match (to_void, self.rules.era) {
                 (true, _) => Ok(Reg::new(Kind::Mem(0), Flags::RDONLY.with(Flags::UNTRUSTED))),
-                (false, Era::V6_12) => {
-                    refused("kfunc bpf_rdonly_cast type ID argument must be of a struct")
-                }
+                (false, Era::V6_12) => refused("kfunc bpf_rdonly_cast type ID argument must be of a struct"),
                 (false, _) => Err(Stop::unmodelled("a cast to void")),
             };
         }

@@ -167,7 +167,10 @@ impl Special {
     pub fn is_res_spin_lock(self) -> bool {
         matches!(
             self,
-            Self::ResSpinLock | Self::ResSpinUnlock | Self::ResSpinLockIrqsave | Self::ResSpinUnlockIrqrestore
+            Self::ResSpinLock
+                | Self::ResSpinUnlock
+                | Self::ResSpinLockIrqsave
+                | Self::ResSpinUnlockIrqrestore
         )
     }
 

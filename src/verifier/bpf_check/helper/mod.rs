@@ -1,0 +1,169 @@
+//! Calls of helpers (`check_helper_call`).
+
+mod arg;
+mod callbacks;
+mod format;
+mod kptr;
+mod maps;
+mod meta;
+mod offer;
+mod proto;
+mod ret;
+mod types;
+
+use self::meta::Meta;
+use self::offer::{Attach, Caller};
+use super::args::{Argument, as_if};
+use super::checker::{Checker, Next};
+use super::refusal::{Step, Stop, Why};
+use super::reg::{Flags, Reg};
+use super::rules::Era;
+use crate::errno::Errno;
+use crate::insn::Width;
+use crate::kernel::helpers;
+
+/// Registers that hold arguments of a helper.
+const ARGUMENTS: std::ops::RangeInclusive<u8> = 1..=5;
+
+impl Checker<'_, '_> {
+    /// A call of a helper.
+    ///
+    /// # Errors
+    /// It is refused, or not modelled.
+    pub fn check_helper_call(&mut self, number: i32) -> Step<Next> {
+        let caller = self.caller()?;
+        let helper = self.offered_helper(number, caller)?;
+        self.check_sleeping_helper(helper)?;
+        let mut meta = Meta::new(helper, caller);
+        for register in ARGUMENTS {
+            self.check_helper_arg(register, &mut meta)?;
+        }
+        self.note_map(&meta)?;
+        self.note_key(&meta)?;
+        self.fill_memory(&meta)?;
+        self.give_back(&meta)?;
+        let by_cpu_of_object = self.check_particulars(&meta)?;
+        self.call_back(&meta)?;
+        self.forget_caller_saved();
+        self.set_result(&meta, by_cpu_of_object)?;
+        self.check_map_and_helper(&meta)?;
+        self.check_func_ip(&meta)?;
+        if helper.id == helpers::TAIL_CALL {
+            return self.finish_tail_call();
+        }
+        Ok(Next::Falls)
+    }
+
+    /// The registers that a call does not keep hold nothing.
+    pub fn forget_caller_saved(&mut self) {
+        for reg in &mut self.regs()[..6] {
+            *reg = Reg::not_init();
+        }
+    }
+
+    /// Memory that needed not hold anything holds something now, whatever was stored there.
+    fn fill_memory(&mut self, meta: &Meta) -> Step {
+        let Some((register, size)) = meta.raw else { return Ok(()) };
+        let reg = *self.reg(register);
+        let arg = Argument::in_register(register, &reg);
+        for off in 0..i32::try_from(size).unwrap_or(i32::MAX) {
+            self.check_mem_access(&reg, as_if(arg, off, Width::B1, true))?;
+        }
+        Ok(())
+    }
+
+    /// What the helper takes away is given back.
+    fn give_back(&mut self, meta: &Meta) -> Step {
+        if !meta.helper.releases() {
+            return Ok(());
+        }
+        let position =
+            meta.helper.args.iter().position(|arg| arg.flags & helpers::kinds::flags::RELEASE != 0);
+        let Some(register) = position.and_then(|at| u8::try_from(at + 1).ok()) else { return Ok(()) };
+        let reg = *self.reg(register);
+        if reg.is_null() {
+            return Ok(());
+        }
+        let converts = meta.helper.id == helpers::KPTR_XCHG
+            && self.in_rcu()
+            && reg.flags.has(Flags::ALLOC.with(Flags::PERCPU));
+        if converts {
+            self.convert_to_rcu(reg.ref_obj_id);
+            return Ok(());
+        }
+        if !self.state.holds(reg.ref_obj_id) {
+            let helper = meta.helper;
+            let message =
+                format!("func bpf_{}#{} reference has not been acquired before", helper.name, helper.id);
+            return match self.rules.since(Era::V7_2) {
+                true => Err(Stop::unmodelled("a reference that is not held is given back")),
+                false => Err(Stop::einval(Why::UnownedRelease, message)),
+            };
+        }
+        self.release_reference(reg.ref_obj_id)
+    }
+
+    /// A per-CPU object that goes into a map is protected by RCU afterwards (`ref_convert_alloc_rcu_protected`).
+    fn convert_to_rcu(&mut self, id: u32) {
+        self.forget_reference(id);
+        self.state.each_reg(|reg| {
+            if reg.ref_obj_id == id {
+                reg.ref_obj_id = 0;
+                reg.flags = reg.flags.without(Flags::ALLOC).with(Flags::RCU);
+            }
+        });
+    }
+
+    /// What only some helpers ask; true where what is returned is this CPU's copy of an object of the program.
+    fn check_particulars(&mut self, meta: &Meta) -> Step<bool> {
+        match meta.helper.name {
+            "tail_call" => self.check_resource_leak(false, true, "tail_call")?,
+            "snprintf" => self.check_snprintf()?,
+            "per_cpu_ptr" | "this_cpu_ptr" => return Ok(self.reg(1).flags.has(Flags::RCU)),
+            "get_local_storage" => return Err(Stop::unmodelled("the storage of cgroups")),
+            "set_retval" | "get_retval" => return Err(Stop::unmodelled("what programs of cgroups return")),
+            "get_smp_processor_id" => {
+                // How many there are, a kernel knows when it verifies.
+                self.state.on_knob = true;
+                self.knob.get_or_insert_with(|| "the number of CPUs is not known".into());
+            }
+            _ => {}
+        }
+        Ok(false)
+    }
+
+    /// `check_get_func_ip`.
+    fn check_func_ip(&self, meta: &Meta) -> Step {
+        if !meta.is("get_func_ip") {
+            return Ok(());
+        }
+        let id = meta.helper.id;
+        let message = match meta.caller {
+            Caller::Tracing(Attach::Trampoline) | Caller::Kprobe => return Ok(()),
+            Caller::Tracing(_) => {
+                let kinds =
+                    if self.rules.since(Era::V7_1) { "fentry/fexit/fsession" } else { "fentry/fexit" };
+                if self.rules.era == Era::V7_0 {
+                    return Err(Stop::unmodelled("the address of a function where there is none"));
+                }
+                format!("func bpf_get_func_ip#{id} supported only for {kinds}/fmod_ret programs")
+            }
+            other => format!("func bpf_get_func_ip#{id} not supported for program type {}", other.number()),
+        };
+        Err(Stop::refused(Why::Helper, Errno::ENOTSUPP, message))
+    }
+
+    /// A tail call that is taken does not come back: in a function of the program it ends that function.
+    fn finish_tail_call(&mut self) -> Step<Next> {
+        if self.state.current() == 0 || !self.rules.since(Era::V6_16) {
+            return Ok(Next::Falls);
+        }
+        if !self.rules.since(Era::V7_2) {
+            return Err(Stop::unmodelled("tail calls in functions"));
+        }
+        if self.state.frame().in_callback {
+            return Err(Stop::einval(Why::Flow, "cannot tail call within callback"));
+        }
+        Err(Stop::unmodelled("tail calls in functions"))
+    }
+}

@@ -1,0 +1,259 @@
+//! Which helpers a program may call at all (`bpf_get_helper_proto` and the functions of each program type).
+
+use super::super::checker::Checker;
+use super::super::refusal::{Step, Stop, Why};
+use super::super::rules::Era;
+use crate::kernel::exceptions::Fact;
+use crate::kernel::helpers::kinds::{callers, marks};
+use crate::kernel::helpers::{self, Helper};
+use crate::kernel::license::is_gpl_compatible;
+use crate::kernel::{Arch, Lookup};
+
+/// What a program is, as far as helpers ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Caller {
+    /// A callback of a scheduler.
+    SchedExt,
+    /// A callback of another kind.
+    OtherOps,
+    Syscall,
+    Tracing(Attach),
+    RawTracepoint,
+    Tracepoint,
+    Kprobe,
+    PerfEvent,
+    /// With whether it is of cgroups.
+    Lsm(bool),
+}
+
+/// What a tracing program attaches to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Attach {
+    /// `fentry`, `fexit`, `fmod_ret`, `fsession`: there is a trampoline.
+    Trampoline,
+    /// `tp_btf`.
+    RawTracepoint,
+    /// `iter`.
+    Iter,
+}
+
+impl Caller {
+    /// `enum bpf_prog_type`.
+    pub(super) fn number(self) -> u32 {
+        match self {
+            Self::Kprobe => 2,
+            Self::Tracepoint => 5,
+            Self::PerfEvent => 7,
+            Self::RawTracepoint => 17,
+            Self::Tracing(_) => 26,
+            Self::SchedExt | Self::OtherOps => 27,
+            Self::Lsm(_) => 29,
+            Self::Syscall => 31,
+        }
+    }
+}
+
+/// Helpers that `bpf_tracing_func_proto` adds to the base.
+const TRACING_COMMON: [&str; 5] =
+    ["get_smp_processor_id", "probe_read", "probe_read_str", "get_func_ip", "probe_write_user"];
+/// Helpers of the base since 6.16 that programs that trace did not have before.
+const ONLY_SINCE_6_16: [&str; 1] = ["get_cgroup_classid"];
+/// Helpers that the scheduler class added to the base of 6.12.
+const SCX_ONLY: [&str; 2] = ["task_storage_get", "task_storage_delete"];
+/// Helpers behind an option of the kernel's configuration, with the function that is there where it is on.
+const OPTIONAL: [(&str, &str); 2] =
+    [("override_return", "bpf_override_return"), ("get_cgroup_classid", "bpf_get_cgroup_classid_curr")];
+/// Functions whose arguments `bpf_d_path` may be asked about (`btf_allowlist_d_path`).
+const D_PATH: [&str; 9] = [
+    "security_file_permission",
+    "security_inode_getattr",
+    "security_file_open",
+    "security_path_truncate",
+    "vfs_truncate",
+    "vfs_fallocate",
+    "dentry_open",
+    "vfs_getattr",
+    "filp_close",
+];
+/// Iterators with helpers of their own.
+const ITERS_WITH_HELPERS: [&str; 3] = ["tcp", "udp", "unix"];
+
+impl Checker<'_, '_> {
+    /// What the program is.
+    ///
+    /// # Errors
+    /// Its type is not modelled.
+    pub(super) fn caller(&self) -> Step<Caller> {
+        let (start, _) = self.section_parts();
+        Ok(match self.program_kind() {
+            "struct_ops" => {
+                let entry = self.prog.subprogs.first().map(|entry| entry.function);
+                let mut schedulers = self.object.schedulers();
+                let is_scheduler =
+                    schedulers.any(|(_, ops)| ops.callbacks().any(|(_, used)| Some(used) == entry));
+                if is_scheduler { Caller::SchedExt } else { Caller::OtherOps }
+            }
+            "syscall" => Caller::Syscall,
+            "raw_tracepoint" | "raw_tracepoint_writable" => Caller::RawTracepoint,
+            "tracepoint" => Caller::Tracepoint,
+            "kprobe" => Caller::Kprobe,
+            "perf_event" => Caller::PerfEvent,
+            "lsm" => Caller::Lsm(start == "lsm_cgroup"),
+            "tracing" => Caller::Tracing(match start.split('.').next().unwrap_or_default() {
+                "fentry" | "fexit" | "fmod_ret" | "fsession" => Attach::Trampoline,
+                "tp_btf" => Attach::RawTracepoint,
+                "iter" => Attach::Iter,
+                _ => return Err(Stop::unmodelled("what the tracing program attaches to")),
+            }),
+            other => return Err(Stop::unmodelled(format!("helpers of programs of type {other}"))),
+        })
+    }
+
+    /// The section's name before and after its first slash.
+    fn section_parts(&self) -> (&str, &str) {
+        let entry = self.prog.subprogs.first().map(|entry| entry.function);
+        let section = entry.map_or("", |entry| self.object[entry].section_name.as_str());
+        section.split_once('/').unwrap_or((section, ""))
+    }
+
+    /// The helper of that number, if the program may call it.
+    ///
+    /// # Errors
+    /// It may not, or that is not known.
+    pub(super) fn offered_helper(&self, number: i32, caller: Caller) -> Step<&'static Helper> {
+        let count = match self.kernel.helpers() {
+            Lookup::Found(count) => i32::try_from(count).unwrap_or(i32::MAX),
+            _ => helpers::LAST + 1,
+        };
+        let refused = |message: String| Err(Stop::einval(Why::Helper, message));
+        if !(0..count).contains(&number) {
+            return refused(format!("invalid func unknown#{number}"));
+        }
+        let of_this_type =
+            |name: &str| refused(format!("program of this type cannot use helper bpf_{name}#{number}"));
+        if number == 0 {
+            return of_this_type("unspec");
+        }
+        let Some(helper) = helpers::get(number) else {
+            return Err(Stop::unmodelled(format!("helper {number}")));
+        };
+        if !self.offers(helper, caller)? {
+            return of_this_type(helper.name);
+        }
+        if helper.marks & marks::GPL != 0 && !is_gpl_compatible(&self.object.license) {
+            let message = "cannot call GPL-restricted function from non-GPL compatible program";
+            return Err(Stop::einval(Why::License, message));
+        }
+        if helper.name == "d_path" && !self.allows_d_path(caller)? {
+            return refused("helper call is not allowed in probe".to_owned());
+        }
+        Ok(helper)
+    }
+
+    /// A program type has a helper.
+    fn offers(&self, helper: &Helper, caller: Caller) -> Step<bool> {
+        let own_list = self.kernel.is(Fact::OwnHelperList);
+        let name = helper.name;
+        if matches!(name, "probe_read" | "probe_read_str") && self.kernel.arch_or_usual() != Arch::X86_64 {
+            return Err(Stop::unmodelled("a helper of some machines"));
+        }
+        if let Some((_, function)) = OPTIONAL.iter().find(|(known, _)| *known == name) {
+            match self.kernel.function(function) {
+                Lookup::Found(()) => {}
+                Lookup::Absent => return Ok(false),
+                Lookup::Unknown(reason) => return Err(Stop::Unknown(reason)),
+            }
+        }
+        let has = |bits: u16| helper.callers & bits != 0;
+        let base = match own_list {
+            true => has(callers::SCX_OWN) && !SCX_ONLY.contains(&name),
+            false => has(callers::BASE),
+        };
+        // What was moved into the base was of all programs that trace before.
+        let tracing = TRACING_COMMON.contains(&name)
+            || has(callers::BASE) && !(own_list && ONLY_SINCE_6_16.contains(&name));
+        let raw = tracing || has(callers::RAW_TRACEPOINT) && name != "get_attach_cookie";
+        Ok(match caller {
+            Caller::SchedExt => helper.is_for_sched_ext(own_list),
+            Caller::OtherOps if base => true,
+            Caller::OtherOps => {
+                return Err(Stop::unmodelled("helpers of other callbacks than a scheduler's"));
+            }
+            Caller::Kprobe => tracing || has(callers::KPROBE),
+            Caller::Tracepoint => tracing || has(callers::TRACEPOINT),
+            Caller::RawTracepoint => tracing || has(callers::RAW_TRACEPOINT),
+            Caller::PerfEvent => tracing || has(callers::PERF_EVENT),
+            Caller::Syscall => has(callers::SYSCALL) || raw || self.is_of_tracing_programs(helper, None)?,
+            Caller::Tracing(attach) => raw || self.is_of_tracing_programs(helper, Some(attach))?,
+            Caller::Lsm(cgroup) => {
+                let sockopt = matches!(name, "setsockopt" | "getsockopt");
+                let mac = (!cgroup).then_some(Attach::Trampoline);
+                let found = match name {
+                    "get_attach_cookie" => !cgroup,
+                    _ => has(callers::LSM) && !sockopt || raw || self.is_of_tracing_programs(helper, mac)?,
+                };
+                if cgroup && (sockopt || !found) {
+                    return Err(Stop::unmodelled("helpers of LSM programs of cgroups"));
+                }
+                found
+            }
+        })
+    }
+
+    /// A helper is one that `tracing_prog_func_proto` itself adds, for what the program attaches to.
+    fn is_of_tracing_programs(&self, helper: &Helper, attach: Option<Attach>) -> Step<bool> {
+        if helper.callers & callers::TRACING == 0 && helper.name != "get_attach_cookie" {
+            let (_, target) = self.section_parts();
+            if attach == Some(Attach::Iter) && ITERS_WITH_HELPERS.contains(&target) {
+                return Err(Stop::unmodelled("helpers of iterators of sockets"));
+            }
+            return Ok(false);
+        }
+        let trampoline = attach == Some(Attach::Trampoline);
+        let raw = attach == Some(Attach::RawTracepoint);
+        Ok(match helper.name {
+            "seq_printf" | "seq_write" | "seq_printf_btf" => attach == Some(Attach::Iter),
+            "get_func_arg" | "get_func_arg_cnt" if raw => match self.rules.era {
+                Era::V7_0 => return Err(Stop::unmodelled("arguments of tracepoints by number")),
+                era => era > Era::V7_0,
+            },
+            "get_func_arg" | "get_func_arg_cnt" | "get_func_ret" => trampoline,
+            "get_attach_cookie" => trampoline || raw,
+            _ => true,
+        })
+    }
+
+    /// `bpf_d_path_allowed`.
+    fn allows_d_path(&self, caller: Caller) -> Step<bool> {
+        Ok(match caller {
+            Caller::Tracing(Attach::Iter) => true,
+            Caller::Tracing(Attach::Trampoline) => D_PATH.contains(&self.section_parts().1),
+            Caller::Lsm(_) => return Err(Stop::unmodelled("which hooks of LSM programs may sleep")),
+            _ => false,
+        })
+    }
+
+    /// A helper that may sleep is called where nothing may.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub(super) fn check_sleeping_helper(&self, helper: &Helper) -> Step {
+        let name = format!("bpf_{}#{}", helper.name, helper.id);
+        if !helper.may_sleep_somewhere() || self.may_sleep_here() {
+            return Ok(());
+        }
+        let variant = helper.marks & (marks::SLEEPS | marks::SLEEPS_SOMEWHERE) == 0;
+        if variant && !self.hook.sleepable {
+            return Ok(());
+        }
+        if !helper.may_sleep() && !self.rules.since(Era::V7_2) {
+            return Err(Stop::unmodelled(format!("whether {name} may sleep")));
+        }
+        let refused = |message: String| Err(Stop::einval(Why::Sleep, message));
+        let state = &self.state;
+        if !self.rules.since(Era::V7_1) && !state.in_sleepable {
+            return refused("helper call might sleep in a non-sleepable prog".to_owned());
+        }
+        refused(format!("sleepable helper {name} in {}", self.non_sleepable_context()))
+    }
+}
