@@ -313,6 +313,8 @@ pub struct Outcome {
     pub as_in_file: Option<AsInFile>,
     /// What becomes of each program by itself, where that is asked and a kernel is named.
     pub programs: Vec<ProgramFate>,
+    /// Programs that load and of which it is not proven that the verifier accepts them: all, where no kernel is named.
+    pub unproven: Vec<String>,
 }
 
 /// What becomes of a program that is loaded alone, with the maps of its object.

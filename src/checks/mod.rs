@@ -73,6 +73,7 @@ mod oversized_program;
 mod pages;
 mod per_node_idle_without_builtin_idle;
 mod program_in_several_members;
+mod refused_by_verifier;
 mod refused_symbol;
 mod registry;
 mod run;

@@ -8,7 +8,7 @@ use crate::rule::Rule;
 pub(super) type Check = fn(&Context<'_, '_>, &mut Outcome);
 
 /// Every rule with its check, by family: the order of lists and reports.
-pub(super) static REGISTRY: [(&Rule, Check); 104] = [
+pub(super) static REGISTRY: [(&Rule, Check); 105] = [
     (&super::missing_btf::MISSING_BTF, super::missing_btf::check),
     (&super::malformed_btf::MALFORMED_BTF, super::malformed_btf::check),
     (&super::missing_line_info::MISSING_LINE_INFO, super::missing_line_info::check),
@@ -105,6 +105,7 @@ pub(super) static REGISTRY: [(&Rule, Check); 104] = [
     ),
     (&super::failing_init::FAILING_INIT, super::failing_init::check),
     (&super::call_under_spin_lock::CALL_UNDER_SPIN_LOCK, super::call_under_spin_lock::check),
+    (&super::refused_by_verifier::REFUSED_BY_VERIFIER, super::refused_by_verifier::check),
     (&super::unreleased_reference::UNRELEASED_REFERENCE, super::unreleased_reference::check),
     (&super::sleep_under_lock::SLEEP_UNDER_LOCK, super::sleep_under_lock::check),
     (&super::disallow_during_fork::DISALLOW_DURING_FORK, super::disallow_during_fork::check),

@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use super::alone;
 use super::context::Context;
 use super::options::Options;
+use super::refused_by_verifier;
 use super::registry::REGISTRY;
 use super::target_fault;
 use crate::finding::{Outcome, ProgramFate, Subject, SubjectKind};
@@ -139,6 +140,7 @@ fn run_those(cx: &Context<'_, '_>, wanted: impl Fn(&Rule) -> bool) -> Outcome {
             check(cx, &mut outcome);
         }
     }
+    refused_by_verifier::leave_to_others(&mut outcome);
     place(cx.object, &mut outcome);
     outcome
 }

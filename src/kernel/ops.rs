@@ -109,6 +109,12 @@ impl OpsMember<'_> {
         kernel.params(self.stub?).iter().position(|(name, _)| name.ends_with(mark))
     }
 
+    /// Names of the arguments of the kernel's stub, marks included; none where there is no stub of a known name.
+    pub fn stub_arguments<'k>(&self, kernel: &Kernel<'k>) -> Vec<&'k str> {
+        let params = self.stub.map(|stub| kernel.params(stub));
+        params.into_iter().flatten().map(|(name, _)| name).collect()
+    }
+
     /// The argument that may be NULL, if any; 0 is the first.
     pub fn nullable_argument(&self, kernel: &Kernel<'_>) -> Option<usize> {
         if self.stub.is_some() {

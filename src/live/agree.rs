@@ -207,6 +207,7 @@ mod tests {
             attach,
             run: Answer::Unknown,
             proven: false,
+            unproven: Vec::new(),
             knobs: Vec::new(),
         };
         document.verdicts.push(verdict);

@@ -99,8 +99,8 @@ fn sentence(document: &Document, part: &Dossier<'_>) -> String {
     for (kernels, reason) in unknown.0 {
         parts.push(format!("cannot tell for {}: {reason}", list(&kernels)));
     }
-    if unproven && part.object.loaded() > 0 {
-        parts.push(unverified(part.object.loaded()));
+    if unproven {
+        parts.extend(unverified(part));
     }
     // A real kernel has said otherwise, or may have: what it did comes further down.
     let is_refuted = part.runs.iter().any(|run| run.outcome != LiveOutcome::Passed);
@@ -119,13 +119,33 @@ fn with_knobs(part: &Dossier<'_>, kernel: usize) -> String {
     format!(" with {} as in the file{values}", names.join(", "))
 }
 
-/// What keeps an answer from being proven where nothing is found.
-fn unverified(programs: usize) -> String {
-    match programs {
-        1 => "not proven: the verification of its program".to_owned(),
-        _ => format!("not proven: the verification of its {programs} programs"),
+/// What keeps an answer from being proven where nothing is found: programs of which nobody knows what some verifier will say.
+fn unverified(part: &Dossier<'_>) -> Option<String> {
+    let mut open: Vec<&str> = Vec::new();
+    for verdict in part.verdicts.iter().filter(|verdict| verdict.struct_ops.is_none() && !verdict.proven) {
+        for program in verdict.unproven.iter().filter(|_| verdict.failure().is_none()) {
+            if !open.contains(&program.as_str()) {
+                open.push(program);
+            }
+        }
     }
+    let all = part.object.loaded();
+    let quoted = |names: &[&str]| names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
+    Some(match open.as_slice() {
+        [] => return None,
+        names if names.len() < all && names.len() <= NAMED => {
+            format!("not proven: the verification of {}", quoted(names))
+        }
+        names if names.len() < all => {
+            format!("not proven: the verification of {} of its {all} programs", names.len())
+        }
+        [_] => "not proven: the verification of its program".to_owned(),
+        _ => format!("not proven: the verification of its {all} programs"),
+    })
 }
+
+/// Programs that are named one by one at most.
+const NAMED: usize = 3;
 
 /// Reasons, each with the kernels for which it is given, in the order of the first.
 #[derive(Debug, Default)]

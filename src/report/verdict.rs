@@ -41,9 +41,12 @@ pub struct Verdict {
     pub load: Answer,
     pub attach: Answer,
     pub run: Answer,
-    /// Every phase passes, and nothing that a kernel decides was left out of the account. The verifier is not modelled: what
-    /// has programs to load is not proven.
+    /// Every phase passes, and nothing that a kernel decides was left out of the account: the verifier is known to accept
+    /// every program.
     pub proven: bool,
+    /// Programs of which that is not known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unproven: Vec<String>,
     /// Values that user space may set and that this depends on: it is so where they are as in the file.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub knobs: Vec<Knob>,
@@ -114,6 +117,7 @@ pub(super) fn verdict(
         Some(ops) if !ops.autocreate && phase > Phase::Load => Answer::Unknown,
         _ => answer(phase),
     };
+    let unproven = if kernel.is_some() { outcome.unproven.clone() } else { Vec::new() };
     let passes = Phase::ALL.into_iter().all(|phase| answer(phase) == Answer::Pass);
     Verdict {
         object: number,
@@ -123,7 +127,8 @@ pub(super) fn verdict(
         load: answer(Phase::Load),
         attach: answer(Phase::Attach),
         run: answer(Phase::Run),
-        proven: passes && knobs.is_empty() && object.loaded() == 0,
+        proven: passes && knobs.is_empty() && unproven.is_empty(),
+        unproven,
         knobs,
     }
 }

@@ -89,11 +89,9 @@ impl Checker<'_, '_> {
 
     /// The program uses an arena (`prog->aux->arena`).
     pub fn has_arena(&self) -> bool {
-        let maps = self.prog.slots.iter().filter_map(|slot| match slot.link {
-            super::prog::Link::Map(map) | super::prog::Link::MapValue(map, _) => Some(map),
-            _ => None,
-        });
-        maps.into_iter().any(|map| self.object[map].map_type == MapType::ARENA)
+        let program = self.prog.subprogs.first().map(|entry| entry.function);
+        let maps = program.map_or(&[][..], |program| self.object.maps_of(program));
+        maps.iter().any(|used| self.object[used.map].map_type == MapType::ARENA)
     }
 
     fn check_mov(&mut self, wide: bool, dst: u8, src: Operand, sign: Option<Width>) -> Step {

@@ -163,23 +163,6 @@ impl Checker<'_, '_> {
         }
     }
 
-    /// A pointer is trusted (`is_trusted_reg`).
-    pub fn is_trusted(&self, reg: &Reg) -> bool {
-        if self.is_referenced(reg) {
-            return true;
-        }
-        const TRUSTED: Flags = Flags::ALLOC.with(Flags::TRUSTED);
-        const SAFE: Flags = TRUSTED.with(Flags::RCU).with(Flags::NON_OWN_REF);
-        match reg.kind {
-            Kind::Socket | Kind::SockCommon | Kind::TcpSock | Kind::MapPtr(_) => {
-                reg.flags.without(TRUSTED) == Flags::NONE
-            }
-            _ => {
-                reg.flags.any(TRUSTED) && reg.flags.without(SAFE) == Flags::NONE && !reg.flags.has(Flags::RCU)
-            }
-        }
-    }
-
     /// What a comparison of pointers says: with NULL, or with another (the end of `check_cond_jmp_op`).
     fn learn_of_pointers(
         &mut self,

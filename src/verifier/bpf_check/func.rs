@@ -114,22 +114,6 @@ impl Checker<'_, '_> {
         Stop::einval(Why::Sleep, message)
     }
 
-    /// Where nothing may sleep, in the kernel's words (`non_sleepable_context_description`).
-    pub fn non_sleepable_context(&self) -> &'static str {
-        let state = &self.state;
-        if state.active_rcu_locks > 0 {
-            "rcu_read_lock region"
-        } else if state.active_preempt_locks > 0 {
-            "non-preemptible region"
-        } else if state.active_irq_id > 0 {
-            "IRQ-disabled region"
-        } else if state.active_locks > 0 {
-            "lock region"
-        } else {
-            "non-sleepable prog"
-        }
-    }
-
     /// A function, or one that it calls, calls something that may sleep (`might_sleep`).
     fn might_sleep(&self, subprog: usize) -> Step<bool> {
         let mut seen = vec![false; self.prog.subprogs.len()];

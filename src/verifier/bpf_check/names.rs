@@ -48,3 +48,11 @@ pub fn type_name(kind: Kind, flags: Flags) -> String {
     }
     format!("{prefix}{base}{postfix}")
 }
+
+/// A kind of type as messages name it (`btf_type_str`).
+pub fn kind_word(kind: crate::btf::Kind) -> String {
+    match kind {
+        crate::btf::Kind::Void => "UNKNOWN".to_owned(),
+        other => other.as_str().to_ascii_uppercase(),
+    }
+}

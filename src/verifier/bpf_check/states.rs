@@ -76,6 +76,10 @@ impl Checker<'_, '_> {
         Ok(())
     }
 
+    /// What matters not of a state that waits is forgotten, against the last state that was kept at an instruction
+    /// (`widen_imprecise_scalars`).
+    pub fn widen_imprecise(&mut self, _waiting: &mut super::state::State, _insn: usize, _iter: bool) {}
+
     /// The trace of a branch that waits, which begins where the path is now.
     pub fn branch_trace(&mut self) -> Trace {
         self.trace.clone()

@@ -31,7 +31,7 @@ impl Checker<'_, '_> {
     /// # Errors
     /// It is refused, or not modelled.
     pub fn check_helper_call(&mut self, number: i32) -> Step<Next> {
-        let caller = self.caller()?;
+        let caller = self.helper_caller()?;
         let helper = self.offered_helper(number, caller)?;
         self.check_sleeping_helper(helper)?;
         let mut meta = Meta::new(helper, caller);

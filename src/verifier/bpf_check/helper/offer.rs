@@ -83,7 +83,7 @@ impl Checker<'_, '_> {
     ///
     /// # Errors
     /// Its type is not modelled.
-    pub(super) fn caller(&self) -> Step<Caller> {
+    pub(super) fn helper_caller(&self) -> Step<Caller> {
         let (start, _) = self.section_parts();
         Ok(match self.program_kind() {
             "struct_ops" => {

@@ -205,7 +205,7 @@ impl Checker<'_, '_> {
             };
         }
         let name = self.argument_name(register);
-        if self.kernel_type(reg).is_some() {
+        if self.kernel_type_of(reg).is_some() {
             if !is_struct {
                 let at = if self.rules.names_registers { name } else { format!("args#{}", register - 1) };
                 let (kind, of) = (pointee.kind_str(), &pointee.name);
@@ -232,7 +232,7 @@ impl Checker<'_, '_> {
     }
 
     /// The kernel's type that a register points to (`PTR_TO_BTF_ID`, `reg2btf_ids`).
-    fn kernel_type(&self, reg: &Reg) -> Option<Option<TypeRef>> {
+    fn kernel_type_of(&self, reg: &Reg) -> Option<Option<TypeRef>> {
         let name = match reg.kind {
             Kind::BtfId(ty) => return Some(Some(ty)),
             Kind::MapPtr(_) => "bpf_map",
@@ -244,6 +244,14 @@ impl Checker<'_, '_> {
         // The kernel's name of a socket is another.
         let name = if name == "socket" { "sock" } else { name };
         Some(self.kernel.find(name, BtfKind::Struct).map(TypeRef::kernel))
+    }
+
+    /// A pointer is trusted (`is_trusted_reg`).
+    pub fn is_trusted(&self, reg: &Reg) -> bool {
+        let trusted = Flags::ALLOC.with(Flags::TRUSTED).with(Flags::NON_OWN_REF);
+        let is_safe = !has_unsafe_flags(reg);
+        let is_listed = matches!(reg.kind, Kind::MapPtr(_) | Kind::Socket | Kind::SockCommon | Kind::TcpSock);
+        self.is_referenced(reg) || is_safe && (is_listed || reg.flags.any(trusted))
     }
 
     fn untrusted(&self, register: u8, rcu: bool) -> Stop {
@@ -642,7 +650,7 @@ impl Checker<'_, '_> {
         let wanted = of_map.as_ref().unwrap_or(declared);
         let home = if is_map { crate::kernel::Home::Vmlinux } else { meta.home };
         let name = self.argument_name(register);
-        let found = self.kernel_type(reg);
+        let found = self.kernel_type_of(reg);
         if self.rules.since(Era::V7_3) {
             let Some(found) = found else { return self.no_object(wanted, param, register, reg) };
             if !self.is_trusted(reg) || has_unsafe_flags(reg) {

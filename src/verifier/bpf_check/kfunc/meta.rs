@@ -289,7 +289,7 @@ impl Checker<'_, '_> {
         } else if matches!(
             meta.special,
             Some(Special::CastToKernCtx | Special::SessionIsReturn | Special::SessionCookie)
-        ) || self.is_context_type(btf, target)
+        ) || self.names_context(btf, target)
         {
             ParamKind::Ctx
         } else if has("__alloc") {
@@ -332,7 +332,7 @@ impl Checker<'_, '_> {
     }
 
     /// A pointer to what programs of this type are given (`btf_is_prog_ctx_type`).
-    fn is_context_type(&self, btf: &Btf<'_>, target: Option<TypeId>) -> bool {
+    fn names_context(&self, btf: &Btf<'_>, target: Option<TypeId>) -> bool {
         let kind = self.program_kind();
         let Some(mut id) = target else { return false };
         // A few types name no struct: their contexts are told by tags alone.
