@@ -256,4 +256,16 @@ impl Checker<'_, '_> {
         }
         refused(format!("sleepable helper {name} in {}", self.non_sleepable_context()))
     }
+
+    /// What keeps code from sleeping, in the kernel's words (`non_sleepable_context_description`).
+    pub fn non_sleepable_context(&self) -> &'static str {
+        let state = &self.state;
+        match () {
+            () if state.active_rcu_locks > 0 => "rcu_read_lock region",
+            () if state.active_preempt_locks > 0 => "non-preemptible region",
+            () if state.active_irq_id != 0 => "IRQ-disabled region",
+            () if state.active_locks > 0 => "lock region",
+            () => "non-sleepable prog",
+        }
+    }
 }
