@@ -5,7 +5,6 @@ use super::dynptr::NoSlot;
 use super::kfunc::{Call, Meta};
 use super::refusal::{Step, Stop, Why};
 use super::reg::{BtfOf, Byte, Flags, IterState, Kind, Reg, Slot, TypeRef};
-use super::state::State;
 use crate::btf::Kind as BtfKind;
 use crate::errno::Errno;
 use crate::kernel::kfunc_flags::KfuncFlags;
@@ -163,7 +162,7 @@ impl Checker<'_, '_> {
             let mut queued = self.state.clone();
             let waits = &mut queued.frames[frame].stack[slot].reg;
             waits.kind = Kind::StackIter { ty, state: IterState::Active, depth: depth + 1 };
-            self.widen_next(&mut queued);
+            self.widen_imprecise(&mut queued, self.insn, true);
             let r0 = &mut queued.frame_mut().regs[0];
             r0.flags = r0.flags.without(Flags::MAYBE_NULL);
             self.push(queued, self.insn + 1)?;
@@ -173,7 +172,4 @@ impl Checker<'_, '_> {
         *self.reg_mut(0) = Reg::known(0);
         Ok(())
     }
-
-    /// Numbers that changed since the last time around the loop, and did not matter, are forgotten (`widen_imprecise_scalars`).
-    fn widen_next(&mut self, _queued: &mut State) {}
 }
