@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::code::SubprogInfo;
 use super::hook::Hook;
 use super::liveness::Liveness;
 use super::prog::{Link, Prog, Slot};
@@ -57,6 +58,10 @@ pub struct Aux {
     pub key: Option<Option<u64>>,
     /// It was walked.
     pub seen: bool,
+    /// It is a spill or fill around a call that may be inlined (`fastcall_pattern`).
+    pub is_fastcall: bool,
+    /// A call: pairs of a spill and a fill around it that may be taken out (`fastcall_spills_num`).
+    pub fastcall_pairs: u8,
     /// The function that `bpf_loop` calls where it may be put in line; `Some(None)` where it may not.
     pub loop_callback: Option<Option<usize>>,
 }
@@ -95,6 +100,8 @@ pub struct Checker<'a, 'd> {
     pub checkpoints: Checkpoints,
     /// What is kept of each instruction.
     pub aux: Vec<Aux>,
+    /// What is kept of each function.
+    pub subprogs: Vec<SubprogInfo>,
     /// The last id that was given.
     pub last_id: u32,
     /// How many instructions were walked.
@@ -126,6 +133,7 @@ impl<'a, 'd> Checker<'a, 'd> {
         let rules = Rules::of(kernel);
         let hook = Hook::of(load, kernel, &rules, program)?;
         let aux = vec![Aux::default(); prog.len()];
+        let subprogs = vec![SubprogInfo::default(); prog.subprogs.len()];
         let called = vec![[false; 2]; prog.subprogs.len()];
         let state = State::new(Frame::new(0, usize::MAX, 0), hook.sleepable);
         Ok(Self {
@@ -145,6 +153,7 @@ impl<'a, 'd> Checker<'a, 'd> {
             pending: Vec::new(),
             checkpoints: Checkpoints::default(),
             aux,
+            subprogs,
             last_id: 0,
             processed: 0,
             jumps: 0,
@@ -221,9 +230,12 @@ impl<'a, 'd> Checker<'a, 'd> {
         if self.liveness.is_jump_point(self.insn) {
             self.push_jump();
         }
+        self.check_walked_fields()?;
         self.aux[self.insn].seen = true;
         self.prev = self.insn;
-        self.execute()
+        let next = self.execute();
+        self.note_stack_depth();
+        next
     }
 
     /// What an instruction does (`do_check_insn`).
@@ -282,6 +294,15 @@ impl<'a, 'd> Checker<'a, 'd> {
             }
             (Callee::Helper(number), _) => self.check_helper_call(number),
             _ => Err(Stop::unmodelled("a call of something that is not known")),
+        }
+    }
+
+    /// The most stack that each function uses.
+    fn note_stack_depth(&mut self) {
+        for frame in &self.state.frames {
+            if let Some(info) = self.subprogs.get_mut(frame.subprog) {
+                info.stack_depth = info.stack_depth.max(frame.allocated());
+            }
         }
     }
 

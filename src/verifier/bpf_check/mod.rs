@@ -22,6 +22,7 @@ mod liveness;
 mod lock;
 mod mem;
 mod names;
+mod precision;
 mod prog;
 mod record;
 mod refs;

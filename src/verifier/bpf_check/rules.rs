@@ -53,6 +53,21 @@ impl Rules {
         Self { scalar, names_registers: era >= Era::V7_2, era }
     }
 
+    /// Frames of a call chain (`MAX_CALL_FRAMES`).
+    pub fn most_frames(&self) -> usize {
+        if self.since(Era::V7_2) { 16 } else { 8 }
+    }
+
+    /// Registers that may be linked in one comparison (`LINKED_REGS_MAX`).
+    pub fn most_linked(&self) -> usize {
+        if self.since(Era::V7_2) { 5 } else { 6 }
+    }
+
+    /// A state that is kept forgets ids that nothing shares (`bpf_clear_singular_ids`).
+    pub fn clears_singular_ids(&self) -> bool {
+        self.since(Era::V7_0)
+    }
+
     /// It is this one or a later one.
     pub fn since(&self, era: Era) -> bool {
         self.era >= era

@@ -292,3 +292,62 @@ impl fmt::Display for Tnum {
         self.display(true).fmt(f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All tnums of so many bits.
+    fn all(bits: u32) -> impl Iterator<Item = Tnum> {
+        let end = 1u64 << bits;
+        (0..end).flat_map(move |mask| {
+            (0..end).filter(move |value| value & mask == 0).map(move |value| Tnum { value, mask })
+        })
+    }
+
+    fn members(tnum: Tnum) -> impl Iterator<Item = u64> {
+        (0..=tnum.max()).filter(move |number| tnum.has(*number))
+    }
+
+    #[test]
+    fn operations_keep_every_member() {
+        for (a, b) in all(4).flat_map(|a| all(4).map(move |b| (a, b))) {
+            for (x, y) in members(a).flat_map(|x| members(b).map(move |y| (x, y))) {
+                assert!(a.add(b).has(x + y) && a.sub(b).has(x.wrapping_sub(y)), "{a} {b}");
+                assert!(a.and(b).has(x & y) && a.or(b).has(x | y) && a.xor(b).has(x ^ y), "{a} {b}");
+                assert!(a.mul(b).has(x * y) && a.mul_by_parts(b).has(x * y), "{a} {b}");
+                assert!(a.union(b).has(x) && a.union(b).has(y), "{a} {b}");
+                assert!(x != y || a.overlap(b) && a.intersect(b).has(x), "{a} {b}");
+            }
+            assert_eq!(a.contains(b), members(b).all(|y| a.has(y)), "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn a_step_leads_to_the_next_member() {
+        for (tnum, number) in all(5).flat_map(|tnum| (0..40).map(move |number| (tnum, number))) {
+            let next = members(tnum).find(|member| *member > number).unwrap_or(tnum.max());
+            assert_eq!(tnum.step(number), next, "{tnum} {number}");
+        }
+    }
+
+    #[test]
+    fn ranges_and_halves_are_what_they_say() {
+        assert_eq!(Tnum::range(0, 255), Tnum { value: 0, mask: 0xff });
+        assert_eq!(Tnum::range(0x10, 0x13), Tnum { value: 0x10, mask: 3 });
+        assert_eq!(Tnum::range(7, 7), Tnum::const_(7));
+        assert!(Tnum::range(0, u64::MAX).is_unknown());
+        assert_eq!(Tnum::UNKNOWN.const_subreg(5), Tnum { value: 5, mask: !0 << 32 });
+        assert_eq!(Tnum { value: 0x12, mask: 0xff00 }.bswap16(), Tnum { value: 0x1200, mask: 0xff });
+        assert!(Tnum { value: 8, mask: 0xf0 }.is_aligned(8) && !Tnum { value: 4, mask: 0xf0 }.is_aligned(8));
+    }
+
+    #[test]
+    fn it_is_printed_as_the_log_prints_it() {
+        assert_eq!(Tnum::range(0, 255).to_string(), "(0x0; 0xff)");
+        assert_eq!(Tnum::const_(65535).to_string(), "65535");
+        assert_eq!(Tnum::const_(65536).to_string(), "0x10000");
+        assert_eq!(Tnum::const_(u64::MAX).to_string(), "-1");
+        assert_eq!(Tnum::const_(u64::MAX).display(false).to_string(), "0xffffffffffffffff");
+    }
+}

@@ -3,7 +3,7 @@
 //! Behaviour of `adjust_scalar_min_max_vals` in kernel/bpf/verifier.c.
 
 use super::span::{Bounds32, Bounds64, Span32, Span64};
-use super::{RangeKind, Scalar, ScalarRules};
+use super::{Forks, RangeKind, Scalar, ScalarRules};
 use crate::insn::AluOp;
 
 /// What `BPF_END` does, on a little-endian machine.
@@ -171,7 +171,12 @@ fn shift(result: &mut Scalar, op: AluOp, wide: bool, count: u64, rules: &ScalarR
             let mut shifted = Bounds64::FULL;
             if count == 32 {
                 // As in an extension by the sign, `<< 32 s>> 32`.
-                (shifted.smin, shifted.smax) = (i64::from(low.smin) << 32, i64::from(low.smax) << 32);
+                if rules.shifts_sign || low.smin >= 0 {
+                    shifted.smin = i64::from(low.smin) << 32;
+                }
+                if rules.shifts_sign || low.smax >= 0 {
+                    shifted.smax = i64::from(low.smax) << 32;
+                }
             }
             if whole.umax <= 1 << (63 - count) {
                 (shifted.umin, shifted.umax) = (whole.umin << count, whole.umax << count);
@@ -239,9 +244,9 @@ pub fn swap(how: Swap, bits: i32, dst: Scalar, rules: &ScalarRules) -> Scalar {
 }
 
 /// The two numbers with which the kernel walks `dst & src` and `dst | src` apart: first that of the path it goes on with, then
-/// that of the one it puts aside, which starts with this instruction again.
+/// that of the one it puts aside, which starts with this instruction again or after it ([`ScalarRules::forks`]).
 pub fn fork(op: AluOp, dst: &Scalar, src: &Scalar, rules: &ScalarRules) -> Option<(Scalar, Scalar)> {
-    if !rules.forks || !matches!(op, AluOp::And | AluOp::Or) || !src.var_off.is_const() {
+    if rules.forks == Forks::No || !matches!(op, AluOp::And | AluOp::Or) || !src.var_off.is_const() {
         return None;
     }
     if (dst.smin(), dst.smax()) == (-1, 0) {

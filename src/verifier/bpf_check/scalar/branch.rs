@@ -7,6 +7,8 @@ use crate::insn::Condition;
 use std::mem::swap;
 
 /// Where a branch goes, with both operands as they are known there.
+// Looked at once and never kept, so its size does not matter, while a box would.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Branch {
     /// It is taken, and the operands stay what they were. The kernel marks both as precise.

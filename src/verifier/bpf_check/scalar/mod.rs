@@ -11,7 +11,7 @@ mod tests;
 
 pub use alu::{Swap, alu, fork, neg, swap};
 pub use branch::{Branch, Refined, branch, branch_of_one, branch_taken, flip, refine};
-pub use rules::{RangeKind, ScalarRules};
+pub use rules::{Forks, RangeKind, ScalarRules};
 
 use super::tnum::Tnum;
 use span::{Bounds32, Bounds64, Span32, Span64};

@@ -12,6 +12,17 @@ pub enum RangeKind {
     Circular,
 }
 
+/// How `&` and `|` of a constant with a number that is -1 or 0 are walked (`maybe_fork_scalars`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Forks {
+    /// As any other.
+    No,
+    /// Once with -1; and from the next instruction on with 0, also of `|`, which was wrong: 6.12.75 to 6.12.79.
+    After,
+    /// Once with -1, and from the same instruction on with 0: 7.0*, and 6.12.80.
+    Again,
+}
+
 /// How a kernel computes with what it knows of numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ScalarRules {
@@ -31,22 +42,26 @@ pub struct ScalarRules {
     pub division: bool,
     /// `bswap`, `to_le` and `to_be` keep known bits, 7.0*. Before, the result is unknown.
     pub byte_swap: bool,
-    /// `&` and `|` of a constant with a number that is -1 or 0 are walked once for each: `maybe_fork_scalars`, 7.0*, and 6.12.118.
-    pub forks: bool,
+    /// `&` and `|` of a constant with a number that is -1 or 0.
+    pub forks: Forks,
+    /// `<< 32` keeps the signed bounds of a lower half that may be negative, as `<< 32 s>> 32` needs: "bpf: verifier improvement
+    /// in 32bit shift sign extension pattern", 7.0*, and 6.12.75. Before, each bound by itself if it is not negative.
+    pub shifts_sign: bool,
     /// A comparison of a register with itself is decided, 6.19*.
     pub same_register: bool,
-    /// `==` and `!=` are decided by known bits that differ though neither is a constant, 6.18*, and 6.12.118.
+    /// `==` and `!=` are decided by known bits that differ though neither is a constant, 6.18*, and 6.12.58.
     pub tnum_overlap: bool,
     /// A branch is dead if to take it would leave a range without a number: `simulate_both_branches_taken`, 7.1*. Before, such a
     /// range is given up. The same series made `reg_bounds_sync` leave such a register as it is.
     pub simulates: bool,
-    /// `!(x & bits)` gives up the ranges first: "bpf: Forget ranges when refining tnum after JSET", 6.17*, and 6.12.118.
+    /// `!(x & bits)` gives up the ranges first: "bpf: Forget ranges when refining tnum after JSET", 6.17*, and
+    /// 6.12.43.
     pub jset_forgets: bool,
-    /// A signed 64-bit range about 0 and an unsigned one that meet on one side only improve each other, 6.17*, and 6.12.118.
+    /// A signed 64-bit range about 0 and an unsigned one that meet on one side only improve each other, 6.17*, and 6.12.81.
     pub crosses_sign64: bool,
-    /// The same of 32-bit ranges, 7.0*, and 6.12.118.
+    /// The same of 32-bit ranges, 7.0*, and 6.12.81.
     pub crosses_sign32: bool,
-    /// How often `reg_bounds_sync` lets ranges improve each other: 3 from 6.17* on (and 6.12.118), before and with arcs 2.
+    /// How often `reg_bounds_sync` lets ranges improve each other: 3 from 6.17* on (and 6.12.81), before and with arcs 2.
     pub rounds: u8,
     /// A range that holds just one number with those bits is that number (`tnum_step`), 7.0*.
     pub tnum_step: bool,
@@ -55,8 +70,7 @@ pub struct ScalarRules {
 }
 
 impl ScalarRules {
-    /// 6.12.118. Up to 6.12.y's backports of the summer of 2025, `jset_forgets`, `crosses_sign64`, `crosses_sign32`, `forks` and
-    /// `tnum_overlap` are not there and `rounds` is 2.
+    /// 6.12.118. What it had from which 6.12.y on is from the stable changelogs; see [`Self::v6_12_0`] for the start.
     pub const fn v6_12() -> Self {
         Self {
             kind: RangeKind::MinMax,
@@ -66,7 +80,8 @@ impl ScalarRules {
             negation: false,
             division: false,
             byte_swap: false,
-            forks: true,
+            forks: Forks::Again,
+            shifts_sign: true,
             same_register: false,
             tnum_overlap: true,
             simulates: false,
@@ -76,6 +91,20 @@ impl ScalarRules {
             rounds: 3,
             tnum_step: false,
             signed_tnum: false,
+        }
+    }
+
+    /// 6.12.0, and what a kernel without the backports of 6.12.y knows.
+    pub const fn v6_12_0() -> Self {
+        Self {
+            forks: Forks::No,
+            shifts_sign: false,
+            tnum_overlap: false,
+            jset_forgets: false,
+            crosses_sign64: false,
+            crosses_sign32: false,
+            rounds: 2,
+            ..Self::v6_12()
         }
     }
 
@@ -89,7 +118,8 @@ impl ScalarRules {
             negation: true,
             division: true,
             byte_swap: true,
-            forks: true,
+            forks: Forks::Again,
+            shifts_sign: true,
             same_register: true,
             tnum_overlap: true,
             simulates: true,
