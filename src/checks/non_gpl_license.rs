@@ -30,9 +30,8 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         return;
     }
     let calls_kfunc = |program| kfunc_calls::of(cx, program).iter().any(|call| cx.has_kfunc(call.index));
-    let affected = cx.loaded().filter(|(index, _, entry)| {
-        entry.kind == ProgramKind::STRUCT_OPS || calls_kfunc(*index)
-    });
+    let affected =
+        cx.loaded().filter(|(index, _, entry)| entry.kind == ProgramKind::STRUCT_OPS || calls_kfunc(*index));
     let affected: Vec<FuncIdx> = affected.map(|(program, ..)| program).collect();
     let Some(&first) = affected.first() else { return };
     let text = if calls_kfunc(first) {
