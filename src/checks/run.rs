@@ -76,7 +76,7 @@ impl<'a, 'd> Checker<'a, 'd> {
         let Prepared { load, .. } = self.prepare(Some(kernel), options, values);
         let programs: Vec<FuncIdx> = self.object.programs().map(|(program, ..)| program).collect();
         let loaded: Vec<FuncIdx> =
-            programs.iter().copied().filter(|&program| load.autoload(program)).collect();
+            programs.iter().copied().filter(|&program| load.is_wanted(program)).collect();
         let loads = |program: FuncIdx| loaded.contains(&program);
         let load = load.with_all_programs();
         let knowledge = load.knowledge();
