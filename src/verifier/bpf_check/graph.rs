@@ -1,5 +1,7 @@
 //! Lists and trees of the program's own objects (`__process_kf_arg_ptr_to_graph_root`, `__process_kf_arg_ptr_to_graph_node`).
 
+use std::rc::Rc;
+
 use super::args::register_name;
 use super::checker::Checker;
 use super::func::CallbackTime;
@@ -56,11 +58,11 @@ impl Checker<'_, '_> {
     ///
     /// # Errors
     /// They are not known.
-    pub fn reg_record(&mut self, reg: &Reg) -> Step<Record> {
+    pub fn reg_record(&mut self, reg: &Reg) -> Step<Rc<Record>> {
         match reg.kind {
             Kind::MapValue(map) if reg.flags == Flags::NONE => self.map_record(map),
             Kind::BtfId(ty) if reg.flags.has(Flags::ALLOC) => self.type_record(ty),
-            _ => Ok(Record::default()),
+            _ => Ok(Rc::new(Record::default())),
         }
     }
 
