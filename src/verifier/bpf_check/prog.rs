@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::reg::MapRef;
 use crate::btf::TypeId;
-use crate::insn::{Callee, Insn, Op};
+use crate::insn::{Insn, Op};
 use crate::kernel::{Home, Kfunc, Reason};
 use crate::load::{CoreFact, ExternFate, Knowledge, Load};
 use crate::object::{ExternIdx, ExternKind, FuncIdx, InsnIdx, MapIdx, Object, Ref, Referent};
@@ -161,7 +161,7 @@ fn relocate(load: &Load<'_, '_>, object: &Object<'_>, starts: &HashMap<FuncIdx, 
 
 /// What an extern makes of an instruction.
 fn external(load: &Load<'_, '_>, object: &Object<'_>, index: ExternIdx, op: Op) -> Link {
-    let is_call = matches!(op, Op::Call(Callee::Kfunc));
+    let is_call = matches!(op, Op::Call(_));
     match load.external(index) {
         ExternFate::Kfunc(kfunc) if is_call => Link::Kfunc(index, *kfunc),
         ExternFate::Kfunc(kfunc) => Link::KernelFunction(kfunc.home, kfunc.func),
