@@ -179,6 +179,8 @@ pub struct Finding {
     pub errno: Option<Errno>,
     /// The words of libbpf (without its `libbpf: ` prefix), the verifier or the kernel log.
     pub kernel_message: Option<String>,
+    /// The line of the verifier's log, where libbpf puts `kernel_message` in its place.
+    pub log_line: Option<String>,
     /// What it is about.
     pub subject: Subject,
     /// One sentence, lower case, no full stop.
@@ -194,11 +196,9 @@ pub struct Finding {
 /// Which programs a refusal at load is about.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Stops {
-    /// The program that the subject names; where it names none, all of the object.
+    /// The program that the subject names, by itself or as a callback; where it names none, all of the object.
     #[default]
     Subject,
-    /// All of the object.
-    All,
     /// These.
     Programs(Vec<FuncIdx>),
 }
@@ -225,6 +225,12 @@ impl Finding {
     /// Quotes what libbpf, the verifier or the kernel log will say.
     pub fn quote(&mut self, text: impl Into<String>) -> &mut Self {
         self.kernel_message = Some(text.into());
+        self
+    }
+
+    /// Says what stands in the verifier's log where libbpf prints what is quoted.
+    pub fn logged(&mut self, line: impl Into<String>) -> &mut Self {
+        self.log_line = Some(line.into());
         self
     }
 
@@ -393,6 +399,7 @@ impl Outcome {
             phase: rule.phase,
             errno: None,
             kernel_message: None,
+            log_line: None,
             subject,
             message: message.into(),
             help: None,

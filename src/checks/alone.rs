@@ -4,8 +4,10 @@
 use super::context::Context;
 use super::{
     ambiguous_core_relocation, foreign_byte_order, invalid_core_relocation, missing_attach_target,
-    missing_program_type, program_in_several_members, unreferenced_struct_ops_program,
+    missing_program_type, program_in_several_members, unknown_map_flag, unknown_map_type,
+    unreferenced_struct_ops_program,
 };
+use crate::errno::Errno;
 use crate::finding::{Fate, Finding, Location, Outcome, Site, Stops, Subject, SubjectKind, Undecided};
 use crate::object::{FuncIdx, InsnIdx, Object};
 use crate::rule::{Family, Level, Phase, Rule};
@@ -75,13 +77,19 @@ impl Stage {
 }
 
 /// What becomes of programs, in their order. `said` is what the rules say where every program loads, at their own levels.
-pub(super) fn fates(cx: &Context<'_, '_>, said: &Outcome, programs: &[FuncIdx]) -> Vec<Fate> {
+/// `loads` says which of them load with the object.
+pub(super) fn fates(
+    cx: &Context<'_, '_>,
+    said: &Outcome,
+    programs: &[FuncIdx],
+    loads: impl Fn(FuncIdx) -> bool,
+) -> Vec<Fate> {
     let object = cx.object;
     let refusals = |program: FuncIdx| {
         let here = said.findings.iter().filter(|finding| {
             finding.level == Level::Error && finding.phase <= Phase::Load && stops(object, finding, program)
         });
-        here.min_by_key(|finding| (Stage::of_finding(finding), place(object, &finding.subject)))
+        here.min_by_key(|finding| (Stage::of_finding(finding), place(object, finding)))
     };
     let refusals: Vec<Option<&Finding>> = programs.iter().map(|&program| refusals(program)).collect();
     // What the verifier never sees is not walked.
@@ -101,7 +109,51 @@ pub(super) fn fates(cx: &Context<'_, '_>, said: &Outcome, programs: &[FuncIdx]) 
         });
         fates.push(fate(refusal, walk, question.min_by_key(|open| Stage::of_question(open))));
     }
+    fill_slots(object, programs, loads, &mut fates);
     fates
+}
+
+/// libbpf fills the slots of program arrays once the programs are loaded (`bpf_object_init_prog_arrays`). One of a program that is
+/// not loaded besides cannot be filled: the load fails, unless the program loads with its whole object.
+fn fill_slots(
+    object: &Object<'_>,
+    programs: &[FuncIdx],
+    loads: impl Fn(FuncIdx) -> bool,
+    fates: &mut [Fate],
+) {
+    let together = programs.iter().zip(&*fates).filter(|(program, _)| loads(**program));
+    let (mut refused, mut unknown) = (false, false);
+    for (_, fate) in together {
+        refused |= matches!(fate, Fate::Refused { .. });
+        unknown |= matches!(fate, Fate::Unknown { .. });
+    }
+    let slots = || {
+        let maps = object.maps.iter().filter(|map| map.autocreate);
+        maps.flat_map(|map| map.programs.iter().map(move |filled| (map, filled)))
+    };
+    for (&program, fate) in programs.iter().zip(fates) {
+        let Some((map, filled)) = slots().find(|(_, filled)| filled.program != program) else { continue };
+        if !matches!(fate, Fate::Accepted { .. }) {
+            continue;
+        }
+        let (map, slot, other) = (&map.name, filled.slot, &object[filled.program].name);
+        if refused || !loads(program) {
+            *fate = Fate::Refused {
+                errno: Some(Errno::EBADF),
+                message: Some(format!(
+                    "map '{map}': failed to initialize slot [{slot}] to prog '{other}' fd=-2: -EBADF"
+                )),
+                at: None,
+                insns: None,
+                location: None,
+            };
+        } else if unknown {
+            let reason = format!(
+                "slot {slot} of map '{map}' is for '{other}', and whether all programs load is not known"
+            );
+            *fate = Fate::Unknown { reason, at: None, location: None };
+        }
+    }
 }
 
 /// What becomes of a program: what libbpf refuses for certain, else what the verifier says, in its own words where the walk
@@ -131,8 +183,16 @@ fn fate(refusal: Option<&Finding>, walk: Option<Verification>, question: Option<
     }
 }
 
+/// The program at a member of an ops variable. Who loads another program alone clears the member: libbpf would load its program too.
+fn callback(object: &Object<'_>, subject: &Subject) -> Option<FuncIdx> {
+    let Some(Site::StructOps(ops)) = subject.site(object) else { return None };
+    let (_, member) = subject.name.rsplit_once('.')?;
+    object[ops].callback(member)
+}
+
 /// Where a subject stands among those that libbpf goes through at the same stage.
-fn place(object: &Object<'_>, subject: &Subject) -> usize {
+fn place(object: &Object<'_>, finding: &Finding) -> (usize, bool) {
+    let subject = &finding.subject;
     let place = match subject.kind {
         SubjectKind::Extern => object.externs.iter().position(|external| external.name == subject.name),
         SubjectKind::Map => object.maps.iter().position(|map| map.name == subject.name),
@@ -140,9 +200,13 @@ fn place(object: &Object<'_>, subject: &Subject) -> usize {
             Some(Site::StructOps(ops)) => Some(ops.0),
             _ => None,
         },
+        // A program is looked at where the last variable names it.
+        SubjectKind::Program => Some(object.struct_ops.len()),
         _ => None,
     };
-    place.unwrap_or(0)
+    // What the kernel does not know of a map at all it refuses before it looks at sizes.
+    let unknown = [&unknown_map_flag::UNKNOWN_MAP_FLAG, &unknown_map_type::UNKNOWN_MAP_TYPE];
+    (place.unwrap_or(0), !unknown.contains(&finding.rule))
 }
 
 /// A refusal as a rule tells it.
@@ -156,7 +220,7 @@ fn refused(finding: &Finding) -> Fate {
     let at: Option<(FuncIdx, InsnIdx)> = location.filter(|_| is_verifier).and_then(insn);
     Fate::Refused {
         errno: finding.errno,
-        message: finding.kernel_message.clone(),
+        message: finding.log_line.clone().or_else(|| finding.kernel_message.clone()),
         at,
         insns: None,
         location: location.cloned(),
@@ -166,7 +230,6 @@ fn refused(finding: &Finding) -> Fate {
 /// Does a refusal keep a program from loading.
 fn stops(object: &Object<'_>, finding: &Finding, program: FuncIdx) -> bool {
     match &finding.stops {
-        Stops::All => true,
         Stops::Programs(programs) => programs.contains(&program),
         Stops::Subject => concerns(object, Stage::of_finding(finding), &finding.subject, program),
     }
@@ -174,6 +237,9 @@ fn stops(object: &Object<'_>, finding: &Finding, program: FuncIdx) -> bool {
 
 /// Is a program meant, or a function that is linked to it, or the object as a whole.
 fn concerns(object: &Object<'_>, stage: Stage, subject: &Subject, program: FuncIdx) -> bool {
+    if subject.kind == SubjectKind::Member {
+        return callback(object, subject).is_none_or(|callback| callback == program);
+    }
     if subject.kind != SubjectKind::Program || object[program].name == subject.name {
         return true;
     }

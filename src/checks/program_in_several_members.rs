@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use crate::errno::Errno;
-use crate::finding::{Outcome, Site, Stops, Subject};
+use crate::finding::{Outcome, Site, Subject};
 use crate::load::scx_loader;
 use crate::object::OpsIdx;
 
@@ -55,7 +55,6 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                 "struct_ops init_kern {} func ptr {other}: invalid reuse of prog {} in sec {} with type 27",
                 object[object[index].map].name, function.name, function.section_name
             ))
-            .stops(Stops::All)
             .help("write one program per member and let them call a common function")
             .at(Site::Function(program), "this program");
     }

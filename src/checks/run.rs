@@ -76,7 +76,9 @@ impl<'a, 'd> Checker<'a, 'd> {
     ) -> Vec<ProgramFate> {
         let Prepared { load, .. } = self.prepare(Some(kernel), options, values);
         let programs: Vec<FuncIdx> = self.object.programs().map(|(program, ..)| program).collect();
-        let autoload: Vec<bool> = programs.iter().map(|&program| load.autoload(program)).collect();
+        let loaded: Vec<FuncIdx> =
+            programs.iter().copied().filter(|&program| load.is_wanted(program)).collect();
+        let loads = |program: FuncIdx| loaded.contains(&program);
         let load = load.with_all_programs();
         let knowledge = load.knowledge();
         let verifier = self.verifier(&load, &knowledge);
@@ -84,9 +86,9 @@ impl<'a, 'd> Checker<'a, 'd> {
         verifier.walk_all(programs.iter().copied());
         let cx = Context::new(&load, options, &verifier);
         let said = run_all(&cx);
-        let fates = alone::fates(&cx, &said, &programs);
-        let rows = programs.into_iter().zip(autoload).zip(fates);
-        rows.map(|((program, autoload), fate)| ProgramFate { program, autoload, fate }).collect()
+        let fates = alone::fates(&cx, &said, &programs, loads);
+        let rows = programs.iter().zip(fates);
+        rows.map(|(&program, fate)| ProgramFate { program, autoload: loads(program), fate }).collect()
     }
 
     /// Follows the load.

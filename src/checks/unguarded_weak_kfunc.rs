@@ -28,6 +28,9 @@ rule! {
     pub UNGUARDED_WEAK_KFUNC: "unguarded-weak-kfunc", family: Kfunc, level: Error, phase: Load, since: "0.1.0";
 }
 
+/// The function that libbpf's `poison_kfunc_call` calls in place of the first extern.
+const POISON_CALL_KFUNC_BASE: usize = 2_002_000_000;
+
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let Some(kernel) = cx.kernel else { return };
     for (program, function, _) in cx.loaded() {
@@ -66,6 +69,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             out.found(&UNGUARDED_WEAK_KFUNC, subject, message)
                 .errno(Errno::EINVAL)
                 .quote(format!("kfunc '{}' is referenced but wasn't resolved", call.external.name))
+                .logged(format!("invalid func unknown#{}", POISON_CALL_KFUNC_BASE + call.index.0))
                 .help(help)
                 .via(call.site(), program, "this call");
         }

@@ -25,6 +25,9 @@ rule! {
     pub UNRESOLVED_CORE_RELOCATION: "unresolved-core-relocation", family: CoRe, level: Error, phase: Load, since: "0.1.0";
 }
 
+/// What the verifier says of the helper that libbpf's `bpf_core_poison_insn` calls.
+const POISONED: &str = "invalid func unknown#195896080";
+
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     if cx.kernel.is_none() {
         return;
@@ -75,6 +78,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             )
             .errno(Errno::EINVAL)
             .quote(format!("failed to resolve CO-RE relocation {}", used.spec))
+            .logged(POISONED)
             .help(
                 "test for it first (bpf_core_field_exists, bpf_core_type_exists, bpf_core_enum_value_exists)",
             )

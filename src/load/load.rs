@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use super::core::{self, CoreUse};
 use super::externs::{self, ExternFate};
 use super::loader::Loader;
-use super::ops::{self, OpsFate};
+use super::ops::{self, MemberFate, OpsFate};
 use super::values::Values;
 use crate::kernel::{Kernel, Lookup};
-use crate::object::{ExternIdx, FuncIdx, MemberInit, Object, OpsIdx, ProgramKind};
+use crate::object::{ExternIdx, FuncIdx, MemberInit, Object, OpsIdx, ProgramKind, StructOps};
 
 /// An object on its way into one kernel.
 #[derive(Debug)]
@@ -73,6 +73,19 @@ impl<'a, 'd> Load<'a, 'd> {
     /// Would libbpf load the program, after ops maps have had their say.
     pub fn autoload(&self, program: FuncIdx) -> bool {
         self.autoload.get(program.0).copied().unwrap_or(false)
+    }
+
+    /// Is the program to be loaded with the object: libbpf loads it, or would if a member that the kernel lacks did not end the
+    /// load before.
+    pub fn is_wanted(&self, program: FuncIdx) -> bool {
+        let ends = |((_, ops), fate): ((OpsIdx, &StructOps<'_>), &OpsFate<'_>)| {
+            let mut members = ops.members.iter().zip(&fate.members);
+            self.object[ops.map].autocreate
+                && members.any(|(member, fate)| {
+                    *fate == MemberFate::Missing && member.value == MemberInit::Program(program)
+                })
+        };
+        self.autoload(program) || self.object.ops().zip(&self.ops).any(ends)
     }
 
     /// What became of an extern.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::indexes::FuncIdx;
 use super::map_type::MapType;
 use crate::btf::TypeId;
 use crate::elf::SectionIdx;
@@ -66,4 +67,15 @@ pub struct Map<'d> {
     pub type_id: TypeId,
     /// The template of a map in map, or `None`.
     pub inner: Option<Box<Map<'d>>>,
+    /// Programs that libbpf puts into slots of a program array once all are loaded.
+    pub programs: Vec<ProgramSlot>,
+}
+
+/// A slot of a program array that libbpf fills.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProgramSlot {
+    /// Its number.
+    pub slot: u64,
+    /// The program.
+    pub program: FuncIdx,
 }

@@ -5,8 +5,8 @@ use crate::btf::{Btf, Composite, Kind, Linkage, TypeId};
 use crate::elf::{Section, SectionIdx};
 use crate::errno::Errno;
 use crate::object::external::ExternKind;
-use crate::object::indexes::MapIdx;
-use crate::object::map::{Map, MapOrigin, PAGE_SIZE};
+use crate::object::indexes::{FuncIdx, MapIdx};
+use crate::object::map::{Map, MapOrigin, PAGE_SIZE, ProgramSlot};
 use crate::object::map_flags::{F_MMAPABLE, F_RDONLY_PROG};
 use crate::object::map_type::MapType;
 use crate::object::refusal::{Cause, Item};
@@ -162,6 +162,7 @@ impl<'d> Opening<'d> {
                 offset: 0,
                 type_id,
                 inner: None,
+                programs: Vec::new(),
             });
         }
     }
@@ -200,6 +201,7 @@ impl<'d> Opening<'d> {
             offset: 0,
             type_id: data_sec,
             inner: None,
+            programs: Vec::new(),
         });
     }
 
@@ -215,13 +217,15 @@ impl<'d> Opening<'d> {
         object.iter().take(prefix).chain(section.iter().take(suffix)).map(clean).collect()
     }
 
-    /// Initial values of maps in maps and program arrays (`bpf_object__collect_map_relos`). They fill slots and
-    /// change nothing that is modelled here, so only what refuses the object is looked at.
+    /// Initial values of maps in maps and program arrays (`bpf_object__collect_map_relos`). Which map fills a slot changes
+    /// nothing that is modelled here.
     pub(super) fn map_relocations(&mut self, btf: &Btf<'d>, section: &Section<'d>) {
         let relocations: Vec<_> = self.object.elf.relocations(section).collect();
         for (number, relocation) in relocations.into_iter().enumerate() {
-            if let Err((errno, name, text)) = self.map_relocation(btf, number, relocation) {
-                self.refuse(Cause::MapDefinition, errno, Item::Map(name), text);
+            match self.map_relocation(btf, number, relocation) {
+                Ok(None) => {}
+                Ok(Some((map, slot))) => self.object.maps[map.0].programs.push(slot),
+                Err((errno, name, text)) => self.refuse(Cause::MapDefinition, errno, Item::Map(name), text),
             }
         }
     }
@@ -231,7 +235,7 @@ impl<'d> Opening<'d> {
         btf: &Btf<'d>,
         number: usize,
         relocation: crate::elf::Relocation,
-    ) -> Result<(), (Errno, String, String)> {
+    ) -> Result<Option<(MapIdx, ProgramSlot)>, (Errno, String, String)> {
         let object = &self.object;
         let mut map_name = String::new();
         let Some(symbol) = object.elf.symbols.get(relocation.symbol as usize) else {
@@ -246,18 +250,17 @@ impl<'d> Opening<'d> {
             start <= at && at.saturating_add(8) <= start + u64::from(var.size)
         });
         let map = var.and_then(|var| {
-            object
-                .maps
-                .iter()
-                .find(|map| map.origin == MapOrigin::Declared && map.offset == u64::from(var.offset))
+            let mut maps = object.maps.iter().enumerate();
+            maps.find(|(_, map)| map.origin == MapOrigin::Declared && map.offset == u64::from(var.offset))
         });
-        let Some(map) = map else {
+        let Some((index, map)) = map else {
             let text = format!(".maps relo #{number}: cannot find map '{name}' at rel->r_offset {at}");
             return Err((Errno::EINVAL, map_name, text));
         };
         map_name.push_str(&map.name);
         let fail =
             |errno, text: String| Err((errno, map_name.clone(), format!(".maps relo #{number}: {text}")));
+        let mut filled: Option<FuncIdx> = None;
         if map.map_type.is_map_in_map() {
             if Some(symbol.section) != self.maps.map(|s| s.0) {
                 return fail(Errno::LIBBPF_ERRNO__RELOC, format!("'{name}' isn't a BTF-defined map"));
@@ -269,12 +272,13 @@ impl<'d> Opening<'d> {
                 return fail(Errno::ESRCH, format!("'{name}' isn't a valid map reference"));
             }
         } else if map.map_type == MapType::PROG_ARRAY {
-            let Some(program) = object.functions.iter().find(|f| f.entry.is_some() && f.name == name) else {
+            let Some((number, program, _)) = object.programs().find(|(_, f, _)| f.name == name) else {
                 return fail(Errno::ESRCH, format!("'{name}' isn't a valid program reference"));
             };
             if program.section.0 != symbol.section || program.start as u64 * 8 != symbol.value {
                 return fail(Errno::LIBBPF_ERRNO__RELOC, format!("'{name}' isn't an entry-point program"));
             }
+            filled = Some(number);
         } else {
             return Err((Errno::EINVAL, map_name, String::new()));
         }
@@ -284,10 +288,11 @@ impl<'d> Opening<'d> {
             .and_then(|ty| ty.members().last())
             .filter(|member| btf.str(member.name) == "values");
         let values = last.map(|member| map.offset + u64::from(member.bit_offset / 8));
-        if values.is_none_or(|values| at < values || !(at - values).is_multiple_of(8)) {
+        let Some(from) = values.and_then(|values| at.checked_sub(values)).filter(|at| at.is_multiple_of(8))
+        else {
             return Err((Errno::EINVAL, map_name, String::new()));
-        }
-        Ok(())
+        };
+        Ok(filled.map(|program| (MapIdx(index), ProgramSlot { slot: from / 8, program })))
     }
 }
 
@@ -311,6 +316,7 @@ fn build<'d>(def: &Definition, name: &'d str, section: SectionIdx, var: Var, typ
         offset: u64::from(var.offset),
         type_id,
         inner: None,
+        programs: Vec::new(),
     }
 }
 

@@ -83,6 +83,7 @@ impl<'d> Opening<'d> {
                 offset: u64::from(var.offset),
                 type_id,
                 inner: None,
+                programs: Vec::new(),
             });
             self.object.struct_ops.push(StructOps {
                 map,

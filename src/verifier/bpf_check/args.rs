@@ -11,7 +11,7 @@ use crate::errno::Errno;
 use crate::insn::Width;
 use crate::kernel::Lookup;
 use crate::kernel::exceptions::Fact;
-use crate::object::{F_RDONLY_PROG, Map, MapOrigin, MapType};
+use crate::object::{F_RDONLY_PROG, MapOrigin, MapType};
 
 /// Sizes from this one on are no size (`BPF_MAX_VAR_SIZ`).
 pub const MAX_SIZE: u64 = 1 << 29;
@@ -66,19 +66,7 @@ impl Use {
     }
 }
 
-impl<'d> Checker<'_, 'd> {
-    /// A map of the object, or what it holds maps like.
-    ///
-    /// # Errors
-    /// It has no template, and libbpf would have refused it.
-    pub fn map_of(&self, map: MapRef) -> Step<&Map<'d>> {
-        let outer = &self.object[map.map];
-        if !map.inner {
-            return Ok(outer);
-        }
-        outer.inner.as_deref().ok_or_else(|| Stop::unmodelled("what the maps in a map are like"))
-    }
-
+impl Checker<'_, '_> {
     /// The name of a map as messages give it: a template has none.
     pub fn map_name(&self, map: MapRef) -> &str {
         if map.inner { "" } else { &self.object[map.map].kernel_name }
@@ -87,9 +75,9 @@ impl<'d> Checker<'_, 'd> {
     /// The kernel was told the types of a map.
     ///
     /// # Errors
-    /// As [`Self::map_of`].
+    /// As [`Self::map`].
     pub fn map_has_btf(&self, map: MapRef) -> Step<bool> {
-        let map = self.map_of(map)?;
+        let map = self.map(map)?;
         Ok(map.key_type.0 != 0 || map.value_type.0 != 0)
     }
 
@@ -98,7 +86,7 @@ impl<'d> Checker<'_, 'd> {
     /// # Errors
     /// User space may have frozen it, and it is not known whether it did.
     pub fn is_frozen(&self, map: MapRef) -> Step<bool> {
-        let found = self.map_of(map)?;
+        let found = self.map(map)?;
         Ok(match found.origin {
             _ if found.flags & F_RDONLY_PROG == 0 => false,
             MapOrigin::Rodata | MapOrigin::Kconfig => !map.inner,
@@ -129,7 +117,7 @@ impl<'d> Checker<'_, 'd> {
                 Err(Stop::eacces(Why::ReadOnly, message))
             }
             Kind::MapKey(map) => {
-                let key_size = self.map_of(map)?.key_size;
+                let key_size = self.map(map)?.key_size;
                 self.check_region(reg, arg.name, 0, size, key_size.into(), false)?;
                 Ok(false)
             }
@@ -288,11 +276,7 @@ impl<'d> Checker<'_, 'd> {
     /// # Errors
     /// It is none.
     pub fn check_map_field(&mut self, arg: Argument<'_>, kind: FieldKind) -> Step<MapRef> {
-        let name = match kind {
-            FieldKind::Workqueue => "bpf_wq",
-            FieldKind::TaskWork => "bpf_task_work",
-            _ => "bpf_timer",
-        };
+        let name = kind.name();
         let Kind::MapValue(map) = arg.reg.kind else { return Err(Stop::unmodelled("a field of no map")) };
         let refused = |message: String| Err(Stop::einval(Why::Timer, message));
         let Some(off) = arg.reg.offset() else {
@@ -348,7 +332,7 @@ impl<'d> Checker<'_, 'd> {
     pub fn check_const_str(&mut self, arg: Argument<'_>) -> Step<(MapRef, u64)> {
         let name = arg.name;
         let Kind::MapValue(map) = arg.reg.kind else { return Err(Stop::unmodelled("a string in no map")) };
-        let found = self.map_of(map)?;
+        let found = self.map(map)?;
         let (map_type, value_size) = (found.map_type, found.value_size);
         let refused = |message: String| Err(Stop::eacces(Why::WrongArgument, message));
         if map_type == MapType::INSN_ARRAY && self.rules.since(Era::V7_2) {
@@ -368,7 +352,7 @@ impl<'d> Checker<'_, 'd> {
         let Some(off) = arg.reg.offset() else {
             return refused(format!("{name} is not a constant address'"));
         };
-        self.check_map_access(arg.reg, name, 0, i64::from(value_size) - off, false, false)?;
+        self.check_map_access(arg.reg, name, 0, i64::from(value_size).saturating_sub(off), false, false)?;
         let start = u64::try_from(off).map_err(|_| Stop::unmodelled("a string before its map"))?;
         match self.string_at(map, start)? {
             Some(_) => Ok((map, start)),
@@ -381,7 +365,7 @@ impl<'d> Checker<'_, 'd> {
     /// # Errors
     /// A byte is not known.
     pub fn string_at(&self, map: MapRef, start: u64) -> Step<Option<Vec<u8>>> {
-        let end = u64::from(self.map_of(map)?.value_size);
+        let end = u64::from(self.map(map)?.value_size);
         let mut bytes = Vec::new();
         for at in start..end {
             match self.knowledge.rodata_value(self.object, map.map, at, 1) {

@@ -90,7 +90,7 @@ fn struct_at(btf: &Btf<'_>, of: TypeId, off: i64, flexible: bool) -> Result<Type
         let Some(composite) = ty.composite() else {
             return Err(Some(format!("Type '{name}' is not a struct")));
         };
-        if off < 0 || off + 1 > i64::from(composite.size()) {
+        if off < 0 || off >= i64::from(composite.size()) {
             let beyond = || Some(format!("access beyond struct {name} at off {off} size 1"));
             let last = ty.vlen().checked_sub(1).filter(|_| flexible).and_then(|at| composite.member(at));
             let last = last.ok_or_else(beyond)?;

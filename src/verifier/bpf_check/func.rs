@@ -167,6 +167,8 @@ impl Checker<'_, '_> {
         }
         let caller = self.state.frame().clone();
         let start = self.prog.subprogs[subprog].start;
+        self.subprogs[subprog].is_cb = true;
+        self.subprogs[subprog].is_async_cb |= when != CallbackTime::Now;
         match when {
             CallbackTime::Later { sleepable } => {
                 let mut frame = Frame::new(subprog, usize::MAX, 0);
@@ -222,7 +224,10 @@ impl Checker<'_, '_> {
     }
 
     /// A function returns to its caller (`prepare_func_exit`).
-    fn return_to_caller(&mut self) -> Step<Next> {
+    ///
+    /// # Errors
+    /// What it returns is refused.
+    pub fn return_to_caller(&mut self) -> Step<Next> {
         let callee = self.state.frame();
         let r0 = callee.regs[0];
         let (in_callback, callsite, range) = (callee.in_callback, callee.callsite, callee.callback_range);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::reg::MapRef;
 use crate::btf::TypeId;
-use crate::insn::{Callee, Insn, Op};
+use crate::insn::{Insn, Op};
 use crate::kernel::{Home, Kfunc, Reason};
 use crate::load::{CoreFact, ExternFate, Knowledge, Load};
 use crate::object::{ExternIdx, ExternKind, FuncIdx, InsnIdx, MapIdx, Object, Ref, Referent};
@@ -104,6 +104,7 @@ impl Prog {
         for (number, subprog) in subprogs.iter().enumerate() {
             let function = &object[subprog.function];
             let ops = function.ops();
+            let mut is_poisoned = false;
             for (slot, insn) in function.code.slots() {
                 let at = (subprog.function, InsnIdx(slot));
                 let mut made = Slot { op: ops[slot], insn, high: 0, link: Link::None, at };
@@ -111,7 +112,12 @@ impl Prog {
                     made.high = function.code.get(slot + 1).map_or(0, |next| next.imm);
                 }
                 relocate(load, object, &starts, &mut made);
-                patch(knowledge, &mut made);
+                // Both slots of a 64-bit immediate are poisoned.
+                match is_poisoned {
+                    true => poison(&mut made),
+                    false => patch(knowledge, &mut made),
+                }
+                is_poisoned = !is_poisoned && insn.is_ld_imm64() && made.link == Link::Poison(POISON_CORE);
                 slots.push(made);
                 owner.push(number);
             }
@@ -157,11 +163,15 @@ fn relocate(load: &Load<'_, '_>, object: &Object<'_>, starts: &HashMap<FuncIdx, 
         Referent::JumpTable { offset, size } => Link::JumpTable { offset, size },
         Referent::Extern(index) => external(load, object, index, slot.op),
     };
+    // The object calls it as it calls a function; libbpf says what it is (`BPF_PSEUDO_KFUNC_CALL`).
+    if let Link::Kfunc(..) = slot.link {
+        slot.op = Op::Call(Callee::Kfunc);
+    }
 }
 
 /// What an extern makes of an instruction.
 fn external(load: &Load<'_, '_>, object: &Object<'_>, index: ExternIdx, op: Op) -> Link {
-    let is_call = matches!(op, Op::Call(Callee::Kfunc));
+    let is_call = matches!(op, Op::Call(_));
     match load.external(index) {
         ExternFate::Kfunc(kfunc) if is_call => Link::Kfunc(index, *kfunc),
         ExternFate::Kfunc(kfunc) => Link::KernelFunction(kfunc.home, kfunc.func),
@@ -181,6 +191,13 @@ fn external(load: &Load<'_, '_>, object: &Object<'_>, index: ExternIdx, op: Op) 
     }
 }
 
+/// What becomes of an instruction whose CO-RE record found nothing (`bpf_core_poison_insn`).
+fn poison(slot: &mut Slot) {
+    slot.insn = Insn::call(POISON_CORE);
+    slot.op = slot.insn.op();
+    slot.link = Link::Poison(POISON_CORE);
+}
+
 /// What CO-RE makes of an instruction (`bpf_core_patch_insn`).
 fn patch(knowledge: &Knowledge, slot: &mut Slot) {
     let Some(fact) = knowledge.core.get(&slot.at) else { return };
@@ -188,11 +205,7 @@ fn patch(knowledge: &Knowledge, slot: &mut Slot) {
         CoreFact::Unknown => {
             slot.link = Link::Unknown("what CO-RE makes of the instruction is not known".into())
         }
-        CoreFact::Poison => {
-            slot.insn = Insn::call(POISON_CORE);
-            slot.op = slot.insn.op();
-            slot.link = Link::Poison(POISON_CORE);
-        }
+        CoreFact::Poison => poison(slot),
         CoreFact::Value(value) => {
             match slot.op {
                 Op::Load { .. } | Op::Store { .. } | Op::Atomic { .. } => slot.insn.off = value as i16,

@@ -130,6 +130,8 @@ impl Checker<'_, '_> {
         let name = format!("R{}", access.base);
         self.check_stack_bounds(base, &name, off, access.size(), access.write, false)?;
         let frame = self.frame_of(base)?;
+        let lowest = base.offset().unwrap_or_else(|| base.value.smin()).saturating_add(off);
+        self.check_fastcall_contract(self.state.frames[frame].subprog, lowest);
         match (base.offset(), access.write) {
             (Some(fixed), true) => self.write_fixed(frame, fixed + off, access),
             (None, true) => self.write_variable(frame, base, off, access),

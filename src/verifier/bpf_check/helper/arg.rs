@@ -2,8 +2,9 @@
 
 use super::super::args::{Argument, Use};
 use super::super::checker::Checker;
+use super::super::dynptr::{DynptrUse, NoSlot};
 use super::super::refusal::{Step, Stop, Why};
-use super::super::reg::{Byte, Kind, MapRef, Reg};
+use super::super::reg::{Byte, DynptrKind, Kind, MapRef, Reg};
 use super::super::rules::Era;
 use super::super::state::HeldKind;
 use super::meta::{Meta, always_has_elements};
@@ -66,7 +67,7 @@ impl Checker<'_, '_> {
             ArgKind::ConstMapPtr => self.take_map(arg, meta)?,
             ArgKind::PtrToMapKey => {
                 let Some((map, _)) = meta.map else { return Err(no_map()) };
-                let key_size = self.map_of(map)?.key_size;
+                let key_size = self.map(map)?.key_size;
                 self.check_helper_mem_access(arg, key_size.into(), false, false, false)?;
                 if self.elides_null(map)? {
                     meta.key = self.constant_key(reg, key_size)?;
@@ -77,7 +78,7 @@ impl Checker<'_, '_> {
                     return Ok(());
                 }
                 let Some((map, _)) = meta.map else { return Err(no_map()) };
-                let found = self.map_of(map)?;
+                let found = self.map(map)?;
                 let size = i64::from(found.value_size);
                 let is_bloom = found.map_type == MapType::BLOOM_FILTER && meta.is("map_peek_elem");
                 let raw = is_raw && !(is_bloom && self.rules.since(Era::V7_3));
@@ -131,7 +132,7 @@ impl Checker<'_, '_> {
                     meta.raw = Some((mem_number, meta.max_size as i64));
                 }
             }
-            ArgKind::PtrToDynptr => return Err(Stop::unmodelled("dynptrs passed to helpers")),
+            ArgKind::PtrToDynptr => self.take_dynptr(reg, number, asked, meta)?,
             ArgKind::ConstAllocSizeOrZero => {
                 let Some(size) = reg.constant() else {
                     return Err(match self.rules.since(Era::V7_3) {
@@ -179,10 +180,49 @@ impl Checker<'_, '_> {
         Ok(())
     }
 
+    /// A dynptr is made, used or given back.
+    fn take_dynptr(&mut self, reg: &Reg, number: u8, asked: Arg, meta: &mut Meta) -> Step {
+        let has = |flag: u16| asked.flags & flag != 0;
+        let kind = match () {
+            () if has(flags::DYNPTR_LOCAL) => Some(DynptrKind::Local),
+            () if has(flags::DYNPTR_RINGBUF) => Some(DynptrKind::Ringbuf),
+            () => None,
+        };
+        let usage = match kind {
+            Some(kind) if has(flags::UNINIT) => DynptrUse::Makes(kind),
+            _ if has(flags::UNINIT) => return Err(Stop::unmodelled("a dynptr of no kind is made")),
+            _ if has(flags::RELEASE) => {
+                self.check_released_dynptr(reg, number)?;
+                DynptrUse::Releases(kind)
+            }
+            _ => DynptrUse::Reads(kind),
+        };
+        meta.dynptr = self.process_dynptr(number, usage, 0, None)?;
+        Ok(())
+    }
+
+    /// What is given back is a dynptr that holds something; kernels from 7.2 on look for that elsewhere.
+    fn check_released_dynptr(&self, reg: &Reg, number: u8) -> Step {
+        if self.rules.since(Era::V7_2) {
+            return Ok(());
+        }
+        let refused = |message: String| Err(Stop::einval(Why::Dynptr, message));
+        if !matches!(reg.kind, Kind::Stack(_)) {
+            return refused("cannot release unowned const bpf_dynptr".to_owned());
+        }
+        let holds = |(frame, slot): (usize, usize)| self.state.frames[frame].stack[slot].reg.ref_obj_id != 0;
+        match self.stack_object(reg, "dynptr", 2) {
+            Ok(place) if holds(place) => Ok(()),
+            Err(NoSlot::Misplaced(message)) => refused(message),
+            Err(NoSlot::Unclear) => Err(Stop::unmodelled("where a dynptr is")),
+            _ => refused(format!("arg {number} is an unacquired reference")),
+        }
+    }
+
     /// What is taken for the value of a map (`resolve_map_arg_type`).
     fn map_value_arg(&self, asked: Arg, meta: &Meta) -> Step<Arg> {
         let Some((map, _)) = meta.map else { return Err(no_map()) };
-        match self.map_of(map)?.map_type {
+        match self.map(map)?.map_type {
             MapType::SOCKMAP | MapType::SOCKHASH if asked.flags == 0 => {
                 Ok(Arg { kind: ArgKind::PtrToBtfIdSockCommon, flags: 0 })
             }
@@ -198,7 +238,7 @@ impl Checker<'_, '_> {
 
     /// Lookups with a constant key give no NULL (`can_elide_value_nullness`).
     pub(super) fn elides_null(&self, map: MapRef) -> Step<bool> {
-        let found = self.map_of(map)?;
+        let found = self.map(map)?;
         if !self.rules.since(Era::V6_16) || !always_has_elements(found.map_type) {
             return Ok(false);
         }
@@ -215,7 +255,7 @@ impl Checker<'_, '_> {
     fn constant_key(&mut self, key: &Reg, size: u32) -> Step<Option<u64>> {
         let (Kind::Stack(frame), Some(off)) = (key.kind, key.offset()) else { return Ok(None) };
         let frame = usize::from(frame);
-        let Ok(place) = usize::try_from(-off - 1) else { return Ok(None) };
+        let Ok(place) = usize::try_from(-1 - off) else { return Ok(None) };
         let (at, byte) = (place / 8, place % 8);
         let slot = self.state.frames.get(frame).and_then(|frame| frame.stack.get(at)).copied();
         let Some(slot) = slot else { return Ok(None) };

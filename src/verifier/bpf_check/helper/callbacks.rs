@@ -126,7 +126,7 @@ impl Checker<'_, '_> {
     }
 
     fn check_has_elements(&self, map: MapRef) -> Step {
-        let map_type = self.map_of(map)?.map_type;
+        let map_type = self.map(map)?.map_type;
         let has = [
             MapType::ARRAY,
             MapType::PERCPU_ARRAY,

@@ -109,7 +109,7 @@ impl Checker<'_, '_> {
     /// It does not.
     pub(super) fn check_map_and_helper(&self, meta: &Meta) -> Step {
         let Some((map, _)) = meta.map else { return Ok(()) };
-        let map_type = self.map_of(map)?.map_type;
+        let map_type = self.map(map)?.map_type;
         let helper = meta.helper;
         let error = |message: String| Err(Stop::einval(Why::Map, message));
         let mismatch = || {
@@ -149,7 +149,7 @@ impl Checker<'_, '_> {
         let Some((map, _)) = meta.map else { return Err(Stop::unmodelled("a helper without its map")) };
         let writes = ["map_delete_elem", "map_update_elem", "map_push_elem", "map_pop_elem"]
             .contains(&meta.helper.name);
-        if writes && self.map_of(map)?.flags & F_RDONLY_PROG != 0 {
+        if writes && self.map(map)?.flags & F_RDONLY_PROG != 0 {
             return Err(Stop::eacces(Why::ReadOnly, "write into map forbidden"));
         }
         let noted: &mut Option<Option<MapRef>> = &mut self.aux[self.insn].map;
@@ -170,7 +170,7 @@ impl Checker<'_, '_> {
             return Ok(());
         }
         let Some((map, _)) = meta.map else { return Err(Stop::unmodelled("a helper without its map")) };
-        let found = self.map_of(map)?;
+        let found = self.map(map)?;
         if found.map_type != MapType::PROG_ARRAY {
             let message = match self.rules.since(super::super::rules::Era::V7_2) {
                 true => "expected prog array map for tail call",

@@ -1,5 +1,6 @@
 //! What the arguments of a call have said so far (`struct bpf_call_arg_meta`).
 
+use super::super::dynptr::GivenDynptr;
 use super::super::record::Field;
 use super::super::reg::{MapRef, TypeRef};
 use super::offer::Caller;
@@ -29,6 +30,8 @@ pub(super) struct Meta {
     pub(super) mem_size: u64,
     /// The most that a size argument may be.
     pub(super) max_size: u64,
+    /// The dynptr that was given.
+    pub(super) dynptr: Option<GivenDynptr>,
     /// The key of the map, where it is a constant.
     pub(super) key: Option<u64>,
 }
@@ -46,6 +49,7 @@ impl Meta {
             ret: None,
             mem_size: 0,
             max_size: 0,
+            dynptr: None,
             key: None,
         }
     }

@@ -15,8 +15,9 @@ use self::meta::Meta;
 use self::offer::{Attach, Caller};
 use super::args::{Argument, as_if};
 use super::checker::{Checker, Next};
+use super::names::type_name;
 use super::refusal::{Step, Stop, Why};
-use super::reg::{Flags, Reg};
+use super::reg::{DynptrKind, Flags, Kind, Reg};
 use super::rules::Era;
 use crate::errno::Errno;
 use crate::insn::Width;
@@ -31,9 +32,9 @@ impl Checker<'_, '_> {
     /// # Errors
     /// It is refused, or not modelled.
     pub fn check_helper_call(&mut self, number: i32) -> Step<Next> {
-        let caller = self.helper_caller()?;
+        let caller = self.helper_caller();
         let helper = self.offered_helper(number, caller)?;
-        self.check_sleeping_helper(helper)?;
+        self.check_sleeping_helper(helper, caller)?;
         let mut meta = Meta::new(helper, caller);
         for register in ARGUMENTS {
             self.check_helper_arg(register, &mut meta)?;
@@ -44,7 +45,7 @@ impl Checker<'_, '_> {
         self.give_back(&meta)?;
         let by_cpu_of_object = self.check_particulars(&meta)?;
         self.call_back(&meta)?;
-        self.forget_caller_saved();
+        self.clear_caller_saved();
         self.set_result(&meta, by_cpu_of_object)?;
         self.check_map_and_helper(&meta)?;
         self.check_func_ip(&meta)?;
@@ -52,13 +53,6 @@ impl Checker<'_, '_> {
             return self.finish_tail_call();
         }
         Ok(Next::Falls)
-    }
-
-    /// The registers that a call does not keep hold nothing.
-    pub fn forget_caller_saved(&mut self) {
-        for reg in &mut self.regs()[..6] {
-            *reg = Reg::not_init();
-        }
     }
 
     /// Memory that needed not hold anything holds something now, whatever was stored there.
@@ -83,6 +77,9 @@ impl Checker<'_, '_> {
         let reg = *self.reg(register);
         if reg.is_null() {
             return Ok(());
+        }
+        if meta.dynptr.is_some() {
+            return self.release_dynptr(&reg);
         }
         let converts = meta.helper.id == helpers::KPTR_XCHG
             && self.in_rcu()
@@ -120,6 +117,10 @@ impl Checker<'_, '_> {
             "tail_call" => self.check_resource_leak(false, true, "tail_call")?,
             "snprintf" => self.check_snprintf()?,
             "per_cpu_ptr" | "this_cpu_ptr" => return Ok(self.reg(1).flags.has(Flags::RCU)),
+            "dynptr_from_mem" => self.check_dynptr_memory()?,
+            "dynptr_write" if meta.dynptr.is_some_and(|given| is_packet(given.kind)) => {
+                return Err(Stop::unmodelled("a write to a packet through a dynptr"));
+            }
             "get_local_storage" => return Err(Stop::unmodelled("the storage of cgroups")),
             "set_retval" | "get_retval" => return Err(Stop::unmodelled("what programs of cgroups return")),
             "get_smp_processor_id" => {
@@ -130,6 +131,17 @@ impl Checker<'_, '_> {
             _ => {}
         }
         Ok(false)
+    }
+
+    /// A dynptr to memory is one to the value of a map.
+    fn check_dynptr_memory(&self) -> Step {
+        let reg = self.reg(1);
+        if matches!(reg.kind, Kind::MapValue(_)) && reg.flags == Flags::NONE {
+            return Ok(());
+        }
+        let shown = type_name(reg.kind, reg.flags);
+        let message = format!("Unsupported reg type {shown} for bpf_dynptr_from_mem data");
+        Err(Stop::eacces(Why::Dynptr, message))
     }
 
     /// `check_get_func_ip`.
@@ -164,6 +176,15 @@ impl Checker<'_, '_> {
         if self.state.frame().in_callback {
             return Err(Stop::einval(Why::Flow, "cannot tail call within callback"));
         }
-        Err(Stop::unmodelled("tail calls in functions"))
+        let here = self.insn;
+        let goes_on = self.state.clone();
+        self.push(goes_on, here + 1)?;
+        *self.reg_mut(0) = Reg::unknown();
+        self.return_to_caller()
     }
+}
+
+/// What a dynptr of this kind points to is a packet.
+fn is_packet(kind: DynptrKind) -> bool {
+    matches!(kind, DynptrKind::Skb | DynptrKind::Xdp | DynptrKind::SkbMeta)
 }

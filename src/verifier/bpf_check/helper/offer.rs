@@ -1,12 +1,12 @@
 //! Which helpers a program may call at all (`bpf_get_helper_proto` and the functions of each program type).
 
 use super::super::checker::Checker;
+use super::super::hook::Program;
 use super::super::refusal::{Step, Stop, Why};
 use super::super::rules::Era;
 use crate::kernel::exceptions::Fact;
 use crate::kernel::helpers::kinds::{callers, marks};
 use crate::kernel::helpers::{self, Helper};
-use crate::kernel::license::is_gpl_compatible;
 use crate::kernel::{Arch, Lookup};
 
 /// What a program is, as far as helpers ask.
@@ -76,44 +76,31 @@ const D_PATH: [&str; 9] = [
     "filp_close",
 ];
 /// Iterators with helpers of their own.
-const ITERS_WITH_HELPERS: [&str; 3] = ["tcp", "udp", "unix"];
+const ITERS_WITH_HELPERS: [&str; 3] = ["bpf_iter_tcp", "bpf_iter_udp", "bpf_iter_unix"];
 
 impl Checker<'_, '_> {
     /// What the program is.
-    ///
-    /// # Errors
-    /// Its type is not modelled.
-    pub(super) fn helper_caller(&self) -> Step<Caller> {
-        let (start, _) = self.section_parts();
-        Ok(match self.program_kind() {
-            "struct_ops" => {
-                let entry = self.prog.subprogs.first().map(|entry| entry.function);
-                let mut schedulers = self.object.schedulers();
-                let is_scheduler =
-                    schedulers.any(|(_, ops)| ops.callbacks().any(|(_, used)| Some(used) == entry));
-                if is_scheduler { Caller::SchedExt } else { Caller::OtherOps }
-            }
-            "syscall" => Caller::Syscall,
-            "raw_tracepoint" | "raw_tracepoint_writable" => Caller::RawTracepoint,
-            "tracepoint" => Caller::Tracepoint,
-            "kprobe" => Caller::Kprobe,
-            "perf_event" => Caller::PerfEvent,
-            "lsm" => Caller::Lsm(start == "lsm_cgroup"),
-            "tracing" => Caller::Tracing(match start.split('.').next().unwrap_or_default() {
-                "fentry" | "fexit" | "fmod_ret" | "fsession" => Attach::Trampoline,
-                "tp_btf" => Attach::RawTracepoint,
-                "iter" => Attach::Iter,
-                _ => return Err(Stop::unmodelled("what the tracing program attaches to")),
-            }),
-            other => return Err(Stop::unmodelled(format!("helpers of programs of type {other}"))),
-        })
-    }
-
-    /// The section's name before and after its first slash.
-    fn section_parts(&self) -> (&str, &str) {
-        let entry = self.prog.subprogs.first().map(|entry| entry.function);
-        let section = entry.map_or("", |entry| self.object[entry].section_name.as_str());
-        section.split_once('/').unwrap_or((section, ""))
+    pub(super) fn helper_caller(&self) -> Caller {
+        match self.hook.program {
+            Program::StructOps(ops) if ops.is_scx() => Caller::SchedExt,
+            Program::StructOps(_) => Caller::OtherOps,
+            Program::Fentry
+            | Program::Fexit
+            | Program::Fsession
+            | Program::ModifyReturn
+            | Program::FentryMulti
+            | Program::FexitMulti
+            | Program::FsessionMulti => Caller::Tracing(Attach::Trampoline),
+            Program::TpBtf => Caller::Tracing(Attach::RawTracepoint),
+            Program::Iter => Caller::Tracing(Attach::Iter),
+            Program::Lsm => Caller::Lsm(false),
+            Program::LsmCgroup => Caller::Lsm(true),
+            Program::Kprobe { .. } => Caller::Kprobe,
+            Program::Tracepoint => Caller::Tracepoint,
+            Program::RawTracepoint | Program::RawTracepointWritable => Caller::RawTracepoint,
+            Program::PerfEvent => Caller::PerfEvent,
+            Program::Syscall => Caller::Syscall,
+        }
     }
 
     /// The helper of that number, if the program may call it.
@@ -121,13 +108,16 @@ impl Checker<'_, '_> {
     /// # Errors
     /// It may not, or that is not known.
     pub(super) fn offered_helper(&self, number: i32, caller: Caller) -> Step<&'static Helper> {
-        let count = match self.kernel.helpers() {
-            Lookup::Found(count) => i32::try_from(count).unwrap_or(i32::MAX),
-            _ => helpers::LAST + 1,
-        };
         let refused = |message: String| Err(Stop::einval(Why::Helper, message));
-        if !(0..count).contains(&number) {
-            return refused(format!("invalid func unknown#{number}"));
+        if !(0..=helpers::LAST).contains(&number) {
+            let count = match self.kernel.helpers() {
+                Lookup::Found(count) => i32::try_from(count).unwrap_or(i32::MAX),
+                _ => helpers::LAST + 1,
+            };
+            return match (0..count).contains(&number) {
+                true => Err(Stop::unmodelled(format!("helper {number}"))),
+                false => refused(format!("invalid func unknown#{number}")),
+            };
         }
         let of_this_type =
             |name: &str| refused(format!("program of this type cannot use helper bpf_{name}#{number}"));
@@ -140,11 +130,17 @@ impl Checker<'_, '_> {
         if !self.offers(helper, caller)? {
             return of_this_type(helper.name);
         }
-        if helper.marks & marks::GPL != 0 && !is_gpl_compatible(&self.object.license) {
+        if helper.marks & marks::GPL != 0 && !self.hook.gpl_compatible {
             let message = "cannot call GPL-restricted function from non-GPL compatible program";
             return Err(Stop::einval(Why::License, message));
         }
-        if helper.name == "d_path" && !self.allows_d_path(caller)? {
+        let allowed = match helper.name {
+            "d_path" => self.allows_d_path(caller)?,
+            "ima_inode_hash" | "ima_file_hash" => self.is_sleepable_hook()?,
+            "sk_storage_get" | "sk_storage_delete" => self.allows_sk_storage(caller),
+            _ => true,
+        };
+        if !allowed {
             return refused("helper call is not allowed in probe".to_owned());
         }
         Ok(helper)
@@ -152,8 +148,12 @@ impl Checker<'_, '_> {
 
     /// A program type has a helper.
     fn offers(&self, helper: &Helper, caller: Caller) -> Step<bool> {
-        let own_list = self.kernel.is(Fact::OwnHelperList);
         let name = helper.name;
+        let has = |bits: u16| helper.callers & bits != 0;
+        if has(callers::BASE) && has(callers::SCX_OWN) && !SCX_ONLY.contains(&name) {
+            return Ok(true);
+        }
+        let own_list = self.kernel.is(Fact::OwnHelperList);
         if matches!(name, "probe_read" | "probe_read_str") && self.kernel.arch_or_usual() != Arch::X86_64 {
             return Err(Stop::unmodelled("a helper of some machines"));
         }
@@ -164,7 +164,6 @@ impl Checker<'_, '_> {
                 Lookup::Unknown(reason) => return Err(Stop::Unknown(reason)),
             }
         }
-        let has = |bits: u16| helper.callers & bits != 0;
         let base = match own_list {
             true => has(callers::SCX_OWN) && !SCX_ONLY.contains(&name),
             false => has(callers::BASE),
@@ -203,8 +202,7 @@ impl Checker<'_, '_> {
     /// A helper is one that `tracing_prog_func_proto` itself adds, for what the program attaches to.
     fn is_of_tracing_programs(&self, helper: &Helper, attach: Option<Attach>) -> Step<bool> {
         if helper.callers & callers::TRACING == 0 && helper.name != "get_attach_cookie" {
-            let (_, target) = self.section_parts();
-            if attach == Some(Attach::Iter) && ITERS_WITH_HELPERS.contains(&target) {
+            if attach == Some(Attach::Iter) && ITERS_WITH_HELPERS.contains(&self.hook.name.as_str()) {
                 return Err(Stop::unmodelled("helpers of iterators of sockets"));
             }
             return Ok(false);
@@ -227,23 +225,49 @@ impl Checker<'_, '_> {
     fn allows_d_path(&self, caller: Caller) -> Step<bool> {
         Ok(match caller {
             Caller::Tracing(Attach::Iter) => true,
-            Caller::Tracing(Attach::Trampoline) => D_PATH.contains(&self.section_parts().1),
-            Caller::Lsm(_) => return Err(Stop::unmodelled("which hooks of LSM programs may sleep")),
+            Caller::Tracing(Attach::Trampoline) => D_PATH.contains(&self.hook.name.as_str()),
+            Caller::Lsm(_) => self.is_sleepable_hook()?,
             _ => false,
         })
+    }
+
+    /// The hook of an LSM program is one that may sleep (`bpf_lsm_is_sleepable_hook`): as it is where the program may.
+    fn is_sleepable_hook(&self) -> Step<bool> {
+        match self.hook.sleepable {
+            true => Ok(true),
+            false => Err(Stop::unmodelled("which hooks of LSM programs may sleep")),
+        }
+    }
+
+    /// `bpf_sk_storage_tracing_allowed`, of the prototypes of tracing programs.
+    fn allows_sk_storage(&self, caller: Caller) -> bool {
+        match caller {
+            Caller::Tracing(Attach::Trampoline) => {
+                let result = self.hook.program == Program::ModifyReturn;
+                let multi = matches!(
+                    self.hook.program,
+                    Program::FentryMulti | Program::FexitMulti | Program::FsessionMulti
+                );
+                !result && !multi && !self.hook.name.starts_with("bpf_sk_storage")
+            }
+            Caller::Syscall => false,
+            _ => true,
+        }
     }
 
     /// A helper that may sleep is called where nothing may.
     ///
     /// # Errors
     /// It is refused.
-    pub(super) fn check_sleeping_helper(&self, helper: &Helper) -> Step {
+    pub(super) fn check_sleeping_helper(&self, helper: &Helper, caller: Caller) -> Step {
         let name = format!("bpf_{}#{}", helper.name, helper.id);
         if !helper.may_sleep_somewhere() || self.may_sleep_here() {
             return Ok(());
         }
         let variant = helper.marks & (marks::SLEEPS | marks::SLEEPS_SOMEWHERE) == 0;
-        if variant && !self.hook.sleepable {
+        // Of the prototypes of `bpf_get_stack` that of kprobes alone has such a variant.
+        let has_variant = self.hook.sleepable && (helper.name != "get_stack" || caller == Caller::Kprobe);
+        if variant && !has_variant {
             return Ok(());
         }
         if !helper.may_sleep() && !self.rules.since(Era::V7_2) {

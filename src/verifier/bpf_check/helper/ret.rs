@@ -5,16 +5,19 @@ use super::super::record::FieldKind;
 use super::super::refusal::{Step, Stop, Why};
 use super::super::reg::{BtfOf, Flags, Kind, Reg};
 use super::super::rules::Era;
+use super::super::scalar::Scalar;
 use super::callbacks::pointer;
 use super::meta::Meta;
 use crate::btf::Kind as BtfKind;
 use crate::errno::Errno;
-use crate::kernel::helpers;
 use crate::kernel::helpers::kinds::{ReturnKind, flags};
+use crate::kernel::{Arch, helpers};
 use crate::object::MapType;
 
 /// Errors are numbers from -4095 on (`MAX_ERRNO`).
 const MAX_ERRNO: i64 = 4095;
+/// Most CPUs that a kernel can be built for on x86-64 (`NR_CPUS`).
+const MAX_CPUS: u32 = 8192;
 
 /// Helpers that give another pointer to the socket that they are given (`is_ptr_cast_function`).
 const CASTS: [&str; 8] = [
@@ -86,6 +89,14 @@ impl Checker<'_, '_> {
             r0.id = id;
             r0.ref_obj_id = id;
         }
+        if meta.is("dynptr_data")
+            && let Some(given) = meta.dynptr
+        {
+            r0.parent_id = given.id;
+            if !self.rules.since(Era::V7_2) {
+                r0.ref_obj_id = given.ref_obj_id;
+            }
+        }
         *self.reg_mut(0) = r0;
         self.refine_result(meta);
         Ok(())
@@ -99,13 +110,13 @@ impl Checker<'_, '_> {
         let Some((map, _)) = meta.map.filter(|_| meta.helper.id == helpers::MAP_LOOKUP_ELEM) else {
             return Ok(false);
         };
-        Ok(matches!(self.map_of(map)?.map_type, MapType::SOCKMAP | MapType::SOCKHASH))
+        Ok(matches!(self.map(map)?.map_type, MapType::SOCKMAP | MapType::SOCKHASH))
     }
 
     /// The value of a map, or NULL.
     fn map_value(&mut self, meta: &Meta, flags: Flags) -> Step<Reg> {
         let Some((map, uid)) = meta.map else { return Err(Stop::unmodelled("the value of no map")) };
-        let max = u64::from(self.map_of(map)?.max_entries);
+        let max = u64::from(self.map(map)?.max_entries);
         let is_lookup = meta.helper.id == helpers::MAP_LOOKUP_ELEM;
         let mut flags = flags;
         // A key is a signed number to the kernel here.
@@ -127,7 +138,7 @@ impl Checker<'_, '_> {
         if flags.has(Flags::MAYBE_NULL) && reg.id == 0 {
             reg.id = self.new_id();
         }
-        let found = self.map_of(map)?;
+        let found = self.map(map)?;
         if found.inner.is_some() && !map.inner {
             reg.kind = Kind::MapPtr(super::super::reg::MapRef { map: map.map, inner: true });
             reg.map_uid = reg.id;
@@ -166,6 +177,7 @@ impl Checker<'_, '_> {
     /// What is known of a number that is returned (`do_refine_retval_range`).
     fn refine_result(&mut self, meta: &Meta) {
         let rules = self.rules.scalar;
+        let is_x86 = self.kernel.arch_or_usual() == Arch::X86_64;
         let r0 = self.reg_mut(0);
         if !r0.is_scalar() {
             return;
@@ -180,6 +192,8 @@ impl Checker<'_, '_> {
                 let max = i64::from(meta.max_size as i32);
                 r0.value = r0.value.with_signed_bounds(-MAX_ERRNO, max, &rules);
             }
+            // As many as a kernel can be built for; how many there are is not known, see the call.
+            "get_smp_processor_id" if is_x86 => r0.value = Scalar::up_to(MAX_CPUS - 1, &rules),
             _ => {}
         }
     }

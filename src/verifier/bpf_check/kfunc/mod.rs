@@ -99,11 +99,7 @@ impl Checker<'_, '_> {
     fn push_kfunc_callback(&mut self, meta: &Meta, call: &Call) -> Step {
         let (register, range) = match meta.special {
             Some(Special::RbtreeAdd) => return self.push_rbtree_callback(call),
-            // What a work queue's callback returned was not 0 alone before.
-            Some(Special::WqSetCallback) => {
-                let max = i32::from(!self.rules.since(Era::V6_16));
-                (1, RetvalRange { min: 0, max, wide: true })
-            }
+            Some(Special::WqSetCallback) => (1, RetvalRange { min: 0, max: 0, wide: true }),
             Some(Special::TaskWorkSchedule) => (3, RetvalRange { min: i32::MIN, max: i32::MAX, wide: true }),
             _ => return Ok(()),
         };

@@ -94,7 +94,7 @@ impl<'a> Checker<'a, '_> {
     }
 
     /// Who calls.
-    fn caller(&self) -> Step<Vec<Caller<'a>>> {
+    fn kfunc_caller(&self) -> Step<Vec<Caller<'a>>> {
         let Some(program) = self.prog.subprogs.first().map(|entry| entry.function) else {
             return Err(Stop::unmodelled("no program"));
         };
@@ -136,7 +136,7 @@ impl<'a> Checker<'a, '_> {
     /// # Errors
     /// It may not, or that is not known.
     pub(super) fn check_may_call(&mut self, meta: &Meta) -> Step {
-        for caller in self.caller()? {
+        for caller in self.kfunc_caller()? {
             if kfuncs::is_known(&meta.name) || meta.name.starts_with("scx_bpf_") {
                 match kfuncs::permission(self.kernel, &meta.name, caller) {
                     Permission::Granted | Permission::Ejected(_) => {}

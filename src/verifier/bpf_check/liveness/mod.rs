@@ -24,7 +24,6 @@ pub struct Liveness {
     points: Points,
     /// The loop that an instruction is part of, 0 is none (`scc`).
     components: Vec<u32>,
-    has_loops: bool,
     /// Registers that may be read at an instruction or after it, by bit (`live_regs_before`).
     live_regs: Vec<u16>,
     stack: StackLiveness,
@@ -54,8 +53,7 @@ impl Liveness {
         let calls = calls::summaries(checker);
         let live_regs = registers::compute(checker, &graph, &calls);
         let stack = StackLiveness::compute(checker, &graph, &points, &constants, &calls, &order)?;
-        let has_loops = checker.rules.since(Era::V6_17);
-        Ok(Self { points, components, has_loops, live_regs, stack })
+        Ok(Self { points, components, live_regs, stack })
     }
 
     /// States are compared and kept before this instruction (`is_prune_point`).
@@ -96,11 +94,6 @@ impl Liveness {
     /// What a subprogram may do, with those it calls (`struct bpf_subprog_info`).
     pub fn effects(&self, subprog: usize) -> Effects {
         self.points.effects.get(subprog).copied().unwrap_or_default()
-    }
-
-    /// This kernel completes what it knows of loops once they were walked.
-    pub(super) fn has_loops(&self) -> bool {
-        self.has_loops
     }
 
     /// The loop that an instruction is part of; 0 is none.

@@ -41,6 +41,8 @@ pub struct Checkpoints {
     pub(super) prev_insns: u32,
     /// Loops that are being walked (`scc_info`).
     pub(super) visits: HashMap<CallChain, Visit>,
+    /// Paths that came back, over all of them.
+    pub(super) backedges: usize,
     /// Reused by comparisons.
     pub(super) ids: IdMap,
 }
@@ -52,6 +54,7 @@ impl Checkpoints {
         self.free.clear();
         self.buckets.iter_mut().for_each(Vec::clear);
         self.visits.clear();
+        self.backedges = 0;
     }
 
     /// Where states at an instruction are kept (`bpf_explored_state`); others may be there as well.

@@ -1,4 +1,6 @@
-//! Loops whose precision is not complete before all paths through them were walked (`bpf_scc_visit`; 6.17 on).
+//! Loops whose precision is not complete before all paths through them were walked (`bpf_scc_visit`).
+//!
+//! So from 6.17 on. Before, a state knew the first state of its loop (`loop_entry`), to the same end.
 
 use super::super::checker::Checker;
 use super::super::precision::Start;
@@ -36,9 +38,6 @@ pub struct Visit {
 impl Checker<'_, '_> {
     /// The loop that a state before an instruction is in (`compute_scc_callchain`).
     fn call_chain(&self, state: &State, insn: usize) -> Option<CallChain> {
-        if !self.liveness.has_loops() {
-            return None;
-        }
         let last = state.frames.len() - 1;
         for frame in 0..=last {
             let at = if frame == last { insn } else { state.frames[frame + 1].callsite };
@@ -72,6 +71,7 @@ impl Checker<'_, '_> {
         }
         visit.entry = None;
         let backedges = std::mem::take(&mut visit.backedges);
+        self.checkpoints.backedges -= backedges.len();
         self.propagate_backedges(&backedges)
     }
 
@@ -102,10 +102,14 @@ impl Checker<'_, '_> {
         let Some(chain) = self.call_chain_of(equal) else { return };
         let edge = Backedge { state: self.state.clone(), trace: self.trace.clone(), insn: self.insn, equal };
         self.checkpoints.visits.entry(chain).or_default().backedges.push(edge);
+        self.checkpoints.backedges += 1;
     }
 
     /// Marks of a checkpoint are not complete: its loop is still being walked (`incomplete_read_marks`).
     pub(super) fn has_incomplete_marks(&self, number: u32) -> bool {
+        if self.checkpoints.backedges == 0 {
+            return false;
+        }
         let Some(chain) = self.call_chain_of(number) else { return false };
         self.checkpoints.visits.get(&chain).is_some_and(|visit| !visit.backedges.is_empty())
     }
