@@ -10,7 +10,7 @@ use crate::verifier::bpf_check::reg::{Flags, TypeRef};
 use crate::verifier::bpf_check::rules::{Era, Rules};
 
 /// Walks that were made: the type, the offset, how many bytes, and whether flexible arrays count.
-pub type Walks = HashMap<(TypeRef, i32, u8, bool), Rc<Place>>;
+pub type Walks = HashMap<(TypeRef, i32, u32, bool), Rc<Place>>;
 
 /// Structs in structs that are looked through: as many as any type has, and more.
 const DEPTH: usize = 64;
@@ -91,7 +91,7 @@ fn element<'d>(btf: &Btf<'d>, id: TypeId) -> Option<Element<'d>> {
 }
 
 /// What is at an offset of a type, `size` bytes (`btf_struct_access` without what it asks of the register).
-pub fn walk(btf: &Btf<'_>, rules: &Rules, root: TypeId, off: i32, size: u8, flexible: bool) -> Step<Place> {
+pub fn walk(btf: &Btf<'_>, rules: &Rules, root: TypeId, off: i32, size: u32, flexible: bool) -> Step<Place> {
     let (mut id, mut off, size) = (root, i64::from(off), i64::from(size));
     let mut flags = Flags::NONE;
     'structs: for _ in 0..DEPTH {
