@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::reg::MapRef;
 use crate::btf::TypeId;
-use crate::insn::{Insn, Op};
+use crate::insn::{Callee, Insn, Op};
 use crate::kernel::{Home, Kfunc, Reason};
 use crate::load::{CoreFact, ExternFate, Knowledge, Load};
 use crate::object::{ExternIdx, ExternKind, FuncIdx, InsnIdx, MapIdx, Object, Ref, Referent};
