@@ -273,8 +273,8 @@ fn may_modify(kernel: &Kernel<'_>, rules: &Rules, home: Home, name: &str) -> Ste
     }
     if name == "update_socket_protocol" {
         // MPTCP lets it be modified.
-        return match kernel.lookup("mptcp_sock", Kind::Struct) {
-            Lookup::Found(_) => Ok(true),
+        return match kernel.function("bpf_mptcp_sock_from_subflow") {
+            Lookup::Found(()) => Ok(true),
             Lookup::Absent => Ok(false),
             Lookup::Unknown(reason) => Err(Stop::Unknown(reason)),
         };
