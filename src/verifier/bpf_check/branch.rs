@@ -237,6 +237,7 @@ impl Checker<'_, '_> {
             if reg.is_scalar() { reg.id } else { 0 }
         });
         let ids: Vec<u32> = ids.filter(|id| *id != 0).collect();
+        let filters = self.rules.since(Era::V7_1);
         for id in ids {
             let last = self.state.current();
             for number in (0..=last).rev() {
@@ -257,7 +258,7 @@ impl Checker<'_, '_> {
                     }
                 };
                 for register in 0..10 {
-                    if live.is_live(at, register) {
+                    if !filters || live.is_live(at, register) {
                         let linked = LinkedReg { frame: number, is_reg: true, at: register.into() };
                         take(&mut frame.regs[usize::from(register)], linked);
                     }

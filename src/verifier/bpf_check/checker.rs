@@ -181,6 +181,7 @@ impl<'a, 'd> Checker<'a, 'd> {
 
     fn check(&mut self) -> Step {
         self.check_kfuncs()?;
+        self.check_program_maps()?;
         self.check_code()?;
         self.liveness = Liveness::compute(self)?;
         self.check_subprog(0, self.hook.sleepable)?;

@@ -118,7 +118,7 @@ impl Checker<'_, '_> {
     }
 
     /// A type by its id in a BTF: those below a module's own are the kernel's.
-    fn type_at(&self, btf: BtfOf, id: TypeId) -> TypeRef {
+    pub fn type_at(&self, btf: BtfOf, id: TypeId) -> TypeRef {
         match btf {
             BtfOf::Kernel(home @ Home::Module(_)) if id < self.kernel.btf_of(home).first_id() => {
                 TypeRef::kernel(id)

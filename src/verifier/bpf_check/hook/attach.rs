@@ -29,6 +29,9 @@ pub(super) fn check(
     if !hook.program.is_tracing() && !hook.program.is_lsm() {
         return Ok(());
     }
+    if hook.program == Program::Fsession && !rules.since(Era::V7_0) {
+        return Err(Stop::unmodelled("programs for entry and return before 7.0"));
+    }
     let section = &load.object[program].section_name;
     let (home, id) = target(kernel, rules, hook.program, section)?;
     hook.target = Some((home, id));

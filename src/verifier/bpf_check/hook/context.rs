@@ -323,7 +323,7 @@ impl Checker<'_, '_> {
         } else if tag == Some("percpu") {
             flags = flags.with(Flags::PERCPU);
         }
-        let mut ty = TypeRef { btf: BtfOf::Kernel(prototype.home), id: pointee };
+        let mut ty = self.type_at(BtfOf::Kernel(prototype.home), pointee);
         if self.hook.program == Program::StructOps(Ops::TcpCongestion) && btf.name(&target) == "sock" {
             match self.kernel.find("tcp_sock", BtfKind::Struct) {
                 Some(id) => ty = TypeRef::kernel(id),

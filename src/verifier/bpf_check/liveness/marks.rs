@@ -5,6 +5,20 @@ use super::graph::Graph;
 /// Halves of slots of a stack, by bit (`spis_t`).
 pub type Halves = u128;
 
+/// The lower half of each slot.
+const LOW: Halves = Halves::MAX / 3;
+
+/// Whole slots, of which a half is among these.
+pub fn touched_slots(halves: Halves) -> Halves {
+    halves | (halves & LOW) << 1 | (halves & !LOW) >> 1
+}
+
+/// Whole slots, of which both halves are among these.
+pub fn whole_slots(halves: Halves) -> Halves {
+    let low = halves & LOW & (halves & !LOW) >> 1;
+    low | low << 1
+}
+
 /// What an instruction does with a frame's stack.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Masks {

@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use super::super::checker::Checker;
 use super::super::prog::Link;
 use super::super::refusal::{Step, Stop, Why};
+use super::super::rules::Era;
 use super::super::state::{MAX_CALL_FRAMES, State};
 use super::calls::{Call, Touched};
 use super::constants::{Constant, Constants};
 use super::graph::Graph;
-use super::marks::{Halves, Instance};
+use super::marks::{Halves, Instance, touched_slots, whole_slots};
 use super::points::Points;
 use super::track::{SLOTS, Track, Whose, slot_at};
 use crate::errno::Errno;
@@ -62,6 +63,7 @@ impl StackLiveness {
             calls,
             all: Self { starts: subprogs.iter().map(|subprog| subprog.start).collect(), ..Self::default() },
             seen: vec![false; subprogs.len()],
+            whole: !checker.rules.since(Era::V7_1),
             at_calls: HashMap::new(),
             callsites: [0; MAX_CALL_FRAMES],
             looks: 0,
@@ -136,6 +138,8 @@ struct Look<'c, 'a, 'd> {
     constants: &'c Constants,
     calls: &'c [Call],
     all: StackLiveness,
+    /// Slots are live as a whole, and dead only where an instruction stores all of one: before 7.1.
+    whole: bool,
     /// Functions that were looked at.
     seen: Vec<bool>,
     /// What the caller's stack holds at a call.
@@ -181,6 +185,12 @@ impl Look<'_, '_, '_> {
         for &at in graph.function(subprog) {
             let regs = &before[at - instance.start];
             self.descend(&mut instance, at, regs)?;
+        }
+        if self.whole {
+            for masks in instance.frames.iter_mut().flatten().flatten() {
+                masks.reads = touched_slots(masks.reads);
+                masks.writes = whole_slots(masks.writes);
+            }
         }
         if is_again {
             self.all.instances[number].merge(instance);
@@ -388,7 +398,10 @@ impl Look<'_, '_, '_> {
             if !track.is_pointer() {
                 continue;
             }
-            let touched = call.touches(self.checker, self.constants, at, arg);
+            let touched = match call.touches(self.checker, self.constants, at, arg) {
+                Touched::Writes(_) if self.whole => Touched::Nothing,
+                touched => touched,
+            };
             match track.whose {
                 _ if touched == Touched::Nothing => {}
                 Whose::Frame(frame) if frame <= instance.depth => note(instance, at, frame, track, touched),

@@ -24,6 +24,8 @@ pub struct Checkpoint {
     pub(super) misses: u32,
     /// Nothing is compared with it any more (`in_free_list`).
     pub(super) retired: bool,
+    /// What is never read again of it was forgotten (`cleaned`).
+    pub(super) cleaned: bool,
 }
 
 /// States that were kept.

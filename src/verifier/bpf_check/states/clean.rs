@@ -1,31 +1,70 @@
 //! What is forgotten of a state before it is compared or kept.
 
 use super::super::checker::Checker;
-use super::super::reg::{Byte, Reg};
+use super::super::liveness::Liveness;
+use super::super::reg::{Byte, Reg, Slot};
+use super::super::rules::Era;
 use super::super::state::{Frame, State};
+use super::equal::same_callsites;
 
 impl Checker<'_, '_> {
-    /// What is never read again is forgotten (`clean_verifier_state`).
-    pub(super) fn clean_state(&mut self) {
-        let last = self.state.current();
-        let query = self.liveness.stack_query(&self.state, self.insn);
-        for number in 0..=last {
-            let at = if number == last { self.insn } else { self.state.frames[number + 1].callsite };
-            let live = self.liveness.live_regs(at);
-            let frame = &mut self.state.frames[number];
-            for reg in 0..10 {
-                if live & 1 << reg == 0 {
-                    frame.regs[reg] = Reg::not_init();
-                }
-            }
-            for slot in 0..frame.stack.len() {
-                let low = self.liveness.is_stack_alive(&query, number, slot * 2);
-                let high = self.liveness.is_stack_alive(&query, number, slot * 2 + 1);
-                if !low || !high {
-                    clean_slot(frame, slot, low, high);
-                }
+    /// What is never read again is forgotten: from 7.1 on of the current state (`clean_verifier_state`), before of those that it
+    /// will be compared with, once all paths from them were walked (`clean_live_states`).
+    pub(super) fn clean_states(&mut self, bucket: usize) {
+        let insn = self.insn;
+        if self.rules.since(Era::V7_1) {
+            clean(&self.liveness, &mut self.state, insn, clean_slot);
+            return;
+        }
+        for at in 0..self.checkpoints.buckets[bucket].len() {
+            let number = self.checkpoints.buckets[bucket][at];
+            let node = self.checkpoints.get(number);
+            let is_final = node.insn == insn
+                && node.branches == 0
+                && !node.cleaned
+                && same_callsites(&node.state, &self.state)
+                && !self.has_incomplete_marks(number);
+            if is_final {
+                let node = &mut self.checkpoints.nodes[number as usize];
+                node.cleaned = true;
+                clean(&self.liveness, &mut node.state, insn, clean_whole_slot);
             }
         }
+    }
+}
+
+/// Forgets what is never read again of a state before an instruction.
+fn clean(
+    liveness: &Liveness,
+    state: &mut State,
+    insn: usize,
+    clean_slot: impl Fn(&mut Frame, usize, bool, bool),
+) {
+    let last = state.current();
+    let query = liveness.stack_query(state, insn);
+    for number in 0..=last {
+        let at = if number == last { insn } else { state.frames[number + 1].callsite };
+        let live = liveness.live_regs(at);
+        let frame = &mut state.frames[number];
+        for (reg, held) in frame.regs[..10].iter_mut().enumerate() {
+            if live & 1 << reg == 0 {
+                *held = Reg::not_init();
+            }
+        }
+        for slot in 0..frame.stack.len() {
+            let low = liveness.is_stack_alive(&query, number, slot * 2);
+            let high = liveness.is_stack_alive(&query, number, slot * 2 + 1);
+            if !low || !high {
+                clean_slot(frame, slot, low, high);
+            }
+        }
+    }
+}
+
+/// A slot that is never read again is forgotten.
+fn clean_whole_slot(frame: &mut Frame, slot: usize, low: bool, high: bool) {
+    if !low && !high {
+        frame.stack[slot] = Slot::invalid();
     }
 }
 

@@ -4,6 +4,7 @@ use super::super::checker::Checker;
 use super::super::precision::Start;
 use super::super::refusal::{Step, Stop, Why};
 use super::super::reg::{Byte, IterState, Kind};
+use super::super::rules::Era;
 use super::super::state::State;
 use super::checkpoints::Checkpoint;
 use super::equal::{Exact, same_callsites, states_equal, states_maybe_looping};
@@ -23,8 +24,8 @@ impl Checker<'_, '_> {
         let jumps = self.jumps.wrapping_sub(self.checkpoints.prev_jumps);
         let insns = self.processed.wrapping_sub(self.checkpoints.prev_insns);
         let mut add = force || jumps >= 2 && insns >= 8;
-        self.clean_state();
         let bucket = self.checkpoints.bucket(insn, self.state.frame().callsite, self.prog.len());
+        self.clean_states(bucket);
         // From the newest one on; those behind the place were looked at.
         let mut left = self.checkpoints.buckets[bucket].len();
         while left > 0 {
@@ -35,11 +36,13 @@ impl Checker<'_, '_> {
             }
             let is_walked = self.checkpoints.get(number).branches > 0;
             let (equal, in_loop) = if is_walked {
-                let in_loop = self.comes_back_to(number)?;
-                if !in_loop && !force && jumps < 20 && insns < 100 {
+                let equal = self.comes_back_to(number)?;
+                if !equal && !force && jumps < 20 && insns < 100 {
                     add = false;
                 }
-                (in_loop, in_loop)
+                // Up to 6.16 callbacks were no loops.
+                let in_loop = equal && (!self.liveness.calls_callback(insn) || self.rules.since(Era::V6_17));
+                (equal, in_loop)
             } else {
                 let incomplete = self.has_incomplete_marks(number);
                 let exact = if incomplete { Exact::RangeWithin } else { Exact::Not };
@@ -141,6 +144,7 @@ impl Checker<'_, '_> {
             hits: 0,
             misses: 0,
             retired: false,
+            cleaned: false,
         };
         let number = self.checkpoints.keep(bucket, node);
         self.enter_loop(number);
