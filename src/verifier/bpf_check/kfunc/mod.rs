@@ -211,6 +211,9 @@ impl Checker<'_, '_> {
         if self.has_exception_callback() {
             return Err(Stop::unmodelled("exception callbacks"));
         }
+        if self.state.frame().subprog > 0 {
+            return Err(Stop::unmodelled("bpf_throw in a function"));
+        }
         self.check_return_code(1)?;
         self.clear_caller_saved();
         self.check_resource_leak(true, true, "bpf_throw")?;
