@@ -1,7 +1,7 @@
 //! Jumps (`check_cond_jmp_op`, `check_indirect_jump`).
 
 use super::checker::{Checker, Next};
-use super::refusal::{Step, Stop};
+use super::refusal::{Step, Stop, Why};
 use super::reg::{Flags, Kind, Linked, MapRef, Reg};
 use super::rules::Era;
 use super::scalar::{self, Branch, Scalar};
@@ -22,6 +22,10 @@ impl Checker<'_, '_> {
                 let falls = self.insn + 1;
                 let taken = falls.wrapping_add_signed(off.into());
                 self.compare(condition, wide, left, right, (falls, taken))
+            }
+            Op::MayGoto(0) if !self.rules.since(Era::V6_16) => {
+                let imm = self.slot().insn.imm;
+                Err(Stop::einval(Why::Instruction, format!("invalid may_goto off 0 imm {imm}")))
             }
             Op::MayGoto(off) => {
                 let falls = self.insn + 1;
