@@ -37,6 +37,13 @@ impl Checker<'_, '_> {
     pub fn check_func_call(&mut self, subprog: usize) -> Step<Next> {
         if self.prog.subprogs[subprog].is_global {
             self.call_global(subprog)?;
+            // It may throw instead of returning: then the program ends here.
+            if self.rules.since(Era::V7_2) && self.liveness.effects(subprog).might_throw {
+                let state = self.state.clone();
+                self.push(state, self.insn + 1)?;
+                self.check_resource_leak(true, true, "bpf_throw")?;
+                return Ok(Next::Ends);
+            }
             return Ok(Next::Falls);
         }
         // What the prototype says of a static function's arguments is looked at, and forgiven.

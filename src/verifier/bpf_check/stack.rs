@@ -272,7 +272,7 @@ impl Checker<'_, '_> {
             *self.reg_mut(register) = Reg::unknown();
             return Ok(());
         }
-        *self.reg_mut(register) = Reg { precise: true, ..Reg::known(0) };
+        *self.reg_mut(register) = Reg::known(0);
         if precise.is_empty() { Ok(()) } else { self.mark_slots_precise(frame, &precise) }
     }
 
@@ -347,10 +347,10 @@ impl Checker<'_, '_> {
             (0..size).filter(is).count() as i64
         };
         if count(Byte::Spill) == size && slot.reg.is_null() {
-            *self.reg_mut(register) = Reg { precise: true, ..Reg::known(0) };
+            *self.reg_mut(register) = Reg::known(0);
             self.note_stack_access(frame, at);
         } else if count(Byte::Zero) == size {
-            *self.reg_mut(register) = Reg { precise: true, ..Reg::known(0) };
+            *self.reg_mut(register) = Reg::known(0);
         } else if self.rules.since(Era::V7_3) {
             self.read_bytes(frame, off, off + size, register)?;
         } else {

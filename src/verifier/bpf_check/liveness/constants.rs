@@ -19,7 +19,7 @@ enum Value {
     /// A map.
     Map(MapIdx),
     /// An address in a map's value.
-    MapValue(MapIdx, u64),
+    InMap(MapIdx, u64),
     /// A function of the program.
     Subprog(usize),
 }
@@ -124,7 +124,7 @@ fn step(checker: &Checker<'_, '_>, at: usize, regs: &mut [Value; 11]) {
                 }
                 Link::Null => Value::Number(0),
                 Link::Map(map) => Value::Map(map),
-                Link::MapValue(map, offset) => Value::MapValue(map, offset),
+                Link::MapValue(map, offset) => Value::InMap(map, offset),
                 Link::Subprog(subprog) => Value::Subprog(subprog),
                 _ => Value::Unknown,
             };
@@ -174,12 +174,12 @@ fn extended(number: u64, width: Width) -> u64 {
 }
 
 fn computed(op: AluOp, dst: Value, src: Value, is_imm: bool) -> Value {
-    use Value::{MapValue, Number, Unknown};
+    use Value::{InMap, Number, Unknown};
     match (op, dst, src) {
         (AluOp::Add, Number(dst), Number(src)) if is_imm => Number(dst.wrapping_add(src)),
         (AluOp::Sub, Number(dst), Number(src)) if is_imm => Number(dst.wrapping_sub(src)),
-        (AluOp::Add, MapValue(map, offset), Number(src)) if is_imm => MapValue(map, offset.wrapping_add(src)),
-        (AluOp::Sub, MapValue(map, offset), Number(src)) if is_imm => MapValue(map, offset.wrapping_sub(src)),
+        (AluOp::Add, InMap(map, offset), Number(src)) if is_imm => InMap(map, offset.wrapping_add(src)),
+        (AluOp::Sub, InMap(map, offset), Number(src)) if is_imm => InMap(map, offset.wrapping_sub(src)),
         (AluOp::And, Number(dst), Number(src)) => Number(dst & src),
         (AluOp::And, Number(0), _) if !is_imm => Number(0),
         (AluOp::And, _, Number(0)) => Number(0),
@@ -189,7 +189,7 @@ fn computed(op: AluOp, dst: Value, src: Value, is_imm: bool) -> Value {
 
 /// What is loaded from the value of a map that does not change.
 fn loaded(checker: &Checker<'_, '_>, base: Value, from: Memory, mode: LoadMode) -> Value {
-    let Value::MapValue(map, offset) = base else { return Value::Unknown };
+    let Value::InMap(map, offset) = base else { return Value::Unknown };
     let at = (offset as i32).wrapping_add(from.off.into());
     let Ok(at) = u64::try_from(at) else { return Value::Unknown };
     match frozen(checker, map, at, from.width.bytes()) {

@@ -9,9 +9,9 @@ use super::checkpoints::Checkpoint;
 
 /// How closely states are compared (`enum exact_level`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exact {
+pub enum Level {
     /// What did not matter may differ.
-    Not,
+    NotExact,
     /// Nothing may differ.
     Exact,
     /// Numbers may be less, whether they mattered or not.
@@ -118,21 +118,20 @@ fn within(old: &Scalar, cur: &Scalar) -> bool {
 }
 
 /// What was safe with the old register is so with the current one.
-fn regsafe(rules: &Rules, old: &Reg, cur: &Reg, ids: &mut IdMap, exact: Exact) -> bool {
-    if exact == Exact::Exact {
+fn regsafe(rules: &Rules, old: &Reg, cur: &Reg, ids: &mut IdMap, exact: Level) -> bool {
+    if exact == Level::Exact {
         return regs_exact(rules, old, cur, ids);
     }
-    if old.kind == Kind::NotInit {
-        if rules.since(Era::V6_18) || exact == Exact::Not || cur.kind == Kind::NotInit {
-            return true;
-        }
+    let is_unused = rules.since(Era::V6_18) || exact == Level::NotExact || cur.kind == Kind::NotInit;
+    if old.kind == Kind::NotInit && is_unused {
+        return true;
     }
     if !same_type(old, cur) {
         return false;
     }
     match old.kind {
         Kind::Scalar => {
-            if !old.precise && exact == Exact::Not {
+            if !old.precise && exact == Level::NotExact {
                 return true;
             }
             if old.id != 0 && std::mem::discriminant(&old.linked) != std::mem::discriminant(&cur.linked) {
@@ -166,13 +165,13 @@ fn plain(byte: Byte) -> Byte {
     if byte == Byte::Poison { Byte::Invalid } else { byte }
 }
 
-fn stacksafe(rules: &Rules, old: &Frame, cur: &Frame, ids: &mut IdMap, exact: Exact) -> bool {
+fn stacksafe(rules: &Rules, old: &Frame, cur: &Frame, ids: &mut IdMap, exact: Level) -> bool {
     let unbound = unbound();
     for (number, slot) in old.stack.iter().enumerate() {
         let now = cur.stack.get(number);
         let mut at = 0;
         while at < 8 {
-            if exact == Exact::Exact || exact != Exact::Not && !rules.since(Era::V6_18) {
+            if exact == Level::Exact || exact != Level::NotExact && !rules.since(Era::V6_18) {
                 let same = now.is_some_and(|now| plain(slot.bytes[at]) == plain(now.bytes[at]));
                 if !same {
                     return false;
@@ -206,7 +205,7 @@ fn stacksafe(rules: &Rules, old: &Frame, cur: &Frame, ids: &mut IdMap, exact: Ex
 }
 
 /// What lies in two slots of the same type.
-fn slots_safe(rules: &Rules, slot: &Slot, now: &Slot, ids: &mut IdMap, exact: Exact) -> bool {
+fn slots_safe(rules: &Rules, slot: &Slot, now: &Slot, ids: &mut IdMap, exact: Level) -> bool {
     let (old, cur) = (&slot.reg, &now.reg);
     let new_ids = rules.since(Era::V7_2);
     match slot.bytes[7] {
@@ -276,7 +275,7 @@ pub fn states_equal(
     node: &Checkpoint,
     cur: &State,
     ids: &mut IdMap,
-    exact: Exact,
+    exact: Level,
 ) -> bool {
     let old = &node.state;
     if old.frames.len() != cur.frames.len()
@@ -291,7 +290,7 @@ pub fn states_equal(
         }
         let insn = old.frames.get(number + 1).map_or(node.insn, |above| above.callsite);
         // Before 6.16 what is dead was told by marks on states that were walked to their end alone.
-        let unfinished = exact != Exact::Not && !rules.since(Era::V6_16);
+        let unfinished = exact != Level::NotExact && !rules.since(Era::V6_16);
         let live = if unfinished { u16::MAX } else { liveness.live_regs(insn) };
         for (reg, (old, cur)) in frame.regs.iter().zip(&now.regs).enumerate() {
             if live & 1 << reg != 0 && !regsafe(rules, old, cur, ids, exact) {

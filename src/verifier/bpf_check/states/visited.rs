@@ -7,7 +7,7 @@ use super::super::reg::{Byte, IterState, Kind};
 use super::super::rules::Era;
 use super::super::state::State;
 use super::checkpoints::Checkpoint;
-use super::equal::{Exact, same_callsites, states_equal, states_maybe_looping};
+use super::equal::{Level, same_callsites, states_equal, states_maybe_looping};
 
 /// Steps noted since the last checkpoint that make a new one at the next place.
 const MOST_JUMPS: usize = 40;
@@ -45,7 +45,7 @@ impl Checker<'_, '_> {
                 (equal, in_loop)
             } else {
                 let incomplete = self.has_incomplete_marks(number);
-                let exact = if incomplete { Exact::RangeWithin } else { Exact::Not };
+                let exact = if incomplete { Level::RangeWithin } else { Level::NotExact };
                 (self.is_equal_to(number, exact), incomplete)
             };
             if equal {
@@ -77,7 +77,7 @@ impl Checker<'_, '_> {
     }
 
     /// The current state and a checkpoint are equal.
-    fn is_equal_to(&mut self, number: u32, exact: Exact) -> bool {
+    fn is_equal_to(&mut self, number: u32, exact: Level) -> bool {
         let ids = &mut self.checkpoints.ids;
         ids.reset(self.last_id);
         let node = &self.checkpoints.nodes[number as usize];
@@ -93,19 +93,19 @@ impl Checker<'_, '_> {
             return Ok(false);
         }
         if self.liveness.is_iter_next(insn) {
-            return Ok(self.is_equal_to(number, Exact::RangeWithin) && self.iterator_is_active());
+            return Ok(self.is_equal_to(number, Level::RangeWithin) && self.iterator_is_active());
         }
         if self.liveness.is_may_goto(insn) {
             let passed = self.checkpoints.get(number).state.may_goto_depth != self.state.may_goto_depth;
-            if passed && self.is_equal_to(number, Exact::RangeWithin) {
+            if passed && self.is_equal_to(number, Level::RangeWithin) {
                 return Ok(true);
             }
         }
         if self.liveness.calls_callback(insn) {
-            return Ok(self.is_equal_to(number, Exact::RangeWithin));
+            return Ok(self.is_equal_to(number, Level::RangeWithin));
         }
         let old = &self.checkpoints.get(number).state;
-        if states_maybe_looping(&self.rules, old, &self.state) && self.is_equal_to(number, Exact::Exact) {
+        if states_maybe_looping(&self.rules, old, &self.state) && self.is_equal_to(number, Level::Exact) {
             let (old, cur) = (&self.checkpoints.get(number).state, &self.state);
             if !iterator_depths_differ(old, cur)
                 && old.may_goto_depth == cur.may_goto_depth
