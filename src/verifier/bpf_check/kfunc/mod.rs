@@ -2,6 +2,7 @@
 
 mod arguments;
 mod meta;
+mod objects;
 mod permission;
 mod returns;
 mod special;
