@@ -1,21 +1,13 @@
 //! Snapshots of kernels, behind their checksum, and a lint against what they hold.
 #![no_main]
 
-use std::sync::OnceLock;
+mod fixture;
 
 use libfuzzer_sys::fuzz_target;
 use scx_lint::Options;
 use scx_lint::btf::TypeId;
 use scx_lint::kernel::snapshot::{self, MAGIC, VERSION};
 use scx_lint::kernel::{Kernel, target};
-
-fn object() -> &'static [u8] {
-    static OBJECT: OnceLock<Vec<u8>> = OnceLock::new();
-    OBJECT.get_or_init(|| {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/obj/clang-19");
-        std::fs::read(format!("{folder}/good__realistic_cid.bpf.o")).unwrap_or_default()
-    })
-}
 
 fuzz_target!(|data: &[u8]| {
     let mut file = MAGIC.to_vec();
@@ -33,5 +25,5 @@ fuzz_target!(|data: &[u8]| {
     let Ok(kernel) = Kernel::new(&target) else { return };
     kernel.kfunc_sets();
     kernel.kfunc_flags("scx_bpf_create_dsq");
-    scx_lint::lint_for("fuzz.bpf.o", object(), &[kernel], &Options::default());
+    scx_lint::lint_for("fuzz.bpf.o", fixture::object(), &[kernel], &Options::default());
 });

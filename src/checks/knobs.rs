@@ -10,7 +10,7 @@ use crate::rule::Level;
 use crate::verifier::reach::Analysis;
 use crate::verifier::{At, Reached, Verifier};
 
-/// Variables that are tried one by one at most, to find the one that decides.
+/// Variables that are tried one by one at most for a question, to find the one that decides.
 const MOST_TRIED: usize = 64;
 
 impl Checker<'_, '_> {
@@ -42,10 +42,17 @@ fn weigh(
     let as_in_file = Values { knobs: Knobs::AsInFile, ..values.clone() };
     let pass = checker.pass(kernel, options, &as_in_file);
     let asked = |one: &Undecided, other: &Undecided| {
-        (one.rule, one.phase) == (other.rule, other.phase)
-            && one.subject == other.subject
+        if (one.rule, one.phase) != (other.rule, other.phase) {
+            return false;
+        }
+        let is_about_same = one.subject == other.subject
             // One that is not about an instruction sums up calls: those that the file's values leave ask the same.
-            && (one.reason == other.reason || place(checker.object(), other).is_none())
+            && (one.reason == other.reason || places(checker.object(), other).is_empty());
+        // One about several programs is answered where it is for all of them.
+        let (left, all) = (places(checker.object(), one), places(checker.object(), other));
+        let is_left =
+            all.len() > 1 && left.iter().any(|(program, _)| all.iter().any(|(of_all, _)| of_all == program));
+        is_about_same || is_left
     };
     let Prepared { load, knowledge } = checker.prepare(kernel, options, values);
     let verifier = checker.verifier(&load, &knowledge);
@@ -83,16 +90,33 @@ fn weigh(
     }
 }
 
-/// The variables that decide whether the verifier comes to the place of a question: each that does so by itself, else all that
-/// the program reads.
+/// The variables that decide whether the verifier comes to the places of a question: for each those that do so by themselves, else
+/// all that its program reads.
 fn deciding(
     load: &Load<'_, '_>,
     knowledge: &Knowledge,
     verifier: &Verifier<'_, '_>,
     question: &Undecided,
 ) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    let mut budget = MOST_TRIED;
+    for place in places(load.object, question) {
+        let mut names = deciding_at(load, knowledge, verifier, place, &mut budget);
+        names.retain(|name| !all.contains(name));
+        all.append(&mut names);
+    }
+    all
+}
+
+/// The same for one place.
+fn deciding_at(
+    load: &Load<'_, '_>,
+    knowledge: &Knowledge,
+    verifier: &Verifier<'_, '_>,
+    (program, at): (FuncIdx, At),
+    budget: &mut usize,
+) -> Vec<String> {
     let object = load.object;
-    let Some((program, at)) = place(object, question) else { return Vec::new() };
     let reads = verifier.walk(program).unknown_reads();
     let mut names: Vec<String> = Vec::new();
     for &(map, offset, _) in reads {
@@ -115,18 +139,27 @@ fn deciding(
         let analysis = Analysis::new(object, &known).remembering(verifier.answers());
         analysis.program(program).at(at.0, at.1) != Reached::Possible
     };
-    let by_itself: Vec<String> = names.iter().take(MOST_TRIED).filter(decides).cloned().collect();
+    let tried = names.len().min(*budget);
+    *budget -= tried;
+    let by_itself: Vec<String> = names.iter().take(tried).filter(decides).cloned().collect();
     if by_itself.is_empty() { names } else { by_itself }
 }
 
-/// The entry program and the instruction that a question is about.
-fn place(object: &Object<'_>, question: &Undecided) -> Option<(FuncIdx, At)> {
-    let location = question.locations.first()?;
-    let Site::Insn(function, insn) = location.site else { return None };
-    let named = (question.subject.kind == SubjectKind::Program)
-        .then(|| object.functions.iter().position(|function| function.name == question.subject.name))
-        .flatten()
-        .map(FuncIdx);
-    let program = location.program.or(named).unwrap_or(function);
-    object[program].entry.is_some().then_some((program, (function, insn)))
+/// The entry programs that a question is about, each with the first of its instructions.
+fn places(object: &Object<'_>, question: &Undecided) -> Vec<(FuncIdx, At)> {
+    let mut places: Vec<(FuncIdx, At)> = Vec::new();
+    for location in &question.locations {
+        let Site::Insn(function, insn) = location.site else { continue };
+        let named = || {
+            let functions = &mut object.functions.iter();
+            let is_named = question.subject.kind == SubjectKind::Program;
+            functions.position(|known| known.name == question.subject.name).filter(|_| is_named).map(FuncIdx)
+        };
+        let own = Some(function).filter(|&function| object[function].entry.is_some());
+        let Some(program) = location.program.or(own).or_else(named) else { continue };
+        if object[program].entry.is_some() && places.iter().all(|(known, _)| *known != program) {
+            places.push((program, (function, insn)));
+        }
+    }
+    places
 }

@@ -1,6 +1,10 @@
 //! `missing-tracing-support`.
 
+use std::collections::HashSet;
+
 use super::context::Context;
+use super::shared::kernel_refuses::{self, Deed};
+use super::shared::surely::Surely;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Stops, Subject};
 use crate::insn::Op;
@@ -30,11 +34,13 @@ rule! {
 struct Need {
     fact: Fact,
     option: &'static str,
-    /// What the program does, in words: `is a program that traces`.
-    does: String,
+    /// What such programs do, in words.
+    does: &'static str,
+    /// What this one does.
+    label: String,
     phase: Phase,
     errno: Option<Errno>,
-    quote: Option<String>,
+    quote: String,
 }
 
 /// What a program needs because of what it is.
@@ -48,42 +54,73 @@ fn need(kernel: &Kernel<'_>, function: &Function<'_>, entry: &Entry) -> Option<N
         return Some(Need {
             fact: Fact::TracingHelpers,
             option: "CONFIG_BPF_EVENTS",
-            does: "traces".to_owned(),
+            does: "traces",
+            label: "this program".to_owned(),
             phase: Phase::Load,
             errno: Some(Errno::EINVAL),
-            quote: Some(format!("prog '{}': BPF program load failed: -EINVAL", function.name)),
+            quote: format!("prog '{}': BPF program load failed: -EINVAL", function.name),
         });
     }
     if kind == "tracing" && matches!(program, "fentry" | "fexit" | "fmod_ret" | "fsession") {
         return Some(Need {
             fact: Fact::FunctionTracer,
             option: "CONFIG_FUNCTION_TRACER",
-            does: format!("attaches to function '{target}'"),
+            does: "attaches to a function",
+            label: format!("attaches to function '{target}'"),
             phase: Phase::Attach,
             errno: (kernel.arch_or_usual() == Arch::X86_64).then_some(Errno::EBUSY),
-            quote: Some(format!("prog '{}': failed to attach", function.name)),
+            quote: format!("prog '{}': failed to attach", function.name),
         });
     }
     (kind == "tracepoint" && target.starts_with("syscalls/")).then(|| Need {
         fact: Fact::SyscallTracepoints,
         option: "CONFIG_FTRACE_SYSCALLS",
-        does: format!("attaches to tracepoint '{target}'"),
+        does: "attaches to a system call's tracepoint",
+        label: format!("attaches to tracepoint '{target}'"),
         phase: Phase::Attach,
         errno: Some(Errno::ENOENT),
-        quote: Some(format!(
+        quote: format!(
             "prog '{}': failed to create tracepoint '{target}' perf event: -ENOENT",
             function.name
-        )),
+        ),
     })
 }
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let Some(kernel) = cx.kernel else { return };
-    let mut lacking: Vec<Lacking> = Vec::new();
+    let mut needs: Vec<Vec<(FuncIdx, Need)>> = Vec::new();
+    let mut with_need = HashSet::new();
     for (program, function, entry) in cx.loaded() {
-        match need(kernel, function, entry) {
-            Some(need) => judge(cx, kernel, program, &need, out),
-            None => calls(cx, kernel, program, &mut lacking, out),
+        let Some(need) = need(kernel, function, entry) else { continue };
+        with_need.insert(program);
+        match needs.iter_mut().find(|known| known[0].1.fact == need.fact) {
+            Some(known) => known.push((program, need)),
+            None => needs.push(vec![(program, need)]),
+        }
+    }
+    for needs in &needs {
+        judge(cx, kernel, needs, out);
+    }
+    let mut lacking: Vec<Lacking> = Vec::new();
+    let deed = Deed {
+        refused: "calls a helper that the kernel lacks (no CONFIG_BPF_EVENTS)",
+        unknown: "calls a helper that came with tracing (CONFIG_BPF_EVENTS)",
+    };
+    let calls = |program| {
+        let of_tracing = |_, op: Op| op.helper().is_some_and(helpers::is_of_tracing);
+        if with_need.contains(&program) { Surely::No } else { cx.walks_any(program, of_tracing) }
+    };
+    let refuses = match kernel.knows(Fact::TracingHelpers) {
+        Lookup::Found(()) => Lookup::Absent,
+        Lookup::Absent => Lookup::Found(()),
+        unknown => unknown,
+    };
+    for (program, at, op) in kernel_refuses::surely(cx, out, &MISSING_TRACING_SUPPORT, &refuses, &deed, calls)
+    {
+        let Some(id) = op.helper() else { continue };
+        match lacking.iter_mut().find(|known| known.id == id) {
+            Some(known) => known.calls.push((program, at)),
+            None => lacking.push(Lacking { id, calls: vec![(program, at)] }),
         }
     }
     for helper in &lacking {
@@ -91,34 +128,37 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     }
 }
 
-/// A program that cannot be what it is.
-fn judge(cx: &Context<'_, '_>, kernel: &Kernel<'_>, program: FuncIdx, need: &Need, out: &mut Outcome) {
-    let (name, subject) = (&cx.object[program].name, Subject::program(cx.object, program));
-    let does = format!("{}, which the kernel cannot do without {}", need.does, need.option);
-    match kernel.knows(need.fact) {
-        Lookup::Found(()) => {}
-        Lookup::Unknown(reason) => {
-            let reason = reason
-                .within(|why| format!("{}, for which the kernel needs {}; {why}", need.does, need.option));
-            out.undecided_at(&MISSING_TRACING_SUPPORT, need.phase, subject, reason);
-        }
-        Lookup::Absent if cx.load.is_edited() => {
-            let reason = format!("{does}; the loader may leave it out");
-            out.undecided_at(&MISSING_TRACING_SUPPORT, need.phase, subject, reason);
-        }
+/// Programs that cannot be what they are, for one cause.
+fn judge(cx: &Context<'_, '_>, kernel: &Kernel<'_>, needs: &[(FuncIdx, Need)], out: &mut Outcome) {
+    let Some(((first, need), others)) = needs.split_first() else { return };
+    let subject = Subject::program(cx.object, *first);
+    let others = kernel_refuses::so_do(cx.object, others.iter().map(|(program, _)| *program));
+    let does = format!("{}, which the kernel cannot do without {}{others}", need.does, need.option);
+    let reason = match kernel.knows(need.fact) {
+        Lookup::Found(()) => return,
+        Lookup::Unknown(reason) => reason.within(|why| {
+            format!("{}, for which the kernel needs {}{others}; {why}", need.does, need.option)
+        }),
+        Lookup::Absent if cx.load.is_edited() => format!("{does}; the loader may leave it out").into(),
         Lookup::Absent => {
+            let name = &cx.object[*first].name;
             let finding = out
                 .found(&MISSING_TRACING_SUPPORT, subject, format!("program '{name}' {does}"))
                 .phase(need.phase)
-                .help("let the loader switch the program on where the kernel can: SEC(\"?...\")")
-                .at(Site::Function(program), "this program");
+                .quote(need.quote.clone())
+                .help("let the loader switch the program on where the kernel can: SEC(\"?...\")");
             if let Some(errno) = need.errno {
                 finding.errno(errno);
             }
-            if let Some(quote) = &need.quote {
-                finding.quote(quote.clone());
+            for (program, need) in needs {
+                finding.at(Site::Function(*program), need.label.clone());
             }
+            return;
         }
+    };
+    let question = out.undecided_at(&MISSING_TRACING_SUPPORT, need.phase, subject, reason);
+    for (program, need) in needs {
+        question.at(Site::Function(*program), need.label.clone());
     }
 }
 
@@ -128,52 +168,15 @@ struct Lacking {
     calls: Vec<(FuncIdx, At)>,
 }
 
-/// A call to a helper that came with tracing.
-fn calls(
-    cx: &Context<'_, '_>,
-    kernel: &Kernel<'_>,
-    program: FuncIdx,
-    lacking: &mut Vec<Lacking>,
-    out: &mut Outcome,
-) {
-    let known = kernel.knows(Fact::TracingHelpers);
-    if known == Lookup::Found(()) {
-        return;
-    }
-    let subject = Subject::program(cx.object, program);
-    let of_tracing = |_, op: Op| op.helper().is_some_and(helpers::is_of_tracing);
-    let call = cx.walks_any(program, of_tracing);
-    if let (Some(((code, at), _)), Lookup::Unknown(reason)) = (call.found(), &known) {
-        let reason =
-            reason.within(|why| format!("calls a helper that came with tracing (CONFIG_BPF_EVENTS); {why}"));
-        let open = out.undecided(&MISSING_TRACING_SUPPORT, subject, reason);
-        open.via(Site::Insn(*code, *at), program, "this call");
-        return;
-    }
-    let what = |_: &_| "calls a helper that the kernel lacks (no CONFIG_BPF_EVENTS)".to_owned();
-    let Some((at, op)) = call.or_undecided(out, &MISSING_TRACING_SUPPORT, subject, what) else { return };
-    let Some(id) = op.helper() else { return };
-    match lacking.iter_mut().find(|known| known.id == id) {
-        Some(known) => known.calls.push((program, at)),
-        None => lacking.push(Lacking { id, calls: vec![(program, at)] }),
-    }
-}
-
 /// One cause is told once: the helper, about the program that is refused first, with the others that call it.
 fn tell(cx: &Context<'_, '_>, lacking: &Lacking, out: &mut Outcome) {
     let id = lacking.id;
     let helper = helpers::get(id).map_or_else(String::new, helpers::Helper::full_name);
     let Some((&(first, _), others)) = lacking.calls.split_first() else { return };
-    let name = |program: FuncIdx| format!("'{}'", cx.object[program].name);
-    let others: Vec<String> = others.iter().map(|(program, _)| name(*program)).collect();
-    let others = match &*others {
-        [] => String::new(),
-        [other] => format!(", and so does {other}"),
-        others => format!(", and so do {}", others.join(", ")),
-    };
+    let others = kernel_refuses::so_do(cx.object, others.iter().map(|(program, _)| *program));
     let message = format!(
-        "program {} calls '{helper}', which a kernel without CONFIG_BPF_EVENTS lacks{others}",
-        name(first)
+        "program '{}' calls '{helper}', which a kernel without CONFIG_BPF_EVENTS lacks{others}",
+        cx.object[first].name
     );
     let finding = out
         .found(&MISSING_TRACING_SUPPORT, Subject::program(cx.object, first), message)

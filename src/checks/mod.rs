@@ -40,6 +40,7 @@ mod invalid_ops_name;
 mod invalid_relocation;
 mod invalid_struct_ops_member;
 mod iterator_size_drift;
+mod kept_kptr_as_error;
 mod kernel_object_write;
 mod kfunc_outside_its_ops;
 mod knobs;

@@ -113,6 +113,7 @@ pub(super) static REGISTRY: [(&Rule, Check); 105] = [
     (&super::unusable_jump_table::UNUSABLE_JUMP_TABLE, super::unusable_jump_table::check),
     (&super::newer_libbpf::NEWER_LIBBPF, super::newer_libbpf::check),
     (&super::sleepable_tracepoint::SLEEPABLE_TRACEPOINT, super::sleepable_tracepoint::check),
+    (&super::kept_kptr_as_error::KEPT_KPTR_AS_ERROR, super::kept_kptr_as_error::check),
     (&super::missing_kfunc::MISSING_KFUNC, super::missing_kfunc::check),
     (&super::mismatched_kfunc::MISMATCHED_KFUNC, super::mismatched_kfunc::check),
     (&super::unguarded_weak_kfunc::UNGUARDED_WEAK_KFUNC, super::unguarded_weak_kfunc::check),

@@ -1,6 +1,7 @@
 //! `throw-without-unwinder`.
 
 use super::context::Context;
+use super::shared::kernel_refuses::{self, Deed};
 use super::shared::kfunc_calls;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Subject};
@@ -24,36 +25,29 @@ rule! {
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let Some(kernel) = cx.kernel else { return };
     let able = [Arch::Arm64, Arch::S390x, Arch::Powerpc64].contains(&kernel.arch_or_usual());
-    let known = match (kernel.arch_or_usual(), kernel.knows(Fact::NoUnwinder)) {
+    let refuses = match (kernel.arch_or_usual(), kernel.knows(Fact::NoUnwinder)) {
         _ if able => Lookup::Absent,
         (Arch::X86_64, known) => known,
         _ => Lookup::Unknown("whether the compiler of that machine can is not known".into()),
     };
-    if known == Lookup::Absent {
-        return;
-    }
-    for (program, function, _) in cx.loaded() {
-        let subject = Subject::program(cx.object, program);
-        let calls = kfunc_calls::of(cx, program)
-            .into_iter()
-            .filter(|call| call.name == "bpf_throw" && matches!(call.fate, ExternFate::Kfunc(_)));
-        let call = cx.walks(program, calls.map(|call| (call.at(), call)));
-        if let (Some(call), Lookup::Unknown(reason)) = (call.found(), &known) {
-            let reason = reason.within(|why| {
-                format!("calls 'bpf_throw', for which the kernel must unwind the stack; {why}")
-            });
-            let open = out.undecided(&THROW_WITHOUT_UNWINDER, subject, reason);
-            open.via(call.site(), program, "this call");
-            continue;
-        }
-        let what = |_: &_| "calls 'bpf_throw', and the kernel cannot unwind the stack".to_owned();
-        let call = call.or_undecided(out, &THROW_WITHOUT_UNWINDER, subject.clone(), what);
-        let Some(call) = call else { continue };
+    let deed = Deed {
+        refused: "calls 'bpf_throw', and the kernel cannot unwind the stack",
+        unknown: "calls 'bpf_throw', for which the kernel must unwind the stack",
+    };
+    let throws = |program| {
+        let calls = kfunc_calls::of(cx, program).into_iter();
+        let calls =
+            calls.filter(|call| call.name == "bpf_throw" && matches!(call.fate, ExternFate::Kfunc(_)));
+        cx.walks(program, calls.map(|call| (call.at(), (call.at(), call))))
+    };
+    for (program, _, call) in
+        kernel_refuses::surely(cx, out, &THROW_WITHOUT_UNWINDER, &refuses, &deed, throws)
+    {
         let message = format!(
             "program '{}' calls 'bpf_throw', and the kernel cannot unwind the stack (no CONFIG_UNWINDER_ORC)",
-            function.name
+            cx.object[program].name
         );
-        out.found(&THROW_WITHOUT_UNWINDER, subject, message)
+        out.found(&THROW_WITHOUT_UNWINDER, Subject::program(cx.object, program), message)
             .errno(Errno::ENOTSUPP)
             .quote("JIT does not support calling kfunc bpf_throw")
             .help("report with scx_bpf_error and return, or use a kernel with CONFIG_UNWINDER_ORC=y")

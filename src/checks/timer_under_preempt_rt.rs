@@ -1,11 +1,13 @@
 //! `timer-under-preempt-rt`.
 
 use super::context::Context;
+use super::shared::kernel_refuses::{self, Deed};
 use super::shared::kfunc_calls;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::kernel::exceptions::Fact;
-use crate::kernel::{Lookup, helpers, kfuncs};
+use crate::kernel::{helpers, kfuncs};
+use crate::object::InsnIdx;
 
 rule! {
     /// A program uses a timer, which no program may on a kernel for real time.
@@ -27,13 +29,10 @@ rule! {
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let Some(kernel) = cx.kernel else { return };
-    let known = kernel.knows(Fact::PreemptRt);
-    if known == Lookup::Absent {
-        return;
-    }
     let object = cx.object;
-    for (program, function, _) in cx.loaded() {
-        let subject = Subject::program(object, program);
+    let words = "uses a timer, which a kernel for real time refuses";
+    let deed = Deed { refused: words, unknown: words };
+    let uses = |program| {
         let by_kfunc: Vec<_> = kfunc_calls::of(cx, program)
             .iter()
             .filter(|call| kfuncs::is_timer(call.name))
@@ -41,23 +40,19 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             .collect();
         let slots = object.code_of(program).flat_map(|(function, code)| {
             let ops = code.ops().iter().enumerate();
-            ops.map(move |(at, op)| ((function, crate::object::InsnIdx(at)), *op))
+            ops.map(move |(at, op)| ((function, InsnIdx(at)), *op))
         });
         let uses =
             slots.filter(|(at, op)| op.helper().is_some_and(helpers::is_timer) || by_kfunc.contains(at));
-        let call = cx.walks(program, uses.map(|(at, _)| (at, at)));
-        if let (Some((code, at)), Lookup::Unknown(reason)) = (call.found(), &known) {
-            let reason =
-                reason.within(|why| format!("uses a timer, which a kernel for real time refuses; {why}"));
-            let open = out.undecided(&TIMER_UNDER_PREEMPT_RT, subject, reason);
-            open.via(Site::Insn(*code, *at), program, "this call");
-            continue;
-        }
-        let what = |_: &_| "uses a timer, which a kernel for real time refuses".to_owned();
-        let call = call.or_undecided(out, &TIMER_UNDER_PREEMPT_RT, subject.clone(), what);
-        let Some((code, at)) = call else { continue };
-        let message = format!("program '{}' uses a timer, and the kernel is for real time", function.name);
-        out.found(&TIMER_UNDER_PREEMPT_RT, subject, message)
+        cx.walks(program, uses.map(|(at, op)| (at, (at, op))))
+    };
+    let refuses = kernel.knows(Fact::PreemptRt);
+    for (program, (code, at), _) in
+        kernel_refuses::surely(cx, out, &TIMER_UNDER_PREEMPT_RT, &refuses, &deed, uses)
+    {
+        let name = &object[program].name;
+        let message = format!("program '{name}' uses a timer, and the kernel is for real time");
+        out.found(&TIMER_UNDER_PREEMPT_RT, Subject::program(object, program), message)
             .errno(Errno::EOPNOTSUPP)
             .quote("bpf_timer cannot be used for PREEMPT_RT.")
             .help(

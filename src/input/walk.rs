@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use ignore::WalkBuilder;
@@ -159,6 +159,7 @@ fn pattern(pattern: &str) -> Vec<InputFile> {
 }
 
 /// The BPF objects, sources and host executables below a folder, each file with the objects in it, and what could not be looked into.
+/// What is left aside goes to `passed`.
 ///
 /// Ignored folders are not entered, so that a search of a source tree does not end in `target/`; a folder that was
 /// named is searched even if it is ignored, and so is one where nothing else can be judged. Ignored files count: objects are build
@@ -169,10 +170,12 @@ fn search(
     is_named: &dyn Fn(&Path) -> bool,
     passed: &mut Vec<PassedDoc>,
 ) -> Vec<(InputFile, Vec<Candidate>)> {
-    let (mut files, mut unread) = candidates(folder, true);
-    if files.iter().all(|(_, kind)| kind.is_source() && !compile) {
-        (files, unread) = candidates(folder, false);
+    let mut all = candidates(folder, true);
+    if all.files.iter().all(|(_, kind)| kind.is_source() && !compile) {
+        all = candidates(folder, false);
     }
+    let Candidates { mut files, unread, aside } = all;
+    passed.extend(aside.into_iter().filter(|(path, _)| !is_named(path)).map(|(path, aside)| aside.of(&path)));
     let built: HashSet<String> = files
         .iter()
         .flat_map(|(path, kind)| match kind {
@@ -233,39 +236,120 @@ fn stem(path: &Path) -> Option<String> {
     Some(path.file_name()?.to_string_lossy().split('.').next()?.to_owned())
 }
 
-fn candidates(folder: &Path, ignoring: bool) -> (Vec<(PathBuf, Kind)>, Vec<InputFile>) {
+/// What is below a folder.
+#[derive(Debug, Default)]
+struct Candidates {
+    files: Vec<(PathBuf, Kind)>,
+    /// What could not be looked into.
+    unread: Vec<InputFile>,
+    aside: Vec<(PathBuf, Aside)>,
+}
+
+/// What a search leaves aside without a look into it.
+#[derive(Debug)]
+enum Aside {
+    /// A folder whose name starts with a dot.
+    Hidden,
+    /// A folder that an ignore file names.
+    Ignored,
+    /// A symbolic link, with where it leads.
+    Link(PathBuf),
+    /// The same, and nothing is there.
+    Dangling(PathBuf),
+    /// No regular file: whoever opens one may wait for ever.
+    Special(&'static str),
+}
+
+impl Aside {
+    fn of(&self, path: &Path) -> PassedDoc {
+        let named = "one that is named is";
+        let (why, words) = match self {
+            Self::Hidden => (PassedOver::Hidden, format!("not searched: a hidden folder; {named}")),
+            Self::Ignored => (PassedOver::Ignored, format!("not searched: an ignored folder; {named}")),
+            Self::Link(target) => {
+                (PassedOver::Link, format!("not followed: a link to {}; {named}", target.display()))
+            }
+            Self::Dangling(target) => {
+                (PassedOver::Dangling, format!("a link to {}, which is not there", target.display()))
+            }
+            Self::Special(what) => {
+                (PassedOver::Special, format!("not read: {what}, expected a regular file"))
+            }
+        };
+        PassedDoc::new(path.to_string_lossy(), why, words)
+    }
+
+    /// What is neither file nor folder and may be meant for an input: by its name, or as it leads to a folder.
+    fn of_entry(path: &Path, kind: fs::FileType) -> Option<Self> {
+        let name = path.as_os_str().as_bytes();
+        let is_input = name.ends_with(b".bpf.o") || name.ends_with(b".bpf.c");
+        if kind.is_symlink() {
+            let target = fs::read_link(path).ok()?;
+            return match fs::metadata(path) {
+                Ok(data) => (is_input || data.is_dir()).then_some(Self::Link(target)),
+                Err(_) => is_input.then_some(Self::Dangling(target)),
+            };
+        }
+        let what = match kind {
+            kind if kind.is_fifo() => "a FIFO",
+            kind if kind.is_socket() => "a socket",
+            _ => "a device",
+        };
+        is_input.then_some(Self::Special(what))
+    }
+}
+
+fn candidates(folder: &Path, ignoring: bool) -> Candidates {
     let mut walk = WalkBuilder::new(folder);
     walk.standard_filters(ignoring).follow_links(false).require_git(false);
     walk.sort_by_file_name(std::ffi::OsStr::cmp);
     // Folders only: their files are listed whether ignored or not.
     walk.filter_entry(|entry| entry.file_type().is_some_and(|kind| kind.is_dir()));
-    let mut found = Vec::new();
-    let mut unread = Vec::new();
+    let mut all = Candidates::default();
     // Cargo links what it builds to a second place.
     let mut seen = HashSet::new();
+    let mut entered = HashSet::new();
+    let mut folders = Vec::new();
     // A folder that the walk cannot list comes as an entry before it comes as an error; what else goes wrong in a walk is about an
     // ignore file, which then counts as far as it can be read.
     for entry in walk.build().flatten() {
-        let files = match fs::read_dir(entry.path()) {
-            Ok(files) => files,
+        entered.insert(entry.path().to_owned());
+        let listed = match fs::read_dir(entry.path()) {
+            Ok(listed) => listed,
             Err(error) => {
-                unread.extend(InputFile::unread(entry.path(), &error));
+                all.unread.extend(InputFile::unread(entry.path(), &error));
                 continue;
             }
         };
-        let mut files: Vec<_> =
-            files.flatten().filter(|file| file.file_type().is_ok_and(|kind| kind.is_file())).collect();
+        let mut files = Vec::new();
+        for file in listed.flatten() {
+            let Ok(kind) = file.file_type() else { continue };
+            let path = file.path();
+            if kind.is_file() {
+                files.push(file);
+            } else if kind.is_dir() {
+                folders.push(path);
+            } else if let Some(aside) = Aside::of_entry(&path, kind) {
+                all.aside.push((path, aside));
+            }
+        }
         files.sort_by_key(fs::DirEntry::path);
         files.retain(|file| file.metadata().is_ok_and(|data| seen.insert((data.dev(), data.ino()))));
         for path in files.into_iter().map(|file| file.path()) {
             match kind(&path) {
-                Ok(kind) => found.extend(kind.map(|kind| (path, kind))),
-                Err(error) if may_be_built(&path) => unread.extend(InputFile::unread(&path, &error)),
+                Ok(kind) => all.files.extend(kind.map(|kind| (path, kind))),
+                Err(error) if may_be_built(&path) => all.unread.extend(InputFile::unread(&path, &error)),
                 Err(_) => {}
             }
         }
     }
-    (found, unread)
+    // The walk does not tell which folders it leaves out.
+    for path in folders.into_iter().filter(|path| !entered.contains(path)) {
+        let is_hidden = path.file_name().is_some_and(|name| name.as_bytes().starts_with(b"."));
+        all.aside.push((path, if is_hidden { Aside::Hidden } else { Aside::Ignored }));
+    }
+    all.aside.sort_by(|(one, _), (other, _)| one.cmp(other));
+    all
 }
 
 /// By its name or mode a file may be an object or a program. Of others that cannot be read, say a key, nothing is said.

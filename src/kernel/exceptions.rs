@@ -277,6 +277,10 @@ facts! {
         source "ext.c `validate_ops` (6.18, 6.19)",
         weak "the kfunc that takes their place, of the same release";
 
+    /// An element of a hash map that is deleted keeps its kptrs, and a new element in its place has them.
+    DeletedElementsKeepKptrs: Mark::FunctionBeside("bpf_obj_cancel_fields", "bpf_obj_free_fields"), from "7.1",
+        source "hashtab.c `check_and_cancel_fields`; guests: 7.0 gives them back, 7.1 to 7.3 do not";
+
     /// The kernel is for real time (CONFIG_PREEMPT_RT): programs may not use timers.
     PreemptRt: Mark::Configured("CONFIG_PREEMPT_RT", &Mark::Member("spinlock", "lock")),
         source "verifier.c `process_timer_func` (7.3), a guest of 7.3.4 for real time";

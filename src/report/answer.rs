@@ -61,7 +61,7 @@ fn sentence(document: &Document, part: &Dossier<'_>) -> String {
     }
     let mut works = Vec::new();
     let mut clear = Reasons::default();
-    let mut may_not_stay = Reasons::default();
+    let mut may_not_stay: Vec<(String, Reasons)> = Vec::new();
     let mut unknown = Reasons::default();
     let mut fails = Reasons::default();
     for kernel in 0..part.kernels.len() {
@@ -69,11 +69,11 @@ fn sentence(document: &Document, part: &Dossier<'_>) -> String {
             Fate::Works => works.push(kernel),
             Fate::NothingFound => clear.add(kernel, with_knobs(part, kernel)),
             Fate::MayNotStay => {
-                let reason = first_question(part, kernel);
-                may_not_stay.add(
-                    kernel,
-                    format!("{}, but it may not stay enabled: {reason}", with_knobs(part, kernel)),
-                );
+                let (reason, with) = (first_question(part, kernel), with_knobs(part, kernel));
+                match may_not_stay.iter_mut().find(|(known, _)| *known == reason) {
+                    Some((_, known)) => known.add(kernel, with),
+                    None => may_not_stay.push((reason, Reasons(vec![(vec![kernel], with)]))),
+                }
             }
             Fate::Unreadable | Fate::Unknown => unknown.add(kernel, first_question(part, kernel)),
             fate @ Fate::Fails(phase) => {
@@ -82,7 +82,7 @@ fn sentence(document: &Document, part: &Dossier<'_>) -> String {
         }
     }
     let list = |kernels: &[usize]| kernel_list(document, kernels);
-    let unproven = !clear.0.is_empty() || !may_not_stay.0.is_empty();
+    let unproven = !clear.0.is_empty() || !may_not_stay.is_empty();
     let mut parts = Vec::new();
     if !works.is_empty() {
         parts.push(format!("works on {}", list(&works)));
@@ -93,8 +93,17 @@ fn sentence(document: &Document, part: &Dossier<'_>) -> String {
     for (kernels, reason) in fails.0 {
         parts.push(format!("on {} {reason}", list(&kernels)));
     }
-    for (kernels, reason) in may_not_stay.0 {
-        parts.push(format!("nothing found against {}{reason}", list(&kernels)));
+    for (reason, Reasons(groups)) in may_not_stay {
+        let groups: Vec<String> =
+            groups.iter().map(|(kernels, with)| format!("against {}{with}", list(kernels))).collect();
+        let stays = "it may not stay enabled";
+        parts.push(match &*groups {
+            [first @ .., last] if !first.is_empty() => {
+                let first = first.join(", ");
+                format!("nothing found {first}, and {last}, but on each of these {stays}: {reason}")
+            }
+            groups => format!("nothing found {}, but {stays}: {reason}", groups.concat()),
+        });
     }
     for (kernels, reason) in unknown.0 {
         parts.push(format!("cannot tell for {}: {reason}", list(&kernels)));

@@ -25,6 +25,16 @@ pub enum PassedOver {
     Copy,
     /// A source in a folder, without leave to compile it.
     NotCompiled,
+    /// A folder whose name starts with a dot.
+    Hidden,
+    /// A folder that `.gitignore` or the like names.
+    Ignored,
+    /// A symbolic link to an object, a source or a folder.
+    Link,
+    /// A symbolic link that leads to nothing.
+    Dangling,
+    /// A FIFO, socket or device.
+    Special,
     /// Flags that were found beside a source and do more than describe it.
     Flags,
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use super::root;
-use super::tools::{copy_of_the_project, run, scratch, tool};
+use super::tools::{compile, copy_of_the_project, run, scratch, tool};
 
 /// The path with scx-lint's folder first.
 fn path() -> String {
@@ -204,17 +204,8 @@ fn a_new_rule_compiles_fires_and_spares_its_near_miss() {
     )
     .unwrap();
     for case in ["fires", "near"] {
-        let source = format!("oopsed-ops__{case}.bpf.c");
-        let mut command = Command::new(&clang);
-        command.current_dir(folder.join("fixtures/src")).args([
-            "--target=bpf",
-            "-g",
-            "-O2",
-            "-mcpu=v3",
-            "-w",
-        ]);
-        command.args(["-Wno-int-conversion", "-I../include", "-c", &source, "-o"]);
-        run(command.arg(folder.join(format!("{case}.bpf.o"))));
+        let (source, object) = (format!("oopsed-ops__{case}.bpf.c"), format!("../../{case}.bpf.o"));
+        compile(&clang, &folder.join("fixtures/src"), &source, &object);
     }
     let mut command = Command::new(env!("CARGO"));
     command

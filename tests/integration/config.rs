@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 
 use super::root;
-use super::tools::{run, scratch, tool};
+use super::tools::{compile, scratch, tool};
 
 fn scx_lint(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_scx-lint")).current_dir(folder).args(arguments).output().unwrap()
@@ -138,9 +138,7 @@ fn allows_travel_in_the_object() {
         let source = fs::read_to_string(root().join("fixtures/src/missing-arena__no_arena.bpf.c")).unwrap();
         let tag = format!("__attribute__((btf_decl_tag(\"scx-lint:allow={tag}\")))\nEXPECT");
         fs::write(folder.join("s.bpf.c"), source.replacen("EXPECT", &tag, 1)).unwrap();
-        let mut command = Command::new(&clang);
-        command.current_dir(&folder).arg("-I").arg(root().join("fixtures/include"));
-        run(command.args(["--target=bpf", "-g", "-O2", "-mcpu=v3", "-w", "-c", "s.bpf.c", "-o", "s.bpf.o"]));
+        compile(&clang, &folder, "s.bpf.c", "s.bpf.o");
         report(&folder, &["s.bpf.o"])
     };
     let allowed = build("missing-arena the arena comes with the next commit");

@@ -1,7 +1,8 @@
 //! Folders as builds leave them, and as somebody who means harm would.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -9,7 +10,7 @@ use scx_lint::kernel::builtin;
 use serde_json::Value;
 
 use super::root;
-use super::tools::{run, scratch, tool};
+use super::tools::{compile, run, scratch, tool};
 
 fn scx_lint(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_scx-lint"));
@@ -67,20 +68,8 @@ fn cargo_tree(name: &str) -> Option<PathBuf> {
     fs::create_dir_all(&out).unwrap();
     fs::create_dir_all(folder.join("target/release/deps")).unwrap();
     for part in ["ops", "one-arena"] {
-        let mut command = Command::new(&clang);
-        command.current_dir(&out).args([
-            "--target=bpf",
-            "-g",
-            "-O2",
-            "-mcpu=v3",
-            "-w",
-            "-Wno-int-conversion",
-            "-I",
-        ]);
-        command.arg(root().join("fixtures/include")).arg("-c");
-        run(command
-            .arg(root().join(format!("fixtures/src/linked/{part}.bpf.c")))
-            .args(["-o", &format!("{part}.bpf.o")]));
+        let source = root().join(format!("fixtures/src/linked/{part}.bpf.c"));
+        compile(&clang, &out, source.to_str().unwrap(), &format!("{part}.bpf.o"));
     }
     run(Command::new(bpftool).current_dir(&out).args([
         "gen",
@@ -154,6 +143,68 @@ fn what_the_user_names_is_judged_whatever_it_is() {
     // Two objects that only together are one, and the one is not there: each is what somebody would load.
     fs::remove_file(folder.join(&whole)).unwrap();
     assert_eq!(titles(&report(&folder, &[out])).len(), 2);
+}
+
+/// Nobody takes for searched what was not: folders that are not entered, links, and what whoever opens it may wait for.
+#[test]
+fn what_a_search_leaves_aside_is_said() {
+    let folder = scratch("left-aside");
+    let object = root().join("fixtures/obj/clang-19/good__realistic_cpu.bpf.o");
+    for path in [".hidden/deep", "target/debug", "src", "elsewhere"] {
+        fs::create_dir_all(folder.join("tree").join(path)).unwrap();
+    }
+    fs::write(folder.join("tree/.gitignore"), "/target\n*.o\n").unwrap();
+    fs::write(folder.join("tree/.hidden/.gitignore"), "deep\n").unwrap();
+    for path in [".hidden/a.bpf.o", "target/debug/b.bpf.o", "src/c.bpf.o"] {
+        fs::copy(&object, folder.join("tree").join(path)).unwrap();
+    }
+    let link = |target: &str, path: &str| symlink(target, folder.join("tree").join(path)).unwrap();
+    link("../src/c.bpf.o", "elsewhere/link.bpf.o");
+    link("gone.bpf.o", "elsewhere/dangling.bpf.o");
+    link("../src", "elsewhere/folder");
+    // What nobody takes for an input: an editor's lock, and a link of another name.
+    link("somebody@host.1234", "elsewhere/.#c.bpf.c~");
+    link("../src/c.bpf.o", "elsewhere/link");
+    let mut fifos = Command::new("mkfifo");
+    fifos.args(["fifo.bpf.o", "fifo.bpf.c", "pipe"].map(|name| folder.join("tree/src").join(name)));
+    run(&mut fifos);
+    let _socket = UnixListener::bind(folder.join("tree/src/socket.bpf.o")).unwrap();
+    let found = report(&folder, &["tree"]);
+    assert_eq!(titles(&found), ["tree/src/c.bpf.o"]);
+    let expected = [
+        ("tree/.hidden", "hidden", "not searched: a hidden folder; one that is named is"),
+        ("tree/elsewhere/dangling.bpf.o", "dangling", "a link to gone.bpf.o, which is not there"),
+        ("tree/elsewhere/folder", "link", "not followed: a link to ../src; one that is named is"),
+        ("tree/elsewhere/link.bpf.o", "link", "not followed: a link to ../src/c.bpf.o; one that is named is"),
+        ("tree/src/fifo.bpf.c", "special", "not read: a FIFO, expected a regular file"),
+        ("tree/src/fifo.bpf.o", "special", "not read: a FIFO, expected a regular file"),
+        ("tree/src/socket.bpf.o", "special", "not read: a socket, expected a regular file"),
+        ("tree/target", "ignored", "not searched: an ignored folder; one that is named is"),
+    ];
+    let words = expected.map(|(path, why, _)| (path.to_owned(), why.to_owned()));
+    assert_eq!(passed(&found), words);
+    for format in ["full", "concise"] {
+        let verbose = text_of(&folder, &["-v", "--format", format, "tree"]);
+        for (path, _, words) in expected {
+            assert!(verbose.contains(&format!("{path}: {words}\n")), "{verbose}");
+        }
+        let quiet = text_of(&folder, &["--format", format, "tree"]);
+        assert!(expected.iter().all(|(path, ..)| !quiet.contains(path)), "{quiet}");
+    }
+    // What is named is searched, and nothing is said of it; a link that is named is followed.
+    let named = report(&folder, &["tree", "tree/.hidden", "tree/elsewhere/link.bpf.o"]);
+    let whys: Vec<(String, String)> = passed(&named);
+    assert!(!whys.iter().any(|(path, _)| path == "tree/.hidden" || path.ends_with("link.bpf.o")), "{whys:?}");
+    assert!(whys.contains(&("tree/.hidden/deep".to_owned(), "ignored".to_owned())), "{whys:?}");
+    assert!(titles(&named).contains(&"tree/elsewhere/link.bpf.o".to_owned()), "{:?}", titles(&named));
+    // Where nothing else can be judged, what is ignored is searched after all.
+    let ignored = report(&folder, &["tree/target"]);
+    assert_eq!((titles(&ignored).len(), passed(&ignored)), (1, Vec::new()));
+    // A folder of such things alone holds nothing to check, and does not wait for anything.
+    fs::remove_file(folder.join("tree/src/c.bpf.o")).unwrap();
+    let alone = report(&folder, &["tree/src"]);
+    assert_eq!(alone["objects"][0]["error"]["code"], "no-inputs");
+    assert_eq!(passed(&alone).len(), 3);
 }
 
 /// Several programs with some objects in common: each object once, and none lost.
@@ -289,7 +340,7 @@ fn a_hostile_folder_runs_nothing() {
         fs::create_dir_all(place.join("bin")).unwrap();
     }
     fs::copy(&evil, theirs.join("bin/clang")).unwrap();
-    std::os::unix::fs::symlink(clang, here.join("bin/clang")).unwrap();
+    symlink(clang, here.join("bin/clang")).unwrap();
     fs::rename(folder.join("sched.bpf.c"), theirs.join("sched.bpf.c")).unwrap();
     let arguments: Vec<&str> = ["clang"].into_iter().chain(good).chain(["-c", "sched.bpf.c"]).collect();
     let entry = serde_json::json!([{ "directory": theirs, "file": "sched.bpf.c", "arguments": arguments }]);

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 
 use super::root;
-use super::tools::{missing, run, scratch, skipped, tool};
+use super::tools::{compile, missing, run, scratch, skipped, tool};
 
 fn scx_lint(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_scx-lint"));
@@ -171,17 +171,7 @@ fn a_bpftool_skeleton_in_a_c_program_is_linted() {
     let Some(clang) = tool("clang-19") else { return };
     let source = root().join("fixtures/src/good__realistic_cpu.bpf.c");
     fs::copy(source, folder.join("scx_other.bpf.c")).unwrap();
-    let mut command = Command::new(clang);
-    command.current_dir(&folder).args([
-        "--target=bpf",
-        "-g",
-        "-O2",
-        "-mcpu=v3",
-        "-w",
-        "-Wno-int-conversion",
-        "-I",
-    ]);
-    run(command.arg(root().join("fixtures/include")).args(["-c", "scx_other.bpf.c", "-o", "compiled.o"]));
+    compile(&clang, &folder, "scx_other.bpf.c", "compiled.o");
     run(Command::new(&bpftool).current_dir(&folder).args(["gen", "object", "linked.bpf.o", "compiled.o"]));
     build("linked.bpf.o", &["name", "scx_other"], "scx_other", "program");
     assert_eq!(named("program"), ("scx_other".to_owned(), "scx_other".to_owned()));

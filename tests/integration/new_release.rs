@@ -12,7 +12,7 @@ use scx_lint::kernel::{Kernel, snapshot, target};
 
 use super::root;
 use super::small_kernels::extended;
-use super::tools::{copy_of_the_project, run, tool};
+use super::tools::{compile, copy_of_the_project, run, tool};
 
 /// The invented release.
 const NAME: &str = "7.4";
@@ -162,10 +162,7 @@ fn a_new_release_is_added_as_the_page_says() {
          CPU_OPS(demo_ops, .running = (void *)demo_running, .name = \"demo\");\n"
     );
     fs::write(folder.join("fixtures/src/gone.bpf.c"), source).unwrap();
-    let mut command = Command::new(clang);
-    command.current_dir(folder.join("fixtures/src")).args(["--target=bpf", "-g", "-O2", "-mcpu=v3", "-w"]);
-    command.args(["-Wno-int-conversion", "-I../include", "-c", "gone.bpf.c", "-o"]);
-    run(command.arg(folder.join("gone.bpf.o")));
+    compile(&clang, &folder.join("fixtures/src"), "gone.bpf.c", "../../gone.bpf.o");
     let range = format!("{FIRST} to {NAME}");
     let concise = ["--format", "concise", "gone.bpf.o", "--kernel"];
     let on = |kernel| lint(&[&concise[..], &[kernel]].concat());

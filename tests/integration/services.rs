@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use super::tools::{run, scratch, tool};
+use super::tools::{compile, run, scratch, tool};
 use super::{fixture_objects, root};
 
 /// Runs scx-lint in a folder, out of reach of a CI service's variables. The published package has no `.git` to tell where the
@@ -257,9 +257,7 @@ fn fingerprints_survive_a_move_of_lines() {
         std::fs::read_to_string(root().join("fixtures/src/arena-not-always-mapped__plain.bpf.c")).unwrap();
     let seen = |source: &str| {
         std::fs::write(folder.join("s.bpf.c"), source).unwrap();
-        let mut command = Command::new(&clang);
-        command.current_dir(&folder).arg("-I").arg(root().join("fixtures/include"));
-        run(command.args(["--target=bpf", "-g", "-O2", "-mcpu=v3", "-w", "-c", "s.bpf.c", "-o", "s.bpf.o"]));
+        compile(&clang, &folder, "s.bpf.c", "s.bpf.o");
         let output = scx_lint(&folder, &["--format", "sarif", "s.bpf.o"]);
         let log: Value = serde_json::from_slice(&output.stdout).unwrap();
         let result = &log["runs"][0]["results"][0];

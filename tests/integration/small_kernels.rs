@@ -9,7 +9,7 @@ use scx_lint::checks::{self, Checker, Options};
 use scx_lint::finding::Outcome;
 use scx_lint::kernel::builtin::{RELEASES, Release};
 use scx_lint::kernel::{
-    ConfigOrigin, DecidedBy, Kernel, KernelArenaRule, Lookup, Source, Target, image, snapshot, target,
+    Arch, ConfigOrigin, DecidedBy, Kernel, KernelArenaRule, Lookup, Source, Target, image, snapshot, target,
 };
 use scx_lint::load::{Loader, Values};
 use scx_lint::object::Object;
@@ -294,50 +294,71 @@ fn kernels_for_real_time_take_no_timers() {
 
 #[test]
 fn what_a_configuration_leaves_out() {
-    for (stem, lines, rule, words) in [
+    for (stem, lines, rule, phase, errno, words) in [
         (
             "throw-without-unwinder__near_plain",
             "# CONFIG_UNWINDER_ORC is not set",
             "throw-without-unwinder",
+            Phase::Load,
+            "ENOTSUPP",
             "JIT does not support calling kfunc bpf_throw",
         ),
         (
             "missing-tracing-support__near_helper",
             "# CONFIG_BPF_EVENTS is not set",
             "missing-tracing-support",
+            Phase::Load,
+            "EINVAL",
             "program of this type cannot use helper bpf_trace_printk#6",
         ),
         (
             "missing-tracing-support__near_programs",
             "# CONFIG_BPF_EVENTS is not set",
             "missing-tracing-support",
+            Phase::Load,
+            "EINVAL",
             "prog 'trace_exit': BPF program load failed: -EINVAL",
         ),
         (
             "missing-tracing-support__near_programs",
             "# CONFIG_FUNCTION_TRACER is not set",
             "missing-tracing-support",
+            Phase::Attach,
+            "EBUSY",
             "prog 'trace_exit': failed to attach",
         ),
         (
             "missing-tracing-support__near_programs",
             "# CONFIG_FTRACE_SYSCALLS is not set",
             "missing-tracing-support",
-            "sys_enter_sched_yield",
+            Phase::Attach,
+            "ENOENT",
+            "prog 'trace_yield': failed to create tracepoint 'syscalls/sys_enter_sched_yield' perf event: -ENOENT",
         ),
         (
             "missing-ksym__near_runqueues",
             "# CONFIG_KALLSYMS_ALL is not set",
             "missing-ksym",
+            Phase::Load,
+            "ENOENT",
             "ldimm64 failed to find the address for kernel symbol 'runqueues'.",
         ),
         (
             "no-sched-ext__near_any",
             "# CONFIG_SCHED_CLASS_EXT is not set",
             "no-sched-ext",
+            Phase::Load,
+            "ESRCH",
             "not found in kernel BTF",
         ),
-        ("no-sched-ext__near_any", "# CONFIG_BPF_JIT is not set", "no-sched-ext", "not found in kernel BTF"),
+        (
+            "no-sched-ext__near_any",
+            "# CONFIG_BPF_JIT is not set",
+            "no-sched-ext",
+            Phase::Load,
+            "ESRCH",
+            "not found in kernel BTF",
+        ),
     ] {
         assert_eq!(rules(stem, &built_in("7.3")), [""; 0], "{stem}");
         let option = lines.strip_prefix("# ").and_then(|line| line.strip_suffix(" is not set")).unwrap();
@@ -348,8 +369,37 @@ fn what_a_configuration_leaves_out() {
             assert_eq!(found.rule.name, rule, "{stem}: {lines}");
             let message = found.kernel_message.as_deref().unwrap_or_default();
             assert!(message.contains(words), "{stem}: {message}");
+            let named = found.errno.map(|errno| errno.to_string());
+            assert_eq!((found.phase, named.as_deref()), (phase, Some(errno)), "{stem}: {lines}");
         }
     }
+    // What is refused is what needs the option, and nothing else of the object.
+    for (line, concerned) in [
+        (
+            "CONFIG_BPF_EVENTS=n",
+            "program 'trace_exit' traces, which the kernel cannot do without CONFIG_BPF_EVENTS, and so does 'trace_yield'",
+        ),
+        (
+            "CONFIG_FUNCTION_TRACER=n",
+            "program 'trace_exit' attaches to a function, which the kernel cannot do without CONFIG_FUNCTION_TRACER",
+        ),
+        (
+            "CONFIG_FTRACE_SYSCALLS=n",
+            "program 'trace_yield' attaches to a system call's tracepoint, which the kernel cannot do without CONFIG_FTRACE_SYSCALLS",
+        ),
+    ] {
+        let found = lint("missing-tracing-support__near_programs", &configured("7.3", line)).findings;
+        let refused = found.iter().filter(|found| found.level == Level::Error);
+        let told: Vec<_> = refused.map(|found| &*found.message).collect();
+        assert_eq!(told, [concerned]);
+    }
+    // What an attach without the function tracer answers is known of x86-64 alone.
+    let mut arm = target_of("arm", least(true, |_| {}));
+    arm.set_config("CONFIG_FUNCTION_TRACER=n".to_owned(), ConfigOrigin::Named);
+    arm.arch = Some(Arch::Arm64);
+    let found = lint("missing-tracing-support__near_programs", &arm).findings;
+    let found = found.iter().find(|found| found.rule.name == "missing-tracing-support").unwrap();
+    assert_eq!((found.phase, found.errno), (Phase::Attach, None));
     // One cause is told once, with all who are concerned.
     let found =
         lint("missing-tracing-support__near_several", &configured("7.3", "CONFIG_BPF_EVENTS=n")).findings;
@@ -376,8 +426,9 @@ fn what_a_configuration_leaves_out() {
     let kernel = Kernel::new(&edited).unwrap();
     let open = checks::check_on(&object, Some(&kernel), &Options::default().loader(Loader::Scx)).undecided;
     let open: Vec<_> = open.iter().filter(|open| open.rule.name == "missing-tracing-support").collect();
-    assert_eq!(open.len(), 2);
-    assert!(open.iter().all(|open| open.reason.starts_with("traces, which ")), "{open:?}");
+    let [open] = &open[..] else { panic!("{open:?}") };
+    let words = "traces, which the kernel cannot do without CONFIG_BPF_EVENTS, and so does 'trace_yield'; the loader may leave it out";
+    assert_eq!((&*open.reason, open.locations.len()), (words, 2));
     // Where the types may be missing or do not show it, nobody knows without the configuration.
     let mut bare = target_of("bare", built_in("7.3").btf);
     bare.partial = Some("it was cut".into());
@@ -386,6 +437,13 @@ fn what_a_configuration_leaves_out() {
     assert_eq!((open.decided_by, open.locations.len()), (vec![DecidedBy::Kconfig], 1));
     assert!(!open.reason.contains("--kconfig"), "{}", open.reason);
     assert!(undecided("missing-tracing-support__near_helper", &bare).contains(&"missing-tracing-support"));
+    // One question for all who ask it: those that call helpers, and those that trace.
+    let open = lint("missing-tracing-support__near_several", &bare).undecided;
+    let open: Vec<_> = open.iter().filter(|open| open.rule.name == "missing-tracing-support").collect();
+    let [open] = &open[..] else { panic!("{open:?}") };
+    let words = "calls a helper that came with tracing (CONFIG_BPF_EVENTS), and so do 'demo_stopping', 'demo_quiescent'; ";
+    assert!(open.reason.starts_with(words), "{}", open.reason);
+    assert_eq!((&*open.subject.name, open.locations.len()), ("demo_running", 3));
     // And where they are whole, they do: this one has no function that traces.
     bare.partial = None;
     assert_eq!(rules("missing-tracing-support__near_helper", &bare), ["missing-tracing-support"]);

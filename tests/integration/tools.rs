@@ -55,6 +55,14 @@ pub(super) fn run(command: &mut Command) -> Output {
     output
 }
 
+/// Compiles a BPF source of a folder to an object there, with the headers of the fixtures and as a project's build would.
+pub(super) fn compile(clang: &Path, folder: &Path, source: &str, object: &str) {
+    let mut command = Command::new(clang);
+    command.current_dir(folder).args(["--target=bpf", "-g", "-O2", "-mcpu=v3", "-w", "-Wno-int-conversion"]);
+    command.arg("-I").arg(root().join("fixtures/include"));
+    run(command.args(["-c", source, "-o", object]));
+}
+
 /// A folder of a test's own, empty.
 pub(super) fn scratch(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);

@@ -4,6 +4,7 @@ pub(super) mod callers;
 pub(super) mod core_uses;
 pub(super) mod declared;
 pub(super) mod insn_fields;
+pub(super) mod kernel_refuses;
 pub(super) mod kfunc_calls;
 pub(super) mod member_arenas;
 pub(super) mod ops_values;
