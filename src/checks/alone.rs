@@ -129,14 +129,14 @@ fn fill_slots(
     }
     let slots = || {
         let maps = object.maps.iter().filter(|map| map.autocreate);
-        maps.flat_map(|map| map.programs.iter().map(move |(slot, program)| (map, slot, *program)))
+        maps.flat_map(|map| map.programs.iter().map(move |filled| (map, filled)))
     };
     for (&program, fate) in programs.iter().zip(fates) {
-        let Some((map, slot, other)) = slots().find(|(.., other)| *other != program) else { continue };
+        let Some((map, filled)) = slots().find(|(_, filled)| filled.program != program) else { continue };
         if !matches!(fate, Fate::Accepted { .. }) {
             continue;
         }
-        let (map, other) = (&map.name, &object[other].name);
+        let (map, slot, other) = (&map.name, filled.slot, &object[filled.program].name);
         if refused || !loads(program) {
             *fate = Fate::Refused {
                 errno: Some(Errno::EBADF),

@@ -68,5 +68,14 @@ pub struct Map<'d> {
     /// The template of a map in map, or `None`.
     pub inner: Option<Box<Map<'d>>>,
     /// Programs that libbpf puts into slots of a program array once all are loaded.
-    pub programs: Vec<(u64, FuncIdx)>,
+    pub programs: Vec<ProgramSlot>,
+}
+
+/// A slot of a program array that libbpf fills.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProgramSlot {
+    /// Its number.
+    pub slot: u64,
+    /// The program.
+    pub program: FuncIdx,
 }

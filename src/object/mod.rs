@@ -25,7 +25,7 @@ pub use function::{Entry, Function, MapUse, Ref, Referent};
 pub use indexes::{ExternIdx, FuncIdx, InsnIdx, MapIdx, OpsIdx};
 pub use kind::ProgramKind;
 pub use lines::{Blame, SourceLine};
-pub use map::{Map, MapOrigin, PAGE_SIZE};
+pub use map::{Map, MapOrigin, PAGE_SIZE, ProgramSlot};
 pub use map_flags::*;
 pub use map_type::MapType;
 pub use object::Object;

@@ -6,7 +6,7 @@ use crate::elf::{Section, SectionIdx};
 use crate::errno::Errno;
 use crate::object::external::ExternKind;
 use crate::object::indexes::{FuncIdx, MapIdx};
-use crate::object::map::{Map, MapOrigin, PAGE_SIZE};
+use crate::object::map::{Map, MapOrigin, PAGE_SIZE, ProgramSlot};
 use crate::object::map_flags::{F_MMAPABLE, F_RDONLY_PROG};
 use crate::object::map_type::MapType;
 use crate::object::refusal::{Cause, Item};
@@ -235,7 +235,7 @@ impl<'d> Opening<'d> {
         btf: &Btf<'d>,
         number: usize,
         relocation: crate::elf::Relocation,
-    ) -> Result<Option<(MapIdx, (u64, FuncIdx))>, (Errno, String, String)> {
+    ) -> Result<Option<(MapIdx, ProgramSlot)>, (Errno, String, String)> {
         let object = &self.object;
         let mut map_name = String::new();
         let Some(symbol) = object.elf.symbols.get(relocation.symbol as usize) else {
@@ -260,7 +260,7 @@ impl<'d> Opening<'d> {
         map_name.push_str(&map.name);
         let fail =
             |errno, text: String| Err((errno, map_name.clone(), format!(".maps relo #{number}: {text}")));
-        let mut filled = None;
+        let mut filled: Option<FuncIdx> = None;
         if map.map_type.is_map_in_map() {
             if Some(symbol.section) != self.maps.map(|s| s.0) {
                 return fail(Errno::LIBBPF_ERRNO__RELOC, format!("'{name}' isn't a BTF-defined map"));
@@ -292,7 +292,7 @@ impl<'d> Opening<'d> {
         else {
             return Err((Errno::EINVAL, map_name, String::new()));
         };
-        Ok(filled.map(|program| (MapIdx(index), (from / 8, program))))
+        Ok(filled.map(|program| (MapIdx(index), ProgramSlot { slot: from / 8, program })))
     }
 }
 

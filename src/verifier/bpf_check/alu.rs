@@ -225,7 +225,8 @@ impl Checker<'_, '_> {
         if let Some((here, there)) = scalar::fork(op, &left.value, &right.value, &rules) {
             let mut other = self.state.clone();
             other.frame_mut().regs[usize::from(dst)].value = there;
-            self.push(other, self.insn)?;
+            let after = usize::from(rules.forks == scalar::Forks::After);
+            self.push(other, self.insn + after)?;
             left.value = here;
         }
         let mut made = left;

@@ -139,17 +139,12 @@ impl Checker<'_, '_> {
                 Ok(raw && reg.offset().is_some())
             }
             Kind::BtfId(ty) => {
-                let width = match size {
-                    1 => Width::B1,
-                    2 => Width::B2,
-                    4 => Width::B4,
-                    8 => Width::B8,
-                    _ => return Err(Stop::unmodelled("a struct of the kernel passed as memory")),
+                let (Some(register), Ok(size)) = (arg.number, u32::try_from(size)) else {
+                    return Err(Stop::unmodelled("a struct of the kernel passed as memory"));
                 };
                 // Before 6.16 or so all accesses were taken for reads.
                 let write = write && self.rules.since(Era::V6_16);
-                let access = as_if(arg, 0, width, write);
-                self.check_btf_access(reg, ty, access)?;
+                self.check_object_memory(reg, ty, register, size, write)?;
                 Ok(false)
             }
             Kind::Ctx => self.check_context_as_memory(arg, size, write, zero_ok),

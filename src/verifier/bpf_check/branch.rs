@@ -1,14 +1,15 @@
 //! Jumps (`check_cond_jmp_op`, `check_indirect_jump`).
 
 use super::checker::{Checker, Next};
-use super::refusal::{Step, Stop};
-use super::reg::{Flags, Kind, Linked, Reg};
+use super::refusal::{Step, Stop, Why};
+use super::reg::{Flags, Kind, Linked, MapRef, Reg};
 use super::rules::Era;
 use super::scalar::{self, Branch, Scalar};
 use super::stack::MAX_VAR_OFF;
 use super::state::{Frame, State};
 use super::states::LinkedReg;
 use crate::insn::{Condition, Op, Operand};
+use crate::object::MapType;
 
 impl Checker<'_, '_> {
     /// A jump on a condition.
@@ -21,6 +22,10 @@ impl Checker<'_, '_> {
                 let falls = self.insn + 1;
                 let taken = falls.wrapping_add_signed(off.into());
                 self.compare(condition, wide, left, right, (falls, taken))
+            }
+            Op::MayGoto(0) if !self.rules.since(Era::V6_16) => {
+                let imm = self.slot().insn.imm;
+                Err(Stop::einval(Why::Instruction, format!("invalid may_goto off 0 imm {imm}")))
             }
             Op::MayGoto(off) => {
                 let falls = self.insn + 1;
@@ -210,11 +215,43 @@ impl Checker<'_, '_> {
         let keeps_id = self.rules.since(Era::V7_2);
         let id = one.id;
         let mut here = std::mem::replace(&mut self.state, State::new(Frame::new(0, 0, 0), false));
-        let mut keeps = |reg: &Reg| keeps_id || self.may_hold_lock(reg);
-        mark_null(&mut here, id, condition == Condition::Ne, &mut keeps);
-        mark_null(other, id, condition == Condition::Eq, &mut keeps);
+        let mut not_null = |reg: &mut Reg| {
+            reg.flags = reg.flags.without(Flags::MAYBE_NULL);
+            if let Kind::MapValue(map) = reg.kind
+                && !self.rules.since(Era::V7_3)
+            {
+                self.looked_up(reg, map);
+            }
+            if !keeps_id && !self.may_hold_lock(reg) {
+                reg.id = 0;
+            }
+        };
+        mark_null(&mut here, id, condition == Condition::Ne, &mut not_null);
+        mark_null(other, id, condition == Condition::Eq, &mut not_null);
         self.state = here;
         Ok(())
+    }
+
+    /// What was looked up in a map is no value of it but what that stands for (`mark_ptr_not_null_reg`; from 7.3 on it is so from the
+    /// lookup on).
+    fn looked_up(&self, reg: &mut Reg, map: MapRef) {
+        use super::record::FieldKind;
+        let info = &self.object[map.map];
+        if map.inner {
+            return;
+        }
+        if info.inner.is_some() {
+            let inner = MapRef { inner: true, ..map };
+            reg.kind = Kind::MapPtr(inner);
+            let later = |kind| matches!(kind, FieldKind::Timer | FieldKind::Workqueue | FieldKind::TaskWork);
+            if self.records.of_map(inner).is_none_or(|record| record.has(later)) {
+                reg.map_uid = reg.id;
+            }
+        } else if info.map_type == MapType::XSKMAP {
+            reg.kind = Kind::XdpSock;
+        } else if matches!(info.map_type, MapType::SOCKMAP | MapType::SOCKHASH) {
+            reg.kind = Kind::Socket;
+        }
     }
 
     /// A pointer's object may have a lock in it, so that its id is kept (`reg_may_point_to_spin_lock`).
@@ -341,7 +378,7 @@ fn set_operands(state: &mut State, left: u8, right: Operand, (one, two): (Scalar
 }
 
 /// Pointers of an id are NULL on this way, or are not (`mark_ptr_or_null_regs`).
-fn mark_null(state: &mut State, id: u32, is_null: bool, keeps_id: &mut impl FnMut(&Reg) -> bool) {
+fn mark_null(state: &mut State, id: u32, is_null: bool, not_null: &mut impl FnMut(&mut Reg)) {
     if is_null {
         let held = |held: &super::state::Held| held.kind == super::state::HeldKind::Pointer && held.id == id;
         if let Some(at) = state.held.iter().position(held) {
@@ -356,9 +393,6 @@ fn mark_null(state: &mut State, id: u32, is_null: bool, keeps_id: &mut impl FnMu
             *reg = Reg::known(0);
             return;
         }
-        reg.flags = reg.flags.without(Flags::MAYBE_NULL);
-        if !keeps_id(reg) {
-            reg.id = 0;
-        }
+        not_null(reg);
     });
 }

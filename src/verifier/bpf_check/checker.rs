@@ -9,7 +9,7 @@ use super::prog::{Link, Prog, Slot};
 use super::record::Records;
 use super::refusal::{Outcome, Refusal, Step, Stop, Unwalked, Verification, Why};
 use super::reg::{Flags, Kind, Reg};
-use super::rules::Rules;
+use super::rules::{Era, Rules};
 use super::state::{Frame, State};
 use super::states::{Checkpoints, Trace};
 use crate::errno::Errno;
@@ -170,6 +170,11 @@ impl<'a, 'd> Checker<'a, 'd> {
         let at = self.prog.slots.get(self.insn).map(|slot| slot.at);
         let outcome = match (result, self.knob.take().filter(|_| self.state.on_knob)) {
             (Ok(()), _) => Outcome::Accepted,
+            // Where instructions are not counted as exactly as the kernel counts them, its limit is not ours.
+            (Err(Stop::Refused { why: Why::TooComplex, message, .. }), _) if !self.rules.since(Era::V7_2) => {
+                let reason = format!("the walk comes near the kernel's limits: {message}").into();
+                Outcome::Unknown(Unwalked { at, reason })
+            }
             (Err(Stop::Refused { why, errno, message }), None) => {
                 Outcome::Refused(Refusal { at, errno, message, why })
             }
@@ -180,6 +185,8 @@ impl<'a, 'd> Checker<'a, 'd> {
     }
 
     fn check(&mut self) -> Step {
+        self.check_kfuncs()?;
+        self.check_program_maps()?;
         self.check_code()?;
         self.liveness = Liveness::compute(self)?;
         self.check_subprog(0, self.hook.sleepable)?;

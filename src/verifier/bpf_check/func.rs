@@ -325,11 +325,11 @@ impl Checker<'_, '_> {
     /// One is refused, or not modelled.
     pub fn check_global_subprogs(&mut self) -> Step {
         let mut done = vec![[false; 2]; self.prog.subprogs.len()];
-        // The exception callback is taken to be called.
-        if let Some(callback) =
-            self.exception_callback().filter(|number| self.prog.subprogs[*number].is_global)
-        {
-            self.called[callback][usize::from(self.hook.sleepable)] = true;
+        // What is called where the program throws is called in any case.
+        for subprog in 1..self.prog.subprogs.len() {
+            if self.prog.subprogs[subprog].is_global && self.is_exception_callback(subprog) {
+                self.called[subprog][usize::from(self.hook.sleepable)] = true;
+            }
         }
         loop {
             let mut any = false;

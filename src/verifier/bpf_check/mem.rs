@@ -77,6 +77,15 @@ impl Checker<'_, '_> {
     /// # Errors
     /// It is refused, or not modelled.
     pub fn check_memory(&mut self, op: Op) -> Step {
+        let is_newer =
+            matches!(op, Op::Load { mode: LoadMode::Acquire, .. } | Op::Store { release: true, .. });
+        if is_newer && !self.rules.since(Era::V6_16) {
+            let imm = self.slot().insn.imm;
+            return Err(Stop::einval(
+                Why::Atomic,
+                format!("BPF_ATOMIC uses invalid atomic opcode {imm:02x}"),
+            ));
+        }
         match op {
             Op::Load { dst, from, mode } => self.check_load(dst, from, mode),
             Op::Store { to, value, release } => self.check_store(to, value, release),
@@ -470,7 +479,11 @@ impl Checker<'_, '_> {
             Kind::Stack(_) => self.check_stack(base, access)?,
             Kind::BtfId(ty) if !base.may_be_null() => self.check_btf_access(base, ty, access)?,
             Kind::MapPtr(map) if !base.may_be_null() => self.check_map_struct_access(base, map, access)?,
-            Kind::Buf if !base.may_be_null() => {
+            Kind::Buf if !base.may_be_null() || !self.rules.since(Era::V7_1) => {
+                // 6.18.15 takes a buffer that may be NULL, 6.12.107 and 7.1 do not.
+                if base.may_be_null() && self.rules.era != Era::V6_18 {
+                    return Err(Stop::unmodelled("a buffer that may be NULL"));
+                }
                 let read_only_memory = base.flags.has(Flags::RDONLY);
                 if read_only_memory && access.write {
                     return read_only(base);

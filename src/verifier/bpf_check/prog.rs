@@ -163,11 +163,15 @@ fn relocate(load: &Load<'_, '_>, object: &Object<'_>, starts: &HashMap<FuncIdx, 
         Referent::JumpTable { offset, size } => Link::JumpTable { offset, size },
         Referent::Extern(index) => external(load, object, index, slot.op),
     };
+    // The object calls it as it calls a function; libbpf says what it is (`BPF_PSEUDO_KFUNC_CALL`).
+    if let Link::Kfunc(..) = slot.link {
+        slot.op = Op::Call(Callee::Kfunc);
+    }
 }
 
 /// What an extern makes of an instruction.
 fn external(load: &Load<'_, '_>, object: &Object<'_>, index: ExternIdx, op: Op) -> Link {
-    let is_call = matches!(op, Op::Call(Callee::Kfunc));
+    let is_call = matches!(op, Op::Call(_));
     match load.external(index) {
         ExternFate::Kfunc(kfunc) if is_call => Link::Kfunc(index, *kfunc),
         ExternFate::Kfunc(kfunc) => Link::KernelFunction(kfunc.home, kfunc.func),

@@ -3,7 +3,7 @@
 //! Each field is one behaviour, with the mark that tells it; a comparison of releases stands nowhere else. A mark is what the change
 //! left in the kernel's types: a member, a function, an enumerator.
 
-use super::scalar::ScalarRules;
+use super::scalar::{Forks, ScalarRules};
 use crate::btf::Kind;
 use crate::kernel::Kernel;
 
@@ -45,11 +45,7 @@ impl Rules {
     /// The rules of a kernel.
     pub fn of(kernel: &Kernel<'_>) -> Self {
         let era = era(kernel);
-        let scalar = match era {
-            Era::V7_3 => ScalarRules::v7_3(),
-            Era::V7_2 => ScalarRules::v7_2(),
-            _ => ScalarRules::v6_12(),
-        };
+        let scalar = scalar_rules(era);
         Self { scalar, names_registers: era >= Era::V7_2, era }
     }
 
@@ -71,6 +67,37 @@ impl Rules {
     /// It is this one or a later one.
     pub fn since(&self, era: Era) -> bool {
         self.era >= era
+    }
+}
+
+/// How numbers are followed at a step. What came when is as [`ScalarRules`] tells it; of the steps whose sources were not read it was
+/// held against what their kernels said of programs.
+fn scalar_rules(era: Era) -> ScalarRules {
+    match era {
+        Era::V7_3 => return ScalarRules::v7_3(),
+        Era::V7_2 => return ScalarRules::v7_2(),
+        Era::V6_12 => return ScalarRules::v6_12(),
+        _ => {}
+    }
+    let since = |step: Era| era >= step;
+    ScalarRules {
+        signed_products: true,
+        jset_forgets: true,
+        wrapping_sums: since(Era::V6_17),
+        negation: since(Era::V6_17),
+        crosses_sign64: since(Era::V6_17),
+        crosses_sign32: since(Era::V7_0),
+        rounds: if since(Era::V6_17) { 3 } else { 2 },
+        tnum_mul_by_union: since(Era::V6_18),
+        tnum_overlap: since(Era::V6_18),
+        same_register: since(Era::V6_19),
+        division: since(Era::V7_0),
+        byte_swap: since(Era::V7_0),
+        tnum_step: since(Era::V7_0),
+        shifts_sign: since(Era::V7_0),
+        forks: if since(Era::V7_0) { Forks::Again } else { Forks::No },
+        simulates: since(Era::V7_1),
+        ..ScalarRules::v6_12_0()
     }
 }
 

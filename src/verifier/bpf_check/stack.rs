@@ -178,7 +178,7 @@ impl Checker<'_, '_> {
                 let reg = Reg::known(i64::from(imm).cast_unsigned());
                 save(&mut self.state.frames[frame].stack[at], &reg, size);
             }
-            (Some(reg), _) if reg.is_pointer() => {
+            (Some(reg), _) if reg.is_pointer() && self.is_spillable(reg.kind) => {
                 if size != 8 {
                     return Err(Stop::eacces(Why::PointerArithmetic, "invalid size of register spill"));
                 }
@@ -210,6 +210,11 @@ impl Checker<'_, '_> {
         Ok(())
     }
 
+    /// A pointer that is stored is still one when it is loaded again (`is_spillable_regtype`, up to 7.2).
+    fn is_spillable(&self, kind: Kind) -> bool {
+        self.rules.since(Era::V7_3) || !matches!(kind, Kind::TpBuffer | Kind::Insn(_) | Kind::Dynptr(_))
+    }
+
     /// A store somewhere in a range (`check_stack_write_var_off`).
     fn write_variable(&mut self, frame: usize, base: &Reg, off: i64, access: Access) -> Step {
         let (min, max) = (base.value.smin() + off, base.value.smax() + off + access.size());
@@ -221,6 +226,8 @@ impl Checker<'_, '_> {
             self.destroy_dynptr_at(frame, place(off).0)?;
         }
         let mut zero_kept = false;
+        // 6.18.15 leaves the other bytes of a slot as parts of a register that is gone; 6.12.118 and 7.1 do not.
+        let scrubs = self.rules.since(Era::V7_1) || self.rules.era == Era::V6_12;
         for off in min..max {
             let (at, byte) = place(off);
             let slot = &mut self.state.frames[frame].stack[at];
@@ -228,7 +235,11 @@ impl Checker<'_, '_> {
                 zero_kept = true;
                 continue;
             }
-            scrub_special(slot);
+            if scrubs {
+                scrub_special(slot);
+            } else {
+                slot.reg.kind = Kind::NotInit;
+            }
             let kept = is_zero && slot.bytes[byte] == Byte::Zero;
             zero_kept |= kept;
             slot.bytes[byte] = if kept { Byte::Zero } else { Byte::Misc };

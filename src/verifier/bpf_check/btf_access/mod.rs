@@ -17,6 +17,7 @@ use super::reg::{BtfOf, Flags, Kind, MapRef, Reg, TypeRef};
 use super::rules::Era;
 use crate::btf::{Btf, Kind as BtfKind, TypeId};
 use crate::errno::Errno;
+use crate::insn::Width;
 use crate::kernel::{Home, Lookup};
 use crate::object::MapType;
 
@@ -42,7 +43,7 @@ impl Checker<'_, '_> {
     }
 
     /// What is at an offset of a type.
-    fn walk(&mut self, ty: TypeRef, off: i32, size: u8, flexible: bool) -> Step<Rc<Place>> {
+    fn walk(&mut self, ty: TypeRef, off: i32, size: u32, flexible: bool) -> Step<Rc<Place>> {
         let key = (ty, off, size, flexible);
         if let Some(known) = self.records.walks.get(&key) {
             return Ok(Rc::clone(known));
@@ -63,6 +64,35 @@ impl Checker<'_, '_> {
     /// # Errors
     /// It is refused, or not modelled.
     pub fn check_btf_access(&mut self, base: &Reg, ty: TypeRef, access: Access) -> Step {
+        self.check_object_access(base, ty, access, access.width.bytes().into())
+    }
+
+    /// An object is passed as so many bytes of memory; `register` holds it.
+    ///
+    /// # Errors
+    /// It is refused, or not modelled.
+    pub fn check_object_memory(
+        &mut self,
+        base: &Reg,
+        ty: TypeRef,
+        register: u8,
+        size: u32,
+        write: bool,
+    ) -> Step {
+        let access = Access {
+            base: register,
+            off: 0,
+            width: Width::B8,
+            write,
+            value: None,
+            imm: None,
+            sign: false,
+            strict: false,
+        };
+        self.check_object_access(base, ty, access, size)
+    }
+
+    fn check_object_access(&mut self, base: &Reg, ty: TypeRef, access: Access, size: u32) -> Step {
         let of_kernel = ty.btf != BtfOf::Object;
         if !self.hook.gpl_compatible && of_kernel {
             let name = self.type_name_of(ty)?;
@@ -70,7 +100,6 @@ impl Checker<'_, '_> {
             return Err(Stop::einval(Why::License, message));
         }
         let off = self.object_offset(base, ty, access)?;
-        let size = access.width.bytes();
         let number = access.base;
         let refused = |name: String, what: &str| {
             let message = format!("R{number} is ptr_{name} access {what} memory: off={off}");
@@ -118,7 +147,7 @@ impl Checker<'_, '_> {
     }
 
     /// A type by its id in a BTF: those below a module's own are the kernel's.
-    fn type_at(&self, btf: BtfOf, id: TypeId) -> TypeRef {
+    pub fn type_at(&self, btf: BtfOf, id: TypeId) -> TypeRef {
         match btf {
             BtfOf::Kernel(home @ Home::Module(_)) if id < self.kernel.btf_of(home).first_id() => {
                 TypeRef::kernel(id)
@@ -149,7 +178,7 @@ impl Checker<'_, '_> {
     }
 
     /// A special field of an allocated object is not accessed by an instruction.
-    fn check_special_fields(&mut self, ty: TypeRef, off: i32, size: u8) -> Step {
+    fn check_special_fields(&mut self, ty: TypeRef, off: i32, size: u32) -> Step {
         let record = self.type_record(ty)?;
         let (start, end) = (i64::from(off), i64::from(off) + i64::from(size));
         for field in &record.fields {
@@ -217,7 +246,7 @@ impl Checker<'_, '_> {
             return Err(Stop::eacces(Why::ReadOnly, format!("only read from {name} is supported")));
         }
         let ty = TypeRef::kernel(id);
-        let place = self.walk(ty, off, access.width.bytes(), true)?;
+        let place = self.walk(ty, off, access.width.bytes().into(), true)?;
         let Some(register) = access.value else { return Ok(()) };
         let made = match *place {
             Place::Scalar => Reg::unknown(),

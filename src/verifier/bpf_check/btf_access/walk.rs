@@ -10,7 +10,7 @@ use crate::verifier::bpf_check::reg::{Flags, TypeRef};
 use crate::verifier::bpf_check::rules::{Era, Rules};
 
 /// Walks that were made: the type, the offset, how many bytes, and whether flexible arrays count.
-pub type Walks = HashMap<(TypeRef, i32, u8, bool), Rc<Place>>;
+pub type Walks = HashMap<(TypeRef, i32, u32, bool), Rc<Place>>;
 
 /// Structs in structs that are looked through: as many as any type has, and more.
 const DEPTH: usize = 64;
@@ -91,7 +91,7 @@ fn element<'d>(btf: &Btf<'d>, id: TypeId) -> Option<Element<'d>> {
 }
 
 /// What is at an offset of a type, `size` bytes (`btf_struct_access` without what it asks of the register).
-pub fn walk(btf: &Btf<'_>, rules: &Rules, root: TypeId, off: i32, size: u8, flexible: bool) -> Step<Place> {
+pub fn walk(btf: &Btf<'_>, rules: &Rules, root: TypeId, off: i32, size: u32, flexible: bool) -> Step<Place> {
     let (mut id, mut off, size) = (root, i64::from(off), i64::from(size));
     let mut flags = Flags::NONE;
     'structs: for _ in 0..DEPTH {
@@ -248,5 +248,70 @@ fn keeps(btf: &Btf<'_>, root: TypeId, field: &str, target: TypeId) -> Keeps {
         trusted_or_null: listed("__safe_trusted_or_null"),
         rcu: listed("__safe_rcu"),
         rcu_or_null: listed("__safe_rcu_or_null"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::btf::build::{Builder, Field};
+    use crate::kernel::Kernel;
+    use crate::kernel::target;
+
+    fn rules() -> Rules {
+        let target = target::load("7.3").unwrap().remove(0);
+        Rules::of(&Kernel::new(&target).unwrap())
+    }
+
+    fn words(place: Step<Place>) -> String {
+        match place {
+            Err(Stop::Refused { message, .. }) => message,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_lies_at_an_offset() {
+        let mut build = Builder::new();
+        let int = build.int("int", 4, true);
+        let leaf = build.composite("leaf", 8, &[Field::new("a", int, 0), Field::bits("b", int, 32, 3)]);
+        let rcu = build.refer(Kind::TypeTag, "rcu", leaf);
+        let (to_rcu, to_int) = (build.ptr(rcu), build.ptr(int));
+        let numbers = build.array(int, 4);
+        let flexible = build.array(leaf, 0);
+        let either = build.union("", 8, &[Field::new("p", to_rcu, 0), Field::new("i", int, 0)]);
+        let fields = [
+            Field::new("leaf", leaf, 0),
+            Field::new("p", to_rcu, 64),
+            Field::new("i", to_int, 128),
+            Field::new("numbers", numbers, 192),
+            Field::new("either", either, 320),
+            Field::new("end", flexible, 384),
+        ];
+        let of = build.composite("of", 48, &fields);
+        let listed = build.ptr(leaf);
+        build.composite("of__safe_rcu", 8, &[Field::new("p", listed, 0)]);
+        let data = build.finish();
+        let btf = Btf::parse(&data).unwrap();
+        let rules = rules();
+        let at = |off, size| walk(&btf, &rules, of, off, size, true);
+        assert_eq!(at(0, 4).unwrap(), Place::Scalar);
+        // A bitfield is a number, taken as a whole.
+        assert_eq!(at(4, 1).unwrap(), Place::Scalar);
+        let keeps = Keeps { rcu: true, ..Keeps::default() };
+        assert_eq!(at(8, 8).unwrap(), Place::Pointer { id: leaf, flags: Flags::RCU, keeps });
+        assert_eq!(at(16, 8).unwrap(), Place::Untrusted);
+        // An array of numbers is one piece of memory.
+        assert_eq!(at(28, 8).unwrap(), Place::Scalar);
+        let flags = Flags::RCU.with(Flags::UNTRUSTED);
+        assert_eq!(at(40, 8).unwrap(), Place::Pointer { id: leaf, flags, keeps });
+        assert_eq!(at(48 + 8 * 7, 4).unwrap(), Place::Scalar);
+        assert_eq!(words(at(8, 4)), "cannot access ptr member p with moff 8 in struct of with off 8 size 4");
+        assert_eq!(words(walk(&btf, &rules, of, 48, 4, false)), "access beyond struct of at off 48 size 4");
+        assert_eq!(
+            words(at(36, 8)),
+            "access beyond the end of member numbers (mend:40) in struct of with off 36 size 8"
+        );
+        assert_eq!(words(walk(&btf, &rules, leaf, 5, 1, true)), "struct leaf doesn't have field at offset 5");
     }
 }

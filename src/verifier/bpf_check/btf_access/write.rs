@@ -17,7 +17,7 @@ impl Checker<'_, '_> {
     }
 
     /// A store into a kernel object, by those rules.
-    pub(super) fn check_object_write(&self, ty: TypeRef, off: i32, size: u8, base: u8) -> Step {
+    pub(super) fn check_object_write(&self, ty: TypeRef, off: i32, size: u32, base: u8) -> Step {
         let Program::StructOps(ops) = self.hook.program else {
             return Err(Stop::unmodelled("stores into kernel objects"));
         };
@@ -36,7 +36,7 @@ impl Checker<'_, '_> {
     }
 
     /// The refusal: the words of the program type, if any; those of the verifier came with 7.2.
-    fn refuse_write(&self, ty: TypeRef, off: i32, size: u8, base: u8, words: Option<&str>) -> Step<Stop> {
+    fn refuse_write(&self, ty: TypeRef, off: i32, size: u32, base: u8, words: Option<&str>) -> Step<Stop> {
         let message = match words {
             Some(words) => words.to_owned(),
             None if self.rules.since(Era::V7_2) => {
@@ -49,7 +49,7 @@ impl Checker<'_, '_> {
     }
 
     /// A field of a task that a scheduler may write (`bpf_scx_btf_struct_access`).
-    fn may_write_task(&self, ops: Ops, ty: TypeRef, off: i32, size: u8) -> Step<bool> {
+    fn may_write_task(&self, ops: Ops, ty: TypeRef, off: i32, size: u32) -> Step<bool> {
         let unknown = || Stop::unmodelled("fields of tasks that may be written");
         let task = match self.kernel.lookup("task_struct", BtfKind::Struct) {
             Lookup::Found(task) => task,

@@ -104,9 +104,11 @@ impl Checker<'_, '_> {
     /// The map, key and value that a field of a map's value calls back with: of timers, work and task work.
     ///
     /// # Errors
-    /// The field lies in no map.
+    /// It is neither a field of a map's value nor the map, which task work is given beside it.
     pub fn set_element_arguments(&mut self, field: &Reg, callee: &mut Frame) -> Step {
-        let Kind::MapValue(map) = field.kind else { return Err(Stop::unmodelled("a callback of no map")) };
+        let (Kind::MapValue(map) | Kind::MapPtr(map)) = field.kind else {
+            return Err(Stop::unmodelled("a callback of no map"));
+        };
         let mut pointer = Reg::new(Kind::MapPtr(map), Flags::NONE);
         pointer.map_uid = field.map_uid;
         let [key, value] = self.element(map, field.map_uid);

@@ -6,6 +6,7 @@ use super::super::names::type_name;
 use super::super::record::{Field, FieldKind};
 use super::super::refusal::{Step, Stop, Why};
 use super::super::reg::{BtfOf, Flags, Kind, TypeRef};
+use super::super::rules::Era;
 use super::meta::Meta;
 
 impl Checker<'_, '_> {
@@ -68,7 +69,9 @@ impl Checker<'_, '_> {
                 allowed = allowed.with(Flags::UNTRUSTED);
             }
         }
-        if reg.flags.without(allowed) != Flags::NONE || percpu != reg.flags.has(Flags::PERCPU) {
+        // Up to 7.1 what is no per-CPU object goes into a per-CPU kptr all the same.
+        let mixed = percpu != reg.flags.has(Flags::PERCPU) && self.rules.since(Era::V7_2);
+        if reg.flags.without(allowed) != Flags::NONE || mixed {
             return Err(self.wrong_kptr(field, target, arg, ""));
         }
         self.check_ptr_off(reg, arg.name, true)?;

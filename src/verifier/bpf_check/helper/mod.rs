@@ -34,7 +34,7 @@ impl Checker<'_, '_> {
     pub fn check_helper_call(&mut self, number: i32) -> Step<Next> {
         let caller = self.helper_caller();
         let helper = self.offered_helper(number, caller)?;
-        self.check_sleeping_helper(helper)?;
+        self.check_sleeping_helper(helper, caller)?;
         let mut meta = Meta::new(helper, caller);
         for register in ARGUMENTS {
             self.check_helper_arg(register, &mut meta)?;

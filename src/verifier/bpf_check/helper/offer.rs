@@ -134,7 +134,13 @@ impl Checker<'_, '_> {
             let message = "cannot call GPL-restricted function from non-GPL compatible program";
             return Err(Stop::einval(Why::License, message));
         }
-        if helper.name == "d_path" && !self.allows_d_path(caller)? {
+        let allowed = match helper.name {
+            "d_path" => self.allows_d_path(caller)?,
+            "ima_inode_hash" | "ima_file_hash" => self.is_sleepable_hook()?,
+            "sk_storage_get" | "sk_storage_delete" => self.allows_sk_storage(caller),
+            _ => true,
+        };
+        if !allowed {
             return refused("helper call is not allowed in probe".to_owned());
         }
         Ok(helper)
@@ -220,22 +226,48 @@ impl Checker<'_, '_> {
         Ok(match caller {
             Caller::Tracing(Attach::Iter) => true,
             Caller::Tracing(Attach::Trampoline) => D_PATH.contains(&self.hook.name.as_str()),
-            Caller::Lsm(_) => return Err(Stop::unmodelled("which hooks of LSM programs may sleep")),
+            Caller::Lsm(_) => self.is_sleepable_hook()?,
             _ => false,
         })
+    }
+
+    /// The hook of an LSM program is one that may sleep (`bpf_lsm_is_sleepable_hook`): as it is where the program may.
+    fn is_sleepable_hook(&self) -> Step<bool> {
+        match self.hook.sleepable {
+            true => Ok(true),
+            false => Err(Stop::unmodelled("which hooks of LSM programs may sleep")),
+        }
+    }
+
+    /// `bpf_sk_storage_tracing_allowed`, of the prototypes of tracing programs.
+    fn allows_sk_storage(&self, caller: Caller) -> bool {
+        match caller {
+            Caller::Tracing(Attach::Trampoline) => {
+                let result = self.hook.program == Program::ModifyReturn;
+                let multi = matches!(
+                    self.hook.program,
+                    Program::FentryMulti | Program::FexitMulti | Program::FsessionMulti
+                );
+                !result && !multi && !self.hook.name.starts_with("bpf_sk_storage")
+            }
+            Caller::Syscall => false,
+            _ => true,
+        }
     }
 
     /// A helper that may sleep is called where nothing may.
     ///
     /// # Errors
     /// It is refused.
-    pub(super) fn check_sleeping_helper(&self, helper: &Helper) -> Step {
+    pub(super) fn check_sleeping_helper(&self, helper: &Helper, caller: Caller) -> Step {
         let name = format!("bpf_{}#{}", helper.name, helper.id);
         if !helper.may_sleep_somewhere() || self.may_sleep_here() {
             return Ok(());
         }
         let variant = helper.marks & (marks::SLEEPS | marks::SLEEPS_SOMEWHERE) == 0;
-        if variant && !self.hook.sleepable {
+        // Of the prototypes of `bpf_get_stack` that of kprobes alone has such a variant.
+        let has_variant = self.hook.sleepable && (helper.name != "get_stack" || caller == Caller::Kprobe);
+        if variant && !has_variant {
             return Ok(());
         }
         if !helper.may_sleep() && !self.rules.since(Era::V7_2) {

@@ -119,7 +119,7 @@ impl Checker<'_, '_> {
     }
 
     /// The program names a function for exceptions, and it is this one.
-    fn is_exception_callback(&self, subprog: usize) -> bool {
+    pub fn is_exception_callback(&self, subprog: usize) -> bool {
         let (Some(btf), Some(main), Some(own)) =
             (&self.object.btf, self.func_type(0), self.func_type(subprog))
         else {

@@ -29,6 +29,9 @@ pub(super) fn check(
     if !hook.program.is_tracing() && !hook.program.is_lsm() {
         return Ok(());
     }
+    if hook.program == Program::Fsession && !rules.since(Era::V7_0) {
+        return Err(Stop::unmodelled("programs for entry and return before 7.0"));
+    }
     let section = &load.object[program].section_name;
     let (home, id) = target(kernel, rules, hook.program, section)?;
     hook.target = Some((home, id));
@@ -270,8 +273,8 @@ fn may_modify(kernel: &Kernel<'_>, rules: &Rules, home: Home, name: &str) -> Ste
     }
     if name == "update_socket_protocol" {
         // MPTCP lets it be modified.
-        return match kernel.lookup("mptcp_sock", Kind::Struct) {
-            Lookup::Found(_) => Ok(true),
+        return match kernel.function("bpf_mptcp_sock_from_subflow") {
+            Lookup::Found(()) => Ok(true),
             Lookup::Absent => Ok(false),
             Lookup::Unknown(reason) => Err(Stop::Unknown(reason)),
         };

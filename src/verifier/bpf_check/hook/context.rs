@@ -71,6 +71,16 @@ impl Checker<'_, '_> {
             Content::Scalar => Reg::unknown(),
             Content::Returned => match self.hook.program {
                 Program::Lsm if self.hook.returns(self.kernel) != Some(TypeId::VOID) => {
+                    let before = *self.reg(register);
+                    if !self.rules.since(Era::V7_1)
+                        && before != Reg::unknown()
+                        && before.kind != Kind::NotInit
+                    {
+                        // Older kernels keep what they knew of the register before.
+                        return Err(Stop::unmodelled(
+                            "what an LSM hook returned, in a register that held something",
+                        ));
+                    }
                     let (min, max) = lists::lsm_range(&self.hook.name);
                     Reg::scalar(Scalar::unknown().within_s32(min, max, &self.rules.scalar))
                 }
@@ -323,7 +333,7 @@ impl Checker<'_, '_> {
         } else if tag == Some("percpu") {
             flags = flags.with(Flags::PERCPU);
         }
-        let mut ty = TypeRef { btf: BtfOf::Kernel(prototype.home), id: pointee };
+        let mut ty = self.type_at(BtfOf::Kernel(prototype.home), pointee);
         if self.hook.program == Program::StructOps(Ops::TcpCongestion) && btf.name(&target) == "sock" {
             match self.kernel.find("tcp_sock", BtfKind::Struct) {
                 Some(id) => ty = TypeRef::kernel(id),

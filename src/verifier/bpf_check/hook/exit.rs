@@ -82,7 +82,7 @@ impl Checker<'_, '_> {
             return None;
         }
         let (id, _) = btf.resolve(pointer.target())?;
-        Some(TypeRef { btf: BtfOf::Kernel(prototype.home), id })
+        Some(self.type_at(BtfOf::Kernel(prototype.home), id))
     }
 
     /// What the program may return, by its type; `None` is anything (`return_retval_range`).

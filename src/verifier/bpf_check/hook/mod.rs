@@ -6,6 +6,7 @@ mod call;
 mod context;
 mod exit;
 mod lists;
+mod maps;
 mod struct_ops;
 
 pub use self::arguments::{GlobalArg, Prototype};

@@ -9,6 +9,7 @@ use crate::load::{Load, MemberFate};
 use crate::object::{FuncIdx, MapType, MemberInit};
 use crate::verifier::bpf_check::refusal::{Step, Stop, Why};
 use crate::verifier::bpf_check::reg::{Flags, TypeRef};
+use crate::verifier::bpf_check::rules::{Era, Rules};
 
 impl Ops {
     /// By the name of the type.
@@ -69,6 +70,10 @@ pub(super) fn of(load: &Load<'_, '_>, kernel: &Kernel<'_>, program: FuncIdx, sle
     let Some(ops) = Ops::of(type_name) else {
         return Err(Stop::unmodelled(format!("callbacks of struct {type_name}")));
     };
+    // The type of another subsystem may be there and not be registered; so it is with the congestion control of 6.12.107.
+    if !ops.is_scx() && !Rules::of(kernel).since(Era::V6_16) {
+        return Err(Stop::unmodelled(format!("whether the kernel registers struct {type_name}")));
+    }
     let Some(id) = member.proto else {
         return Err(Stop::unmodelled("the callback does not come to the kernel's type"));
     };

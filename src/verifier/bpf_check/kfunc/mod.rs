@@ -16,9 +16,10 @@ use super::refusal::{Step, Stop, Why};
 use super::reg::{Flags, Kind, Reg};
 use super::rules::Era;
 use super::state::RetvalRange;
+use crate::btf::Kind as BtfKind;
 use crate::errno::Errno;
-use crate::kernel::Kfunc;
 use crate::kernel::kfunc_flags::KfuncFlags;
+use crate::kernel::{Kfunc, Lookup};
 use crate::object::ExternIdx;
 
 impl Checker<'_, '_> {
@@ -59,7 +60,7 @@ impl Checker<'_, '_> {
             self.convert_to_non_owning(id)?;
         }
         if meta.is(Special::Throw) {
-            return self.throw();
+            return self.throw(kfunc);
         }
         self.clear_caller_saved();
         self.kfunc_returns(meta, &call)?;
@@ -197,9 +198,21 @@ impl Checker<'_, '_> {
     }
 
     /// `bpf_throw`: the program ends here.
-    fn throw(&mut self) -> Step<Next> {
+    fn throw(&mut self, kfunc: Kfunc) -> Step<Next> {
+        // The stack is unwound with ORC (`bpf_jit_supports_exceptions`).
+        match self.kernel.lookup("orc_entry", BtfKind::Struct) {
+            Lookup::Found(_) => {}
+            Lookup::Absent => {
+                let message = format!("JIT does not support calling kfunc bpf_throw#{}", kfunc.func.0);
+                return Err(Stop::refused(Why::Exception, Errno::ENOTSUPP, message));
+            }
+            Lookup::Unknown(reason) => return Err(Stop::Unknown(reason)),
+        }
         if self.has_exception_callback() {
             return Err(Stop::unmodelled("exception callbacks"));
+        }
+        if self.state.frame().subprog > 0 {
+            return Err(Stop::unmodelled("bpf_throw in a function"));
         }
         self.check_return_code(1)?;
         self.clear_caller_saved();
@@ -208,8 +221,12 @@ impl Checker<'_, '_> {
     }
 
     /// The program says what is called when it throws.
-    fn has_exception_callback(&self) -> bool {
-        let Some(btf) = self.object.btf.as_ref() else { return false };
-        btf.decl_tags().any(|(_, _, text)| text.starts_with("exception_callback:"))
+    pub(super) fn has_exception_callback(&self) -> bool {
+        let (Some(btf), Some(entry)) = (self.object.btf.as_ref(), self.prog.subprogs.first()) else {
+            return false;
+        };
+        let func = btf.find(&self.object[entry.function].name, BtfKind::Func);
+        let mut tags = btf.decl_tags().filter(|(_, _, text)| text.starts_with("exception_callback:"));
+        tags.any(|(of, ..)| Some(of) == func)
     }
 }

@@ -104,6 +104,13 @@ impl<'a> Checker<'a, '_> {
         if entry.kind != ProgramKind::STRUCT_OPS {
             return Ok(vec![match entry.kind.as_str() {
                 "syscall" => Caller::Syscall,
+                // Raw tracepoints had no kfuncs but those of all programs.
+                "raw_tracepoint" | "raw_tracepoint_writable" if !self.rules.since(Era::V7_1) => {
+                    if self.rules.since(Era::V6_19) {
+                        return Err(Stop::unmodelled("kfuncs of raw tracepoints"));
+                    }
+                    Caller::Other
+                }
                 "tracing"
                 | "tracepoint"
                 | "raw_tracepoint"
@@ -161,7 +168,8 @@ impl<'a> Checker<'a, '_> {
     /// Sets of tracing programs that are for some of them only.
     fn check_filter(&self, meta: &Meta) -> Step {
         let kind = self.program_kind();
-        if kind == "kprobe" && !meta.name.starts_with("bpf_session_") {
+        let is_raw = kind.starts_with("raw_tracepoint") && !self.rules.since(Era::V7_1);
+        if is_raw || kind == "kprobe" && !meta.name.starts_with("bpf_session_") {
             return Err(not_allowed(&meta.name));
         }
         let is_lsm = kind == "lsm";
@@ -189,6 +197,9 @@ impl<'a> Checker<'a, '_> {
     /// # Errors
     /// The program's license is not one for kfuncs.
     pub fn check_kfuncs(&mut self) -> Step {
+        if self.has_exception_callback() {
+            return Err(Stop::unmodelled("exception callbacks"));
+        }
         if is_gpl_compatible(&self.object.license) {
             return Ok(());
         }

@@ -1,0 +1,76 @@
+//! Maps that go with a program (`check_map_prog_compatibility`).
+
+use super::Program;
+use crate::kernel::{Lookup, exceptions};
+use crate::object::MapType;
+use crate::verifier::bpf_check::checker::Checker;
+use crate::verifier::bpf_check::prog::Link;
+use crate::verifier::bpf_check::record::FieldKind;
+use crate::verifier::bpf_check::refusal::{Step, Stop, Why};
+use crate::verifier::bpf_check::reg::MapRef;
+use crate::verifier::bpf_check::rules::Era;
+
+impl Checker<'_, '_> {
+    /// All maps that the code refers to go with the program, in code that is never reached too.
+    ///
+    /// # Errors
+    /// One does not.
+    pub fn check_program_maps(&mut self) -> Step {
+        let mut seen = Vec::new();
+        for slot in 0..self.prog.len() {
+            let map = match self.prog.slots[slot].link {
+                Link::Map(map) | Link::MapValue(map, _) => map,
+                _ => continue,
+            };
+            if !seen.contains(&map) {
+                seen.push(map);
+                self.insn = slot;
+                self.check_program_map(MapRef { map, inner: false })?;
+            }
+        }
+        self.insn = 0;
+        Ok(())
+    }
+
+    fn check_program_map(&mut self, map: MapRef) -> Step {
+        let refused = |message: &str| Err(Stop::einval(Why::Map, message));
+        let record = self.map_record(map)?;
+        let traces = matches!(
+            self.hook.program,
+            Program::Kprobe { .. }
+                | Program::Tracepoint
+                | Program::PerfEvent
+                | Program::RawTracepoint
+                | Program::RawTracepointWritable
+        );
+        if traces && record.has(|kind| matches!(kind, FieldKind::ListHead | FieldKind::RbRoot)) {
+            return refused("tracing progs cannot use bpf_{list_head,rb_root} yet");
+        }
+        if traces && record.has(|kind| kind == FieldKind::SpinLock) {
+            return refused("tracing progs cannot use bpf_spin_lock yet");
+        }
+        if traces && !self.rules.since(Era::V7_2) {
+            for (kind, name) in [(FieldKind::Timer, "bpf_timer"), (FieldKind::Workqueue, "bpf_wq")] {
+                if !record.has(|found| found == kind) {
+                    continue;
+                }
+                if self.rules.era != Era::V6_12 {
+                    return Err(Stop::unmodelled("timers of programs that trace"));
+                }
+                return refused(&format!("tracing progs cannot use {name} yet"));
+            }
+        }
+        let map_type = self.map(map)?.map_type;
+        if map_type == MapType::STRUCT_OPS {
+            return refused("bpf_struct_ops map cannot be used in prog");
+        }
+        if !self.hook.sleepable {
+            return Ok(());
+        }
+        match exceptions::sleepable_map(self.kernel, map_type) {
+            Lookup::Found(true) => Ok(()),
+            Lookup::Unknown(reason) => Err(Stop::Unknown(reason)),
+            _ => refused("Sleepable programs can only use array, hash, ringbuf and local storage maps"),
+        }
+    }
+}
