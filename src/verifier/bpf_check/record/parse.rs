@@ -380,12 +380,14 @@ impl<'a, 'd> Parser<'a, 'd> {
         match self.kernel.function(by_function) {
             Lookup::Found(()) => Ok(true),
             // In older kernels the function that releases it is the one that lets go of it.
-            Lookup::Absent => match by_function.strip_suffix("_dtor").map(|name| self.kernel.function(name)) {
-                Some(Lookup::Absent) | None => Ok(false),
-                Some(_) => Err(Refused::Unknown(
-                    format!("whether the kernel lets a map own a '{name}' is not known").into(),
-                )),
-            },
+            Lookup::Absent => {
+                match by_function.strip_suffix("_dtor").map(|name| self.kernel.function(name)) {
+                    Some(Lookup::Absent) | None => Ok(false),
+                    Some(_) => Err(Refused::Unknown(
+                        format!("whether the kernel lets a map own a '{name}' is not known").into(),
+                    )),
+                }
+            }
             Lookup::Unknown(reason) => Err(Refused::Unknown(reason)),
         }
     }
