@@ -8,7 +8,7 @@ use crate::rule::Rule;
 pub(super) type Check = fn(&Context<'_, '_>, &mut Outcome);
 
 /// Every rule with its check, by family: the order of lists and reports.
-pub(super) static REGISTRY: [(&Rule, Check); 105] = [
+pub(super) static REGISTRY: [(&Rule, Check); 106] = [
     (&super::missing_btf::MISSING_BTF, super::missing_btf::check),
     (&super::malformed_btf::MALFORMED_BTF, super::malformed_btf::check),
     (&super::missing_line_info::MISSING_LINE_INFO, super::missing_line_info::check),
