@@ -302,7 +302,6 @@ impl Checker<'_, '_> {
             | Kind::Dynptr(_) => true,
             Kind::Packet => return Err(Stop::unmodelled("pointers to packets")),
             Kind::MapPtr(_) => constant == Some(0) && op == AluOp::Add,
-            Kind::Insn(_) => return Err(Stop::unmodelled("arithmetic on addresses of a jump table")),
             _ => false,
         };
         if !allowed {

@@ -267,7 +267,7 @@ impl Checker<'_, '_> {
 
     /// Registers that hold the same number as one that is compared (`collect_linked_regs`).
     fn collect_linked(&mut self, left: u8, right: Operand) -> Vec<LinkedReg> {
-        let most = if self.rules.since(Era::V7_1) { 5 } else { 6 };
+        let most = self.rules.most_linked();
         let mut found = Vec::new();
         let ids = [right.reg(), Some(left)].into_iter().flatten().map(|register| {
             let reg = self.reg(register);

@@ -33,8 +33,6 @@ pub enum DynptrUse {
     Reads(Option<DynptrKind>),
     /// Gives one back (`OBJ_RELEASE`), of any kind or of that kind.
     Releases(Option<DynptrKind>),
-    /// Changes one that was made; one that is constant is refused. Helpers up to 7.1, where the argument is not read-only.
-    Mutates(Option<DynptrKind>),
 }
 
 /// A dynptr that a call was given (`struct bpf_dynptr_desc`).
@@ -203,14 +201,10 @@ impl Checker<'_, '_> {
             DynptrUse::Releases(_) if is_const && self.rules.since(Era::V7_2) => {
                 return Err(Stop::einval(Why::Dynptr, "CONST_PTR_TO_DYNPTR cannot be released"));
             }
-            DynptrUse::Mutates(_) if is_const && !self.rules.since(Era::V7_2) => {
-                let message = "cannot pass pointer to const bpf_dynptr, the helper mutates it";
-                return Err(Stop::einval(Why::Dynptr, message));
-            }
             _ => {}
         }
         let expected = match usage {
-            DynptrUse::Reads(kind) | DynptrUse::Releases(kind) | DynptrUse::Mutates(kind) => kind,
+            DynptrUse::Reads(kind) | DynptrUse::Releases(kind) => kind,
             DynptrUse::Makes(kind) => Some(kind),
         };
         let found = self.initialized_dynptr(&reg)?;

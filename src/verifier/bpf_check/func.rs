@@ -107,17 +107,12 @@ impl Checker<'_, '_> {
 
     /// A global function that may sleep is called where nothing may.
     fn sleeping_global(&self, name: &str) -> Stop {
-        let state = &self.state;
         if self.rules.since(Era::V7_1) {
             let place = self.non_sleepable_context();
             let message = format!("sleepable global function {name}() called in {place}");
             return Stop::einval(Why::Sleep, message);
         }
-        let message = if state.active_preempt_locks > 0 {
-            "global functions that may sleep are not allowed in non-sleepable context,"
-        } else {
-            "global functions that may sleep are not allowed in non-sleepable context,"
-        };
+        let message = "global functions that may sleep are not allowed in non-sleepable context,";
         Stop::einval(Why::Sleep, message)
     }
 
@@ -333,11 +328,10 @@ impl Checker<'_, '_> {
         }
         loop {
             let mut any = false;
-            for subprog in 1..self.prog.subprogs.len() {
-                for sleeps in [0, 1] {
-                    if self.called[subprog][sleeps] && !done[subprog][sleeps] {
+            for (subprog, done) in done.iter_mut().enumerate().skip(1) {
+                for (sleeps, done) in done.iter_mut().enumerate() {
+                    if self.called[subprog][sleeps] && !std::mem::replace(done, true) {
                         self.check_subprog(subprog, sleeps == 1)?;
-                        done[subprog][sleeps] = true;
                         any = true;
                     }
                 }

@@ -103,7 +103,8 @@ impl Checker<'_, '_> {
     pub(super) fn process_graph_root(&mut self, graph: Graph, call: &mut Call, register: u8) -> Step {
         let reg = *self.reg(register);
         let is_owned_kind = reg.flags == Flags::ALLOC && matches!(reg.kind, Kind::BtfId(_));
-        if !(matches!(reg.kind, Kind::MapValue(_)) && reg.flags == Flags::NONE) && !is_owned_kind {
+        let in_map = matches!(reg.kind, Kind::MapValue(_)) && reg.flags == Flags::NONE;
+        if !(in_map || is_owned_kind) {
             let name = self.argument_name(register);
             return refused(format!("{name} expected pointer to map value or allocated object"));
         }

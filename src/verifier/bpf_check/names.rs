@@ -18,7 +18,6 @@ pub fn type_name(kind: Kind, flags: Flags) -> String {
         Kind::BtfId(_) => "ptr_",
         Kind::Func(_) => "func",
         Kind::Arena => "arena",
-        Kind::Insn(_) => "insn",
         Kind::Dynptr(_) => "dynptr_ptr",
         Kind::Socket => "sock",
         Kind::SockCommon => "sock_common",

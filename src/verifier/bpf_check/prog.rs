@@ -134,11 +134,6 @@ impl Prog {
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()
     }
-
-    /// The subprogram that begins at a slot.
-    pub fn subprog_at(&self, slot: usize) -> Option<usize> {
-        self.subprogs.iter().position(|subprog| subprog.start == slot)
-    }
 }
 
 /// The address of a value of a map.

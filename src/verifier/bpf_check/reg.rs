@@ -139,8 +139,6 @@ pub enum Kind {
     Func(u32),
     /// `PTR_TO_ARENA`.
     Arena,
-    /// `PTR_TO_INSN`: an address in a jump table's map.
-    Insn(MapRef),
     /// `CONST_PTR_TO_DYNPTR`.
     Dynptr(DynptrKind),
     /// `PTR_TO_SOCKET`.
@@ -328,10 +326,5 @@ impl Slot {
     /// It holds a number that was stored as a register (`is_spilled_scalar_reg`).
     pub fn is_spilled_scalar(&self) -> bool {
         self.is_spilled() && self.reg.is_scalar()
-    }
-
-    /// It holds a number that was stored as a register with all 64 bits (`is_spilled_scalar_reg64`).
-    pub fn is_spilled_scalar64(&self) -> bool {
-        self.bytes[0] == Byte::Spill && self.reg.is_scalar()
     }
 }

@@ -212,7 +212,7 @@ impl Checker<'_, '_> {
 
     /// A pointer that is stored is still one when it is loaded again (`is_spillable_regtype`, up to 7.2).
     fn is_spillable(&self, kind: Kind) -> bool {
-        self.rules.since(Era::V7_3) || !matches!(kind, Kind::TpBuffer | Kind::Insn(_) | Kind::Dynptr(_))
+        self.rules.since(Era::V7_3) || !matches!(kind, Kind::TpBuffer | Kind::Dynptr(_))
     }
 
     /// A store somewhere in a range (`check_stack_write_var_off`).

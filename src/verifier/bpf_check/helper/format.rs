@@ -107,7 +107,7 @@ impl Checker<'_, '_> {
     /// The format of `bpf_snprintf` goes with its arguments.
     pub(super) fn check_snprintf(&mut self) -> Step {
         let length = self.reg(5).value.var_off().value;
-        if length % 8 != 0 {
+        if !length.is_multiple_of(8) {
             return Err(Stop::unmodelled("arguments of bpf_snprintf that are no numbers of 8 bytes"));
         }
         let format = *self.reg(3);

@@ -329,7 +329,7 @@ fn deny(kernel: &Kernel<'_>, rules: &Rules, program: Program, name: &str) -> Ste
         let always = matches!(name, "migrate_disable" | "migrate_enable");
         let preemptible = || kernel.config.told_set("CONFIG_PREEMPT_RCU") == Some(Lookup::Found(()));
         let is_rcu = matches!(name, "__rcu_read_lock" | "__rcu_read_unlock");
-        if !always && !(is_rcu && preemptible()) {
+        if !(always || is_rcu && preemptible()) {
             return Err(Stop::unmodelled(format!("whether {name} may be traced")));
         }
         let message = match says_name {

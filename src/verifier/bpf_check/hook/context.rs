@@ -264,6 +264,7 @@ impl Checker<'_, '_> {
     }
 
     /// An argument that is a pointer.
+    #[expect(clippy::too_many_arguments, reason = "what is known of an argument of the context")]
     fn pointer_content(
         &self,
         btf: &Btf<'_>,

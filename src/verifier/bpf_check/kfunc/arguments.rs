@@ -219,7 +219,7 @@ impl Checker<'_, '_> {
         if param.callback {
             return Ok(Taken::Callback);
         }
-        if !is_number && !(sized && is_void) {
+        if !(is_number || sized && is_void) {
             let (kind, of) = (pointee.kind_str(), &pointee.name);
             let void = if sized { "void, " } else { "" };
             let why = if reg.is_scalar() { Why::NumberAsPointer } else { Why::WrongArgument };

@@ -125,7 +125,7 @@ impl<'a, 'd> Parser<'a, 'd> {
 
     fn members(&self, search: &mut Search<'_>, of: TypeId, ty: &Type<'_>, depth: u32) -> Found<()> {
         for (number, member) in ty.composite().into_iter().flat_map(|of| of.members()).enumerate() {
-            if member.bit_offset % 8 != 0 {
+            if !member.bit_offset.is_multiple_of(8) {
                 return Err(Refused::Invalid);
             }
             let tagged = (of, number as i32);
@@ -204,7 +204,11 @@ impl<'a, 'd> Parser<'a, 'd> {
                     search.seen.push(kind);
                 }
                 let align = size.min(8);
-                if !fits(size) || offset % align != 0 || of.kind() != Kind::Struct || of.size() != size {
+                if !fits(size)
+                    || !offset.is_multiple_of(align)
+                    || of.kind() != Kind::Struct
+                    || of.size() != size
+                {
                     return Ok(());
                 }
                 let (target, node_offset) = match kind {
@@ -223,7 +227,7 @@ impl<'a, 'd> Parser<'a, 'd> {
                 return self.nested(search, id, &of, offset, count, depth + 1);
             }
             None => {
-                if !fits(8) || offset % 8 != 0 {
+                if !fits(8) || !offset.is_multiple_of(8) {
                     return Ok(());
                 }
                 let Some((kind, target)) = self.pointer(&of)?.filter(|(kind, _)| (search.wanted)(*kind))

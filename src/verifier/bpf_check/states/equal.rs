@@ -146,7 +146,6 @@ fn regsafe(rules: &Rules, old: &Reg, cur: &Reg, ids: &mut IdMap, exact: Level) -
             old.kind == cur.kind && within(&old.value, &cur.value) && same_ids(rules, old, cur, ids)
         }
         Kind::Arena => true,
-        Kind::Insn(_) => old.kind == cur.kind && within(&old.value, &cur.value),
         _ => regs_exact(rules, old, cur, ids),
     }
 }
