@@ -32,6 +32,7 @@ mod small_kernels;
 mod tools;
 mod values;
 mod verifier;
+mod walk;
 mod worst;
 
 use std::path::{Path, PathBuf};
