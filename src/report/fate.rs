@@ -83,7 +83,7 @@ impl Fate {
     /// What it means, for a legend.
     pub fn meaning(self) -> &'static str {
         match self {
-            Self::Works => "works: every phase is proven",
+            Self::Works => "every phase is proven, and the verifier is known to accept each program",
             Self::NothingFound => "nothing is found; what the verifier will say is not proven",
             Self::MayNotStay => {
                 "nothing is found before it runs; whether it then stays enabled cannot be told"
