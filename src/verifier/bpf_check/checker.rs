@@ -20,6 +20,8 @@ use crate::object::{FuncIdx, Object};
 
 /// Most instructions that a verifier walks (`BPF_COMPLEXITY_LIMIT_INSNS`).
 pub const MAX_INSNS: u32 = 1_000_000;
+/// Most instructions that are walked once a value was read that user space may set.
+const MAX_ON_KNOBS: u32 = 200_000;
 /// Most branches that wait (`BPF_COMPLEXITY_LIMIT_JMP_SEQ`).
 pub const MAX_PENDING: usize = 8192;
 
@@ -229,6 +231,10 @@ impl<'a, 'd> Checker<'a, 'd> {
         if self.processed > MAX_INSNS {
             let message = format!("BPF program is too large. Processed {} insn", self.processed);
             return Err(Stop::refused(Why::TooComplex, Errno::E2BIG, message));
+        }
+        // With values open that user space sets, more is walked than any kernel walks.
+        if let Some(reason) = self.knob.as_ref().filter(|_| self.processed > MAX_ON_KNOBS) {
+            return Err(Stop::Unknown(reason.clone()));
         }
         self.trace.reached(self.prev);
         if self.liveness.is_prune_point(self.insn) && self.is_state_visited()? {
