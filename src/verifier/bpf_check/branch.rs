@@ -2,10 +2,9 @@
 
 use super::checker::{Checker, Next};
 use super::refusal::{Step, Stop, Why};
-use super::reg::{Flags, Kind, Linked, MapRef, Reg};
+use super::reg::{Flags, Kind, Linked, MAX_VAR_OFF, MapRef, Reg};
 use super::rules::Era;
 use super::scalar::{self, Branch, Scalar};
-use super::stack::MAX_VAR_OFF;
 use super::state::{Frame, State};
 use super::states::LinkedReg;
 use crate::insn::{Condition, Op, Operand};

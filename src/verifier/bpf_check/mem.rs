@@ -3,9 +3,8 @@
 use super::checker::Checker;
 use super::names::type_name;
 use super::refusal::{Step, Stop, Why};
-use super::reg::{Flags, Kind, MapRef, Reg};
+use super::reg::{Flags, Kind, MAX_VAR_OFF, MapRef, Reg};
 use super::rules::Era;
-use super::stack::MAX_VAR_OFF;
 use crate::errno::Errno;
 use crate::insn::{AtomicOp, LoadMode, Memory, Op, Operand, Width};
 use crate::object::{F_RDONLY_PROG, F_WRONLY_PROG, Map, MapOrigin, MapType};

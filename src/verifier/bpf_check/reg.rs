@@ -5,6 +5,9 @@ use crate::btf::TypeId;
 use crate::kernel::Home;
 use crate::object::MapIdx;
 
+/// Most that may be added to a pointer (`BPF_MAX_VAR_OFF`).
+pub const MAX_VAR_OFF: i64 = 1 << 29;
+
 /// Bits of `enum bpf_type_flag`; the kernel numbers them otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Flags(pub u32);

@@ -3,14 +3,11 @@
 use super::checker::Checker;
 use super::mem::Access;
 use super::refusal::{Step, Stop, Why};
-use super::reg::{Byte, Kind, Reg, Slot};
+use super::reg::{Byte, Kind, MAX_VAR_OFF, Reg, Slot};
 use super::rules::Era;
 use super::scalar::Scalar;
 use super::state::MAX_STACK;
 use crate::errno::Errno;
-
-/// Most that may be added to a pointer (`BPF_MAX_VAR_OFF`).
-pub const MAX_VAR_OFF: i64 = 1 << 29;
 
 /// The slot and the byte in it that lie at an offset from the frame pointer.
 fn place(off: i64) -> (usize, usize) {
