@@ -97,7 +97,9 @@ fn programs(bytes: &[u8], seconds: u32, out: &mut File) -> io::Result<()> {
     let names: Vec<CString> = each(object).map(|program| name(program).to_owned()).collect();
     // SAFETY: the object is open, and stays so until this process ends.
     let prepared = unsafe {
-        each(object).for_each(|program| drop(sys::bpf_program__set_autoload(program, true)));
+        for program in each(object) {
+            sys::bpf_program__set_autoload(program, true);
+        }
         sys::bpf_object__prepare(object) == 0
     };
     for wanted in &names {
@@ -156,25 +158,25 @@ fn program(object: *mut sys::bpf_object, wanted: &CStr) -> Value {
     let text = CStr::from_bytes_until_nul(&log).map(CStr::to_string_lossy).unwrap_or_default();
     let warnings = view::take_warnings();
     let refused = warnings.iter().any(|warning| warning.contains("BPF program load failed"));
-    let processed = text.lines().find_map(|line| {
-        line.strip_prefix("processed ")?.split_once(" insns")?.0.parse::<u64>().ok()
-    });
+    let processed = text
+        .lines()
+        .find_map(|line| line.strip_prefix("processed ")?.split_once(" insns")?.0.parse::<u64>().ok());
     let rc = match code {
         _ if refused => json!(code),
         0 => json!(0),
-        // What comes after the load is not the verifier's.
-        _ if processed.is_some() => json!(0),
+        // After the load libbpf fills slots of maps, which it cannot with one program alone.
+        _ if processed.is_some() => json!(code),
         _ => json!("libbpf"),
     };
     let mut lines: Vec<&str> = text.lines().filter(|line| !is_statistics(line)).take(LINES).collect();
-    if rc == "libbpf" {
+    if !refused {
         lines.extend(warnings.iter().map(String::as_str).take(3));
     }
     json!({"p": wanted.to_string_lossy(), "rc": rc, "n": processed, "m": lines})
 }
 
 fn is_statistics(line: &str) -> bool {
-    ["processed ", "verification time ", "stack depth ", "insns processed ", "insns by "]
+    ["processed ", "verification time ", "stack depth ", "insns processed ", "insns by ", "subprog "]
         .iter()
         .any(|start| line.starts_with(start))
 }

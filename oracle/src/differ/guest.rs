@@ -66,7 +66,8 @@ pub fn ask(
                 Ok(_) => {}
             }
         };
-        let words = format!("{why}; {}", guest.panic().map_or_else(|| guest.console().join("; "), str::to_owned));
+        let words =
+            format!("{why}; {}", guest.panic().map_or_else(|| guest.console().join("; "), str::to_owned));
         if !is_up {
             return Err(io::Error::other(words));
         }
@@ -115,10 +116,8 @@ pub fn main() -> ExitCode {
 fn answer_all(line: &mut fs::File) -> io::Result<()> {
     let orders = serde_json::from_slice(&fs::read(ORDERS)?).ok().as_ref().and_then(Orders::read);
     let orders = orders.ok_or_else(|| io::Error::other("no orders"))?;
-    let bases: Vec<Programs> = (0..)
-        .map_while(|number| fs::read(format!("/inputs/{number}")).ok())
-        .map(Programs::new)
-        .collect();
+    let bases: Vec<Programs> =
+        (0..).map_while(|number| fs::read(format!("/inputs/{number}")).ok()).map(Programs::new).collect();
     orders.attempt(&bases, |text| {
         let _ = wire::send(line, &Frame::Note { text });
     })

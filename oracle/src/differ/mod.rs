@@ -104,8 +104,11 @@ pub fn run(args: impl Iterator<Item = String>) -> io::Result<bool> {
         #[cfg(not(feature = "live"))]
         _ => return Err(io::Error::other("guests need --features live; --kernel host does without")),
     };
-    let bases: Vec<Programs> =
-        options.paths.iter().map(|path| Ok(Programs::new(std::fs::read(path)?))).collect::<io::Result<_>>()?;
+    let bases: Vec<Programs> = options
+        .paths
+        .iter()
+        .map(|path| Ok(Programs::new(std::fs::read(path)?)))
+        .collect::<io::Result<_>>()?;
     let folder = std::env::temp_dir().join(format!("scx-lint-differ-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
     let lint = Lint {
@@ -176,7 +179,9 @@ impl Tally {
     }
 
     fn agrees(&self) -> bool {
-        ["WRONG said pass", "WRONG said fail", "scx-lint failed"].iter().all(|what| !self.counts.contains_key(what))
+        ["WRONG said pass", "WRONG said fail", "scx-lint failed"]
+            .iter()
+            .all(|what| !self.counts.contains_key(what))
     }
 
     fn summary(&self) -> Value {
@@ -279,7 +284,10 @@ impl Tally {
 
 fn ours(row: &Value) -> Value {
     let kept = ["load", "errno", "message", "function", "insn", "insns", "reason"];
-    kept.iter().filter(|&&name| !row[name].is_null()).map(|&name| (name.to_owned(), row[name].clone())).collect()
+    kept.iter()
+        .filter(|&&name| !row[name].is_null())
+        .map(|&name| (name.to_owned(), row[name].clone()))
+        .collect()
 }
 
 /// The message is one of the kernel's lines, or part of one, addresses aside.
@@ -291,7 +299,9 @@ fn is_said(message: &Value, lines: &Value) -> bool {
         }
         out.trim_end().to_owned()
     };
-    let Some(message) = message.as_str().map(plain).filter(|message| !message.is_empty()) else { return false };
+    let Some(message) = message.as_str().map(plain).filter(|message| !message.is_empty()) else {
+        return false;
+    };
     let lines = lines.as_array().map(Vec::as_slice).unwrap_or_default();
     let mut lines = lines.iter().filter_map(Value::as_str).filter(|line| line.len() > 5).map(plain);
     lines.any(|line| line.contains(&message) || message.contains(&line))

@@ -210,16 +210,18 @@ impl Programs {
                     }
                     for at in (offset..offset + len).step_by(16) {
                         let place = place(target).0 + size(&bytes, at, 8);
-                        let relocation =
-                            Relocation { header: header(index), offset: number(&bytes, at, 8) };
+                        let relocation = Relocation { header: header(index), offset: number(&bytes, at, 8) };
                         relocated.insert(place, relocation);
                     }
                 }
                 _ if name(index) == ".BTF.ext" => {
-                    let btf = (1..count).find(|&index| name(index) == ".BTF").map_or(0, |index| place(index).0);
+                    let btf =
+                        (1..count).find(|&index| name(index) == ".BTF").map_or(0, |index| place(index).0);
                     let strings = btf + size(&bytes, btf + 4, 4) + size(&bytes, btf + 16, 4);
-                    let sections: HashMap<String, usize> =
-                        (1..count).filter(|&index| is_code(index)).map(|index| (name(index), place(index).0)).collect();
+                    let sections: HashMap<String, usize> = (1..count)
+                        .filter(|&index| is_code(index))
+                        .map(|index| (name(index), place(index).0))
+                        .collect();
                     let head = size(&bytes, offset + 4, 4);
                     if head >= 32 {
                         let start = offset + head + size(&bytes, offset + 24, 4);
@@ -277,7 +279,11 @@ impl Programs {
                     unrelocate(bytes, relocation);
                 }
                 bytes.get_mut(place..place + 8)?.copy_from_slice(&new.bytes());
-                return Some(Change { function: function.name.clone(), is_program: function.is_program, what });
+                return Some(Change {
+                    function: function.name.clone(),
+                    is_program: function.is_program,
+                    what,
+                });
             }
         }
         None
@@ -363,11 +369,13 @@ impl Programs {
             }
             // Atomic operations: which, and whether the old value comes back.
             Mistake::Operation if old.class() == 3 && old.code >> 5 == 6 => {
-                new.imm = [0, 0x40, 0x50, 0xa0, 1, 0x41, 0x51, 0xa1, 0xe1, 0xf1, 0x100, 0x110]
-                    [rng.usize(..12)];
+                new.imm =
+                    [0, 0x40, 0x50, 0xa0, 1, 0x41, 0x51, 0xa1, 0xe1, 0xf1, 0x100, 0x110][rng.usize(..12)];
             }
             // Plain, sign-extending, probed.
-            Mistake::Operation if old.class() == 1 => new.code = old.code & 0x1f | [3, 4, 6][rng.usize(..3)] << 5,
+            Mistake::Operation if old.class() == 1 => {
+                new.code = old.code & 0x1f | [3, 4, 6][rng.usize(..3)] << 5
+            }
             Mistake::Target if old.is_test() || old.code == JA => {
                 new.off = old.off.wrapping_add([1, -1, 2, -2, 5, -5, -20][rng.usize(..7)]);
             }

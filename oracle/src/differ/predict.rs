@@ -58,7 +58,13 @@ impl Lint {
         Ok(())
     }
 
-    fn batch(&self, bases: &[Programs], orders: &Orders, first: u64, end: u64) -> io::Result<Vec<Predictions>> {
+    fn batch(
+        &self,
+        bases: &[Programs],
+        orders: &Orders,
+        first: u64,
+        end: u64,
+    ) -> io::Result<Vec<Predictions>> {
         let mut paths = Vec::new();
         for number in first..end {
             let Some(base) = orders.base(bases, number) else { break };
@@ -73,7 +79,10 @@ impl Lint {
             for (number, path) in (first..).zip(&paths) {
                 let one = self.run(std::slice::from_ref(path))?;
                 if let Ok(all) = &mut all {
-                    all.insert(number, one.map(|mut one| one.remove(&number).and_then(Result::ok).unwrap_or_default()));
+                    all.insert(
+                        number,
+                        one.map(|mut one| one.remove(&number).and_then(Result::ok).unwrap_or_default()),
+                    );
                 }
             }
         }
@@ -101,7 +110,11 @@ impl Lint {
         let output = command.args(paths).stdin(Stdio::null()).stderr(Stdio::piped()).output()?;
         let Ok(report) = serde_json::from_slice::<Value>(&output.stdout) else {
             let words = String::from_utf8_lossy(&output.stderr);
-            return Ok(Err(format!("scx-lint: {}: {}", output.status, words.lines().last().unwrap_or_default())));
+            return Ok(Err(format!(
+                "scx-lint: {}: {}",
+                output.status,
+                words.lines().last().unwrap_or_default()
+            )));
         };
         Ok(Ok(rows(&report)))
     }
