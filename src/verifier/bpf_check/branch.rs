@@ -11,6 +11,12 @@ use crate::insn::{Condition, Op, Operand};
 use crate::object::MapType;
 
 impl Checker<'_, '_> {
+    /// A `may_goto` has fields that it does not use; from 7.1 on they were looked at before.
+    fn has_odd_may_goto(&self) -> bool {
+        let insn = self.slot().insn;
+        insn.src != 0 || insn.dst != 0 || insn.imm != 0
+    }
+
     /// A jump on a condition.
     ///
     /// # Errors
@@ -25,6 +31,11 @@ impl Checker<'_, '_> {
             Op::MayGoto(0) if !self.rules.since(Era::V6_16) => {
                 let imm = self.slot().insn.imm;
                 Err(Stop::einval(Why::Instruction, format!("invalid may_goto off 0 imm {imm}")))
+            }
+            Op::MayGoto(off) if self.has_odd_may_goto() => {
+                let imm = self.slot().insn.imm;
+                let off = if self.rules.since(Era::V6_16) { String::new() } else { format!("off {off} ") };
+                Err(Stop::einval(Why::Instruction, format!("invalid may_goto {off}imm {imm}")))
             }
             Op::MayGoto(off) => {
                 let falls = self.insn + 1;

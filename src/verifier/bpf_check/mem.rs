@@ -479,8 +479,8 @@ impl Checker<'_, '_> {
             Kind::BtfId(ty) if !base.may_be_null() => self.check_btf_access(base, ty, access)?,
             Kind::MapPtr(map) if !base.may_be_null() => self.check_map_struct_access(base, map, access)?,
             Kind::Buf if !base.may_be_null() || !self.rules.since(Era::V7_1) => {
-                // 6.18.15 takes a buffer that may be NULL, 6.12.107 and 7.1 do not.
-                if base.may_be_null() && self.rules.era != Era::V6_18 {
+                // 6.18.15 takes a buffer that may be NULL, 6.12.107, 6.18.44 and 7.1 do not.
+                if base.may_be_null() {
                     return Err(Stop::unmodelled("a buffer that may be NULL"));
                 }
                 let read_only_memory = base.flags.has(Flags::RDONLY);
