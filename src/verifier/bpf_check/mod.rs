@@ -33,6 +33,8 @@ pub mod scalar;
 mod stack;
 mod state;
 mod states;
+#[cfg(test)]
+mod tests;
 pub mod tnum;
 
 use self::checker::Checker;
