@@ -290,6 +290,9 @@ impl Checker<'_, '_> {
             for number in (0..=last).rev() {
                 let at = if number == last { self.insn } else { self.state.frames[number + 1].callsite };
                 let live = &self.liveness;
+                if !self.state.frames[number].all_regs().any(|reg| reg.id == id && reg.is_scalar()) {
+                    continue;
+                }
                 let frame = &mut self.state.frames[number];
                 let mut take = |reg: &mut Reg, linked: LinkedReg| {
                     if !reg.is_scalar() || reg.id != id {
@@ -395,14 +398,9 @@ fn mark_null(state: &mut State, id: u32, is_null: bool, not_null: &mut impl FnMu
             state.held.remove(at);
         }
     }
-    state.each_reg(|reg| {
-        if !reg.may_be_null() || reg.id != id {
-            return;
-        }
-        if is_null {
-            *reg = Reg::known(0);
-            return;
-        }
-        not_null(reg);
-    });
+    let is_meant = |reg: &Reg| reg.id == id && reg.may_be_null();
+    match is_null {
+        true => state.change_regs(is_meant, |reg| *reg = Reg::known(0)),
+        false => state.change_regs(is_meant, not_null),
+    }
 }

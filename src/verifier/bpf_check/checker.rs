@@ -246,8 +246,14 @@ impl<'a, 'd> Checker<'a, 'd> {
         self.check_walked_fields()?;
         self.aux[self.insn].seen = true;
         self.prev = self.insn;
+        let grows = matches!(
+            self.prog.slots[self.insn].op,
+            Op::Load { .. } | Op::Store { .. } | Op::Atomic { .. } | Op::Call(_) | Op::LoadPacket { .. }
+        );
         let next = self.execute();
-        self.note_stack_depth();
+        if grows {
+            self.note_stack_depth();
+        }
         next
     }
 
