@@ -162,6 +162,8 @@ fn program(object: *mut sys::bpf_object, wanted: &CStr) -> Value {
         .lines()
         .find_map(|line| line.strip_prefix("processed ")?.split_once(" insns")?.0.parse::<u64>().ok());
     let rc = match code {
+        // Nobody came to the verifier: this machine lets no one load such a program.
+        _ if code == -libc::EPERM && text.is_empty() => json!("forbidden"),
         _ if refused => json!(code),
         0 => json!(0),
         // After the load libbpf fills slots of maps, which it cannot with one program alone.

@@ -267,7 +267,9 @@ impl Checker<'_, '_> {
         };
         let smin = reg.value.smin();
         let least = smin.saturating_add(off);
-        if smin < 0 && (smin == i64::MIN || i32::try_from(least).is_err() || least < 0) {
+        // Before 7.1 what is known for certain was kept apart, and not looked at here.
+        let looked_at = self.rules.since(Era::V7_1) || reg.value.constant().is_none();
+        if looked_at && smin < 0 && (smin == i64::MIN || i32::try_from(least).is_err() || least < 0) {
             let message = format!(
                 "{name} min value is negative, either use unsigned index or do a if (index >=0) check."
             );
@@ -403,7 +405,7 @@ impl Checker<'_, '_> {
         // Before the constant part became one with the rest it was printed apart.
         let message = match base.offset() {
             Some(fixed) if !self.rules.since(Era::V7_1) => {
-                format!("misaligned {what}access off (0x0; 0x0)+{fixed}+{off} size {size}")
+                format!("misaligned {what}access off 0+{fixed}+{off} size {size}")
             }
             _ if !self.rules.since(Era::V7_1) => {
                 format!("misaligned {what}access off {var_off}+0+{off} size {size}")

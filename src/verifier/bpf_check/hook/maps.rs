@@ -10,6 +10,9 @@ use crate::verifier::bpf_check::refusal::{Step, Stop, Why};
 use crate::verifier::bpf_check::reg::MapRef;
 use crate::verifier::bpf_check::rules::Era;
 
+/// `BPF_MAX_VAR_OFF`.
+const MAX_OFFSET: u32 = 1 << 29;
+
 impl Checker<'_, '_> {
     /// All maps that the code refers to go with the program, in code that is never reached too.
     ///
@@ -40,6 +43,10 @@ impl Checker<'_, '_> {
     /// The address of a byte in the value of a map (`map_direct_value_addr`).
     fn check_value_address(&self, map: MapRef, off: u32) -> Step {
         let map = self.map(map)?;
+        if off >= MAX_OFFSET && !self.rules.since(Era::V7_1) {
+            let message = format!("direct value offset of {off} is not allowed");
+            return Err(Stop::einval(Why::Map, message));
+        }
         let is_outside = off >= map.value_size;
         match map.map_type {
             MapType::ARRAY if is_outside => {
