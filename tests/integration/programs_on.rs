@@ -139,3 +139,26 @@ fn rows_of_several_objects_point_to_theirs() {
         assert!(names.iter().any(|program| program["name"] == row["program"]), "{row}");
     }
 }
+
+/// What `scx-lint-oracle differ` found: the kernel looks at addresses in values before it walks, reached or not.
+#[test]
+fn an_address_outside_a_value_is_refused_before_the_walk() {
+    let base = std::fs::read(root().join("fixtures/obj/clang-19/live__good.bpf.o")).unwrap();
+    let load = [0x18, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x79, 0x12];
+    let at = base.windows(load.len()).position(|bytes| bytes == load).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mutant.bpf.o");
+    let cases = [
+        (8, "7.3", "invalid access to map value pointer, value_size=8 off=8"),
+        (u32::MAX, "7.3", "invalid access to map value pointer, value_size=8 off=4294967295"),
+        (u32::MAX, "6.18", "direct value offset of 4294967295 is not allowed"),
+    ];
+    for (value, kernel, message) in cases {
+        let mut mutant = base.clone();
+        mutant[at + 4..at + 8].copy_from_slice(&value.to_le_bytes());
+        std::fs::write(&path, mutant).unwrap();
+        let row = report_on(&path, &["--kernel", kernel])["programs_on"][0].clone();
+        assert_eq!((&row["load"], &row["errno"]), (&"fail".into(), &"EINVAL".into()), "{row}");
+        assert_eq!(row["message"], message);
+    }
+}

@@ -24,12 +24,13 @@ const LOG: usize = 1 << 20;
 /// `BPF_LOG_STATS` alone: what a refusal says and the figures, no register states.
 const STATISTICS: u32 = 4;
 
-/// What the kernel says of an object's programs, one row each: `p`, `rc` (0, -errno, or a word where the verifier was
+/// What the kernel says of the programs of an object of that name, one row each: `p`, `rc` (0, -errno, or a word where the verifier was
 /// not asked), `n` instructions processed, `m` first lines of its log.
 ///
 /// # Errors
 /// No process or pipe can be made.
-pub fn object(bytes: &[u8], seconds: u32) -> io::Result<Vec<Value>> {
+pub fn object(name: &str, bytes: &[u8], seconds: u32) -> io::Result<Vec<Value>> {
+    let object_name = CString::new(name)?;
     let mut ends: [RawFd; 2] = [0; 2];
     // SAFETY: the array has room for the two ends.
     if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
@@ -41,7 +42,7 @@ pub fn object(bytes: &[u8], seconds: u32) -> io::Result<Vec<Value>> {
             libc::close(ends[0]);
             File::from_raw_fd(ends[1])
         };
-        let _ = programs(bytes, seconds, &mut out);
+        let _ = programs(&object_name, bytes, seconds, &mut out);
     })?;
     // SAFETY: as above.
     let input = unsafe {
@@ -89,9 +90,9 @@ fn wait(child: libc::pid_t) -> Option<&'static str> {
     }
 }
 
-fn programs(bytes: &[u8], seconds: u32, out: &mut File) -> io::Result<()> {
+fn programs(object_name: &CStr, bytes: &[u8], seconds: u32, out: &mut File) -> io::Result<()> {
     view::capture_messages();
-    let Some(object) = open(bytes) else {
+    let Some(object) = open(object_name, bytes) else {
         return row(out, &json!({"p": null, "rc": "open", "m": view::take_warnings()}));
     };
     let names: Vec<CString> = each(object).map(|program| name(program).to_owned()).collect();
@@ -106,7 +107,7 @@ fn programs(bytes: &[u8], seconds: u32, out: &mut File) -> io::Result<()> {
         let _ = view::take_warnings();
         let child = fork(seconds, || {
             // What is wrong with one program must not keep the others from being asked about.
-            let object = if prepared { Some(object) } else { open(bytes) };
+            let object = if prepared { Some(object) } else { open(object_name, bytes) };
             if let Some(object) = object {
                 let _ = row(out, &program(object, wanted));
             }
@@ -122,9 +123,15 @@ fn row(out: &mut File, row: &Value) -> io::Result<()> {
     out.write_all(format!("{row}\n").as_bytes())
 }
 
-fn open(bytes: &[u8]) -> Option<*mut sys::bpf_object> {
+fn open(object_name: &CStr, bytes: &[u8]) -> Option<*mut sys::bpf_object> {
+    let options = sys::bpf_object_open_opts {
+        sz: size_of::<sys::bpf_object_open_opts>() as u64,
+        object_name: object_name.as_ptr(),
+        ..Default::default()
+    };
     // SAFETY: bytes and length belong together; libbpf copies what it keeps.
-    let object = unsafe { sys::bpf_object__open_mem(bytes.as_ptr().cast(), bytes.len() as u64, ptr::null()) };
+    let object =
+        unsafe { sys::bpf_object__open_mem(bytes.as_ptr().cast(), bytes.len() as u64, &raw const options) };
     (!object.is_null()).then_some(object)
 }
 

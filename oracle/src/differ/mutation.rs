@@ -263,7 +263,7 @@ impl Programs {
         (bytes, changes)
     }
 
-    fn change(&self, function: &Function, bytes: &mut Vec<u8>, rng: &mut Rng) -> Option<Change> {
+    fn change(&self, function: &Function, bytes: &mut [u8], rng: &mut Rng) -> Option<Change> {
         for _ in 0..40 {
             let (words, mistake) = MISTAKES[rng.usize(..MISTAKES.len())];
             for _ in 0..30 {

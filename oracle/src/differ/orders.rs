@@ -57,7 +57,7 @@ impl Orders {
     pub fn attempt(&self, bases: &[Programs], mut tell: impl FnMut(String)) -> io::Result<()> {
         for number in self.first..self.end {
             let Some(base) = self.base(bases, number) else { break };
-            let rows = attempt::object(&self.mutant(base, number).0, self.seconds)?;
+            let rows = attempt::object(&number.to_string(), &self.mutant(base, number).0, self.seconds)?;
             tell(json!({"i": number, "rows": rows}).to_string());
         }
         Ok(())

@@ -133,12 +133,17 @@ impl<'a, 'd> Checker<'a, 'd> {
     ) -> Step<Self> {
         let prog = Prog::link(load, knowledge, program);
         let rules = Rules::of(kernel);
-        let hook = Hook::of(load, kernel, &rules, program)?;
+        // Where it attaches is looked at after the code's form.
+        let (hook, unattached) = match Hook::of(load, kernel, &rules, program) {
+            Ok(hook) => (hook, None),
+            Err(stop @ Stop::Refused { .. }) => (Hook::bare(load), Some(stop)),
+            Err(stop) => return Err(stop),
+        };
         let aux = vec![Aux::default(); prog.len()];
         let subprogs = vec![SubprogInfo::default(); prog.subprogs.len()];
         let called = vec![[false; 2]; prog.subprogs.len()];
         let state = State::new(Frame::new(0, usize::MAX, 0), hook.sleepable);
-        Ok(Self {
+        let mut checker = Self {
             load,
             object: load.object,
             kernel,
@@ -163,7 +168,14 @@ impl<'a, 'd> Checker<'a, 'd> {
             knob: None,
             notes: HashMap::new(),
             kfuncs: super::kfunc::Kfuncs::default(),
-        })
+        };
+        match unattached {
+            None => Ok(checker),
+            Some(stop) => Err(match checker.check_code() {
+                Err(form @ Stop::Refused { .. }) => form,
+                _ => stop,
+            }),
+        }
     }
 
     /// Walks the program (`bpf_check` from the look at its flow on).

@@ -220,6 +220,11 @@ impl Hook {
         Ok(hook)
     }
 
+    /// Of a program of which only the code's form is looked at.
+    pub fn bare(load: &Load<'_, '_>) -> Self {
+        Self::new(load, Program::Syscall, false)
+    }
+
     /// Of a program that attaches to nothing yet.
     fn new(load: &Load<'_, '_>, program: Program, sleepable: bool) -> Self {
         Self {
