@@ -8,6 +8,7 @@ use crate::kernel::{DecidedBy, Reason};
 use crate::load::Loader;
 use crate::object::{ExternIdx, FuncIdx, InsnIdx, MapIdx, Object, OpsIdx};
 use crate::rule::{Level, Phase, Rule};
+use crate::verifier::bpf_check::Verification;
 
 /// What a finding is about.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -319,6 +320,8 @@ pub struct Outcome {
     pub as_in_file: Option<AsInFile>,
     /// What becomes of each program by itself, where that is asked and a kernel is named.
     pub programs: Vec<ProgramFate>,
+    /// What the verifier says of programs that load, where a kernel is named.
+    pub verifications: Vec<(FuncIdx, Verification)>,
     /// Programs that load and of which it is not proven that the verifier accepts them: all, where no kernel is named.
     pub unproven: Vec<String>,
 }

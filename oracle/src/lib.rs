@@ -14,6 +14,7 @@
 pub mod client;
 pub mod compare;
 pub mod core;
+pub mod differ;
 pub mod mutate;
 pub mod view;
 pub mod worker;

@@ -300,8 +300,11 @@ impl<'d> Btf<'d> {
 
     /// All declaration tags: what they tag, which member or parameter (-1: the whole), and the text.
     pub fn decl_tags(&self) -> impl Iterator<Item = (TypeId, i32, &'d str)> + '_ {
-        self.types()
-            .filter(|(_, ty)| ty.kind() == Kind::DeclTag)
-            .map(|(_, ty)| (ty.target(), ty.component(), self.name(&ty)))
+        let find = || self.types().filter(|(_, ty)| ty.kind() == Kind::DeclTag).map(|(id, _)| id).collect();
+        let tags = self.tables.decl_tags.get_or_init(find);
+        tags.iter().filter_map(|id| {
+            let ty = self.get(*id)?;
+            Some((ty.target(), ty.component(), self.name(&ty)))
+        })
     }
 }

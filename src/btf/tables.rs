@@ -9,6 +9,8 @@ use super::ids::TypeId;
 pub(super) struct Tables {
     pub(super) types: OnceLock<TypeNames>,
     pub(super) enumerators: OnceLock<EnumeratorNames>,
+    /// The declaration tags, in their order.
+    pub(super) decl_tags: OnceLock<Vec<TypeId>>,
 }
 
 /// No entry, at the end of a chain.

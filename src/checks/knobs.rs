@@ -21,7 +21,7 @@ impl Checker<'_, '_> {
             weigh(self, kernel, options, values, &mut outcome);
         }
         if let Some(kernel) = kernel.filter(|_| options.programs) {
-            outcome.programs = self.programs(kernel, options, values);
+            outcome.programs = self.programs(kernel, options, values, &outcome.verifications);
         }
         outcome
     }

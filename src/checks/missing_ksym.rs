@@ -2,11 +2,11 @@
 
 use super::context::Context;
 use crate::errno::Errno;
-use crate::finding::{Outcome, Subject};
+use crate::finding::{Outcome, Stops, Subject};
 use crate::kernel::Lookup;
 use crate::kernel::exceptions::Fact;
 use crate::load::ExternFate;
-use crate::object::{ExternIdx, ExternKind, Referent};
+use crate::object::{ExternIdx, ExternKind, FuncIdx, Referent};
 
 rule! {
     /// Refers to a kernel variable that the kernel's BTF does not have.
@@ -22,13 +22,13 @@ rule! {
     pub MISSING_KSYM: "missing-ksym", family: Extern, level: Error, phase: Load, since: "0.1.0";
 }
 
-/// A program that loads refers to it: the verifier looks every address up, in dead code too.
-fn is_used(cx: &Context<'_, '_>, index: ExternIdx) -> bool {
+/// The programs that load and refer to it: the verifier looks every address up, in dead code too.
+fn users(cx: &Context<'_, '_>, index: ExternIdx) -> Vec<FuncIdx> {
     let refers = |program| {
         let refs = cx.object.refs_of(program);
         refs.into_iter().any(|(_, reference)| reference.target == Referent::Extern(index))
     };
-    cx.loaded().any(|(program, ..)| refers(program))
+    cx.loaded().map(|(program, ..)| program).filter(|&program| refers(program)).collect()
 }
 
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
@@ -47,26 +47,30 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
                     .quote(format!("extern (var ksym) '{}': not found in kernel BTF", external.name))
                     .help("declare it __ksym __weak and test its address");
             }
-            ExternFate::Variable(..) if is_used(cx, index) => match kernel.knows(Fact::AllSymbols) {
-                Lookup::Found(()) => {}
-                Lookup::Unknown(reason) => {
-                    let reason = reason.within(|why| format!("the kernel must find its address, and {why}"));
-                    out.undecided(&MISSING_KSYM, subject, reason);
-                }
-                Lookup::Absent => {
-                    let message = format!(
-                        "the kernel cannot find the address of '{}': it keeps no symbols of variables (no CONFIG_KALLSYMS_ALL)",
-                        external.name
-                    );
-                    out.found(&MISSING_KSYM, subject, message)
-                        .errno(Errno::ENOENT)
-                        .quote(format!(
-                            "ldimm64 failed to find the address for kernel symbol '{}'.",
+            ExternFate::Variable(..) if !users(cx, index).is_empty() => {
+                match kernel.knows(Fact::AllSymbols) {
+                    Lookup::Found(()) => {}
+                    Lookup::Unknown(reason) => {
+                        let reason =
+                            reason.within(|why| format!("the kernel must find its address, and {why}"));
+                        out.undecided(&MISSING_KSYM, subject, reason);
+                    }
+                    Lookup::Absent => {
+                        let message = format!(
+                            "the kernel cannot find the address of '{}': it keeps no symbols of variables (no CONFIG_KALLSYMS_ALL)",
                             external.name
-                        ))
-                        .help("use a kernel with CONFIG_KALLSYMS_ALL=y, or what a kfunc gives");
+                        );
+                        out.found(&MISSING_KSYM, subject, message)
+                            .errno(Errno::ENOENT)
+                            .stops(Stops::Programs(users(cx, index)))
+                            .quote(format!(
+                                "ldimm64 failed to find the address for kernel symbol '{}'.",
+                                external.name
+                            ))
+                            .help("use a kernel with CONFIG_KALLSYMS_ALL=y, or what a kfunc gives");
+                    }
                 }
-            },
+            }
             ExternFate::Unknown(reason) if !external.weak => {
                 out.undecided(&MISSING_KSYM, subject, reason.clone());
             }

@@ -29,7 +29,9 @@ rule! {
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let programs: Vec<FuncIdx> = cx.loaded().map(|(program, ..)| program).collect();
     for (&program, verification) in programs.iter().zip(cx.verifier.verify_all(&programs)) {
-        match verification.map(|verification| verification.outcome) {
+        let outcome = verification.as_ref().map(|verification| verification.outcome.clone());
+        out.verifications.extend(verification.map(|verification| (program, verification)));
+        match outcome {
             Some(bpf_check::Outcome::Accepted) => continue,
             Some(bpf_check::Outcome::Refused(refusal)) => tell(cx, program, &refusal, out),
             Some(bpf_check::Outcome::Unknown(_)) | None => {}

@@ -13,6 +13,7 @@ use crate::kernel::Kernel;
 use crate::load::{Knowledge, Load, Loader, Values};
 use crate::object::{FuncIdx, Object};
 use crate::rule::{Family, Level, Rule};
+use crate::verifier::bpf_check::Verification;
 use crate::verifier::{Kept, Verifier};
 
 /// Runs every check over an object, with no kernel in view.
@@ -73,6 +74,7 @@ impl<'a, 'd> Checker<'a, 'd> {
         kernel: &Kernel<'_>,
         options: &Options,
         values: &Values,
+        known: &[(FuncIdx, Verification)],
     ) -> Vec<ProgramFate> {
         let Prepared { load, .. } = self.prepare(Some(kernel), options, values);
         let programs: Vec<FuncIdx> = self.object.programs().map(|(program, ..)| program).collect();
@@ -81,7 +83,7 @@ impl<'a, 'd> Checker<'a, 'd> {
         let loads = |program: FuncIdx| loaded.contains(&program);
         let load = load.with_all_programs();
         let knowledge = load.knowledge();
-        let verifier = self.verifier(&load, &knowledge);
+        let verifier = self.verifier(&load, &knowledge).knowing(known);
         #[cfg(feature = "cli")]
         verifier.walk_all(programs.iter().copied());
         let cx = Context::new(&load, options, &verifier);

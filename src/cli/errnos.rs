@@ -213,6 +213,16 @@ static MEANINGS: &[Meaning] = &[
         causes: &[("load", &["a kernel without the bpf() system call: CONFIG_BPF_SYSCALL"])],
     },
     Meaning {
+        name: "EPROTO",
+        number: 71,
+        causes: &[(
+            "load",
+            &[
+                "an iterator that is asked for its next element after the RCU lock that protects it was given back [refused-by-verifier]",
+            ],
+        )],
+    },
+    Meaning {
         name: "EOPNOTSUPP",
         number: 95,
         causes: &[

@@ -160,6 +160,14 @@ fn bytes(value: u64, size: u64, order: ByteOrder) -> Vec<u8> {
     }
 }
 
+/// How long the text of an exit dump is: `UEI_SET_SIZE` and `uei_set_size!` make the array as long as they say here, so that the
+/// length that it has in the file stands for whatever they choose.
+fn dump_size(object: &Object<'_>, length: &Symbol<'_>) -> Option<u64> {
+    let array = length.name.as_deref()?.strip_suffix("_len").filter(|name| name.ends_with("_dump"))?;
+    let map = object.maps.iter().find(|map| map.name.strip_prefix(".data.") == Some(array))?;
+    Some(map.value_size.into()).filter(|size| *size > 0)
+}
+
 /// What scx's user space does to `.rodata`: `__SCX_X` becomes the kernel's enumerator `SCX_X`, or 0 where there is none
 /// (`SCX_ENUM_INIT`, `import_enums!`); any other global variable is a knob.
 fn edits(object: &Object<'_>, kernel: Option<&Kernel<'_>>, knobs: Knobs) -> Vec<Edit> {
@@ -180,7 +188,7 @@ fn edits(object: &Object<'_>, kernel: Option<&Kernel<'_>>, knobs: Knobs) -> Vec<
                     let name = format!("SCX_{name}");
                     Some(kernel.any_enumerator(&name).unwrap_or(0))
                 }
-                _ => None,
+                _ => dump_size(object, symbol),
             };
             edits.push(Edit {
                 map: MapIdx(index),

@@ -27,6 +27,8 @@ pub struct Verifier<'a, 'd> {
     kept: &'a Kept,
     /// By program: what it executes whenever it runs.
     unavoidable: Vec<OnceLock<Unavoidable>>,
+    /// What was found out before of programs.
+    known: &'a [(FuncIdx, Verification)],
 }
 
 /// The instructions that a program executes whenever it runs, of each function that it surely calls.
@@ -37,7 +39,7 @@ impl<'a, 'd> Verifier<'a, 'd> {
     pub fn new(load: &'a Load<'a, 'd>, knowledge: &'a Knowledge, kept: &'a Kept) -> Self {
         let analysis = Analysis::new(load.object, knowledge).remembering(&kept.answers);
         let unavoidable = load.object.functions.iter().map(|_| OnceLock::new()).collect();
-        Self { object: load.object, load, knowledge, analysis, kept, unavoidable }
+        Self { object: load.object, load, knowledge, analysis, kept, unavoidable, known: &[] }
     }
 
     /// Walks programs side by side, for those who will ask about each.
@@ -51,13 +53,27 @@ impl<'a, 'd> Verifier<'a, 'd> {
     #[cfg(feature = "cli")]
     pub fn verify_all(&self, programs: &[FuncIdx]) -> Vec<Option<Verification>> {
         use rayon::prelude::*;
-        programs.par_iter().map(|&program| bpf_check(self.load, self.knowledge, program)).collect()
+        programs.par_iter().map(|&program| self.verify(program)).collect()
     }
 
     /// What the verifier of the kernel says of programs, in their order. `None` where nothing is known of it.
     #[cfg(not(feature = "cli"))]
     pub fn verify_all(&self, programs: &[FuncIdx]) -> Vec<Option<Verification>> {
-        programs.iter().map(|&program| bpf_check(self.load, self.knowledge, program)).collect()
+        programs.iter().map(|&program| self.verify(program)).collect()
+    }
+
+    fn verify(&self, program: FuncIdx) -> Option<Verification> {
+        let known = self.known.iter().find(|(known, _)| *known == program);
+        known.map_or_else(
+            || bpf_check(self.load, self.knowledge, program),
+            |(_, verification)| Some(verification.clone()),
+        )
+    }
+
+    /// What was found out before of some programs, on the same load.
+    pub fn knowing(mut self, known: &'a [(FuncIdx, Verification)]) -> Self {
+        self.known = known;
+        self
     }
 
     /// The walk of one program; nothing is done before it is asked.

@@ -49,7 +49,24 @@ const LADDER: &[&[&str]] = &[
 ];
 
 /// Imports (from, to) that are still to go; one that is gone fails the test too, so that it leaves this list.
-const STILL: &[(&str, &str)] = &[];
+const STILL: &[(&str, &str)] = &[
+    // The verifier's parts are methods of one type, which holds what each part keeps: that is to move to files of its own.
+    ("verifier/bpf_check/checker.rs", "verifier/bpf_check/code/mod.rs"),
+    ("verifier/bpf_check/checker.rs", "verifier/bpf_check/hook/mod.rs"),
+    ("verifier/bpf_check/checker.rs", "verifier/bpf_check/kfunc/meta.rs"),
+    ("verifier/bpf_check/checker.rs", "verifier/bpf_check/liveness/mod.rs"),
+    ("verifier/bpf_check/checker.rs", "verifier/bpf_check/record/mod.rs"),
+    ("verifier/bpf_check/checker.rs", "verifier/bpf_check/states/checkpoints.rs"),
+    ("verifier/bpf_check/checker.rs", "verifier/bpf_check/states/trace.rs"),
+    ("verifier/bpf_check/hook/mod.rs", "verifier/bpf_check/hook/arguments.rs"),
+    ("verifier/bpf_check/hook/mod.rs", "verifier/bpf_check/hook/attach.rs"),
+    ("verifier/bpf_check/hook/mod.rs", "verifier/bpf_check/hook/struct_ops.rs"),
+    ("verifier/bpf_check/kfunc/arguments.rs", "verifier/bpf_check/graph.rs"),
+    ("verifier/bpf_check/liveness/points.rs", "verifier/bpf_check/liveness/calls.rs"),
+    ("verifier/bpf_check/record/mod.rs", "verifier/bpf_check/record/parse.rs"),
+    ("verifier/bpf_check/states/checkpoints.rs", "verifier/bpf_check/states/equal.rs"),
+    ("verifier/bpf_check/states/checkpoints.rs", "verifier/bpf_check/states/loops.rs"),
+];
 
 /// Files by path from `src`, with what they say.
 type Sources = BTreeMap<String, String>;

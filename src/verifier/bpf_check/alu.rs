@@ -3,10 +3,9 @@
 use super::checker::Checker;
 use super::names::type_name;
 use super::refusal::{Step, Stop, Why};
-use super::reg::{Flags, Kind, Linked, Reg};
+use super::reg::{Flags, Kind, Linked, MAX_VAR_OFF, Reg};
 use super::rules::Era;
 use super::scalar::{self, Scalar, Swap};
-use super::stack::MAX_VAR_OFF;
 use crate::insn::{AluOp, Op, Operand, Width};
 use crate::object::MapType;
 

@@ -2,16 +2,21 @@
 
 use super::checker::{Checker, Next};
 use super::refusal::{Step, Stop, Why};
-use super::reg::{Flags, Kind, Linked, MapRef, Reg};
+use super::reg::{Flags, Kind, Linked, MAX_VAR_OFF, MapRef, Reg};
 use super::rules::Era;
 use super::scalar::{self, Branch, Scalar};
-use super::stack::MAX_VAR_OFF;
 use super::state::{Frame, State};
 use super::states::LinkedReg;
 use crate::insn::{Condition, Op, Operand};
 use crate::object::MapType;
 
 impl Checker<'_, '_> {
+    /// A `may_goto` has fields that it does not use; from 7.1 on they were looked at before.
+    fn has_odd_may_goto(&self) -> bool {
+        let insn = self.slot().insn;
+        insn.src != 0 || insn.dst != 0 || insn.imm != 0
+    }
+
     /// A jump on a condition.
     ///
     /// # Errors
@@ -26,6 +31,11 @@ impl Checker<'_, '_> {
             Op::MayGoto(0) if !self.rules.since(Era::V6_16) => {
                 let imm = self.slot().insn.imm;
                 Err(Stop::einval(Why::Instruction, format!("invalid may_goto off 0 imm {imm}")))
+            }
+            Op::MayGoto(off) if self.has_odd_may_goto() => {
+                let imm = self.slot().insn.imm;
+                let off = if self.rules.since(Era::V6_16) { String::new() } else { format!("off {off} ") };
+                Err(Stop::einval(Why::Instruction, format!("invalid may_goto {off}imm {imm}")))
             }
             Op::MayGoto(off) => {
                 let falls = self.insn + 1;
@@ -280,6 +290,9 @@ impl Checker<'_, '_> {
             for number in (0..=last).rev() {
                 let at = if number == last { self.insn } else { self.state.frames[number + 1].callsite };
                 let live = &self.liveness;
+                if !self.state.frames[number].all_regs().any(|reg| reg.id == id && reg.is_scalar()) {
+                    continue;
+                }
                 let frame = &mut self.state.frames[number];
                 let mut take = |reg: &mut Reg, linked: LinkedReg| {
                     if !reg.is_scalar() || reg.id != id {
@@ -385,14 +398,9 @@ fn mark_null(state: &mut State, id: u32, is_null: bool, not_null: &mut impl FnMu
             state.held.remove(at);
         }
     }
-    state.each_reg(|reg| {
-        if !reg.may_be_null() || reg.id != id {
-            return;
-        }
-        if is_null {
-            *reg = Reg::known(0);
-            return;
-        }
-        not_null(reg);
-    });
+    let is_meant = |reg: &Reg| reg.id == id && reg.may_be_null();
+    match is_null {
+        true => state.change_regs(is_meant, |reg| *reg = Reg::known(0)),
+        false => state.change_regs(is_meant, not_null),
+    }
 }

@@ -20,6 +20,8 @@ use crate::object::{FuncIdx, Object};
 
 /// Most instructions that a verifier walks (`BPF_COMPLEXITY_LIMIT_INSNS`).
 pub const MAX_INSNS: u32 = 1_000_000;
+/// Most instructions that are walked once a value was read that user space may set.
+const MAX_ON_KNOBS: u32 = 200_000;
 /// Most branches that wait (`BPF_COMPLEXITY_LIMIT_JMP_SEQ`).
 pub const MAX_PENDING: usize = 8192;
 
@@ -230,6 +232,10 @@ impl<'a, 'd> Checker<'a, 'd> {
             let message = format!("BPF program is too large. Processed {} insn", self.processed);
             return Err(Stop::refused(Why::TooComplex, Errno::E2BIG, message));
         }
+        // With values open that user space sets, more is walked than any kernel walks.
+        if let Some(reason) = self.knob.as_ref().filter(|_| self.processed > MAX_ON_KNOBS) {
+            return Err(Stop::Unknown(reason.clone()));
+        }
         self.trace.reached(self.prev);
         if self.liveness.is_prune_point(self.insn) && self.is_state_visited()? {
             return Ok(Next::Ends);
@@ -240,8 +246,14 @@ impl<'a, 'd> Checker<'a, 'd> {
         self.check_walked_fields()?;
         self.aux[self.insn].seen = true;
         self.prev = self.insn;
+        let grows = matches!(
+            self.prog.slots[self.insn].op,
+            Op::Load { .. } | Op::Store { .. } | Op::Atomic { .. } | Op::Call(_) | Op::LoadPacket { .. }
+        );
         let next = self.execute();
-        self.note_stack_depth();
+        if grows {
+            self.note_stack_depth();
+        }
         next
     }
 

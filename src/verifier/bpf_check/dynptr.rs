@@ -141,13 +141,12 @@ impl Checker<'_, '_> {
             return self.release_reference(reg.id);
         }
         // Slices of kfuncs have flags that the kernel does not look for.
-        self.state.each_reg(|slice| {
+        let is_meant = |slice: &Reg| {
             let is_plain =
                 matches!(slice.kind, Kind::Mem(_)) && slice.flags.without(Flags::MAYBE_NULL) == Flags::NONE;
-            if is_plain && slice.parent_id == reg.id {
-                *slice = Reg::unknown();
-            }
-        });
+            is_plain && slice.parent_id == reg.id
+        };
+        self.state.change_regs(is_meant, |slice| *slice = Reg::unknown());
         Ok(())
     }
 

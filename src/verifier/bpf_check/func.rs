@@ -245,7 +245,7 @@ impl Checker<'_, '_> {
             if let Some(range) = range
                 && !range_has(range, &r0)
             {
-                return Err(Stop::einval(Why::ReturnValue, bad_range(&r0, range, "At callback return")));
+                return Err(Stop::einval(Why::ReturnValue, bad_range(0, &r0, range, "At callback return")));
             }
         }
         self.state.frames.pop();
@@ -353,8 +353,8 @@ pub fn range_has(range: RetvalRange, reg: &Reg) -> bool {
     i64::from(range.min) <= min && max <= i64::from(range.max)
 }
 
-/// What the kernel says of a number that does not (`verbose_invalid_scalar`).
-pub fn bad_range(reg: &Reg, range: RetvalRange, when: &str) -> String {
+/// What the kernel says of a register's number that does not (`verbose_invalid_scalar`).
+pub fn bad_range(register: u8, reg: &Reg, range: RetvalRange, when: &str) -> String {
     let (smin, smax) = (reg.value.smin(), reg.value.smax());
     let mut known = String::new();
     if smin > i64::MIN {
@@ -364,5 +364,5 @@ pub fn bad_range(reg: &Reg, range: RetvalRange, when: &str) -> String {
         known.push_str(&format!(" smax={smax}"));
     }
     let what = if known.is_empty() { " unknown scalar value" } else { known.as_str() };
-    format!("{when} the register R0 has{what} should have been in [{}, {}]", range.min, range.max)
+    format!("{when} the register R{register} has{what} should have been in [{}, {}]", range.min, range.max)
 }

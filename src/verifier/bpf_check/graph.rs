@@ -239,25 +239,24 @@ impl Checker<'_, '_> {
         }
         self.forget_reference(id);
         let mut types = Vec::new();
-        self.state.each_reg(|reg| {
+        for reg in self.state.all_regs() {
             if let Kind::BtfId(ty) = reg.kind
                 && reg.ref_obj_id == id
                 && !types.contains(&ty)
             {
                 types.push(ty);
             }
-        });
+        }
         let later = self.rules.since(Era::V7_2);
         for ty in types {
             let flags = self.non_owning_flags(ty)?;
-            self.state.each_reg(|reg| {
-                if reg.ref_obj_id == id && reg.kind == Kind::BtfId(ty) {
-                    reg.ref_obj_id = 0;
-                    if later {
-                        reg.id = 0;
-                    }
-                    reg.flags = reg.flags.with(flags);
+            let is_meant = |reg: &Reg| reg.ref_obj_id == id && reg.kind == Kind::BtfId(ty);
+            self.state.change_regs(is_meant, |reg| {
+                reg.ref_obj_id = 0;
+                if later {
+                    reg.id = 0;
                 }
+                reg.flags = reg.flags.with(flags);
             });
         }
         Ok(())

@@ -89,8 +89,7 @@ impl Checker<'_, '_> {
         self.release_lock(kind, id, place);
         let leaves_rcu = was_in_rcu && !self.in_rcu();
         if leaves_rcu && !self.rules.since(Era::V7_2) {
-            let mut protected = false;
-            self.state.each_reg(|reg| protected |= reg.flags.has(Flags::RCU));
+            let protected = self.state.all_regs().any(|reg| reg.flags.has(Flags::RCU));
             if protected && self.rules.since(Era::V6_16) {
                 return Err(Stop::unmodelled("what a lock protected as RCU does"));
             }

@@ -3,9 +3,8 @@
 use super::checker::Checker;
 use super::names::type_name;
 use super::refusal::{Step, Stop, Why};
-use super::reg::{Flags, Kind, MapRef, Reg};
+use super::reg::{Flags, Kind, MAX_VAR_OFF, MapRef, Reg};
 use super::rules::Era;
-use super::stack::MAX_VAR_OFF;
 use crate::errno::Errno;
 use crate::insn::{AtomicOp, LoadMode, Memory, Op, Operand, Width};
 use crate::object::{F_RDONLY_PROG, F_WRONLY_PROG, Map, MapOrigin, MapType};
@@ -268,7 +267,9 @@ impl Checker<'_, '_> {
         };
         let smin = reg.value.smin();
         let least = smin.saturating_add(off);
-        if smin < 0 && (smin == i64::MIN || i32::try_from(least).is_err() || least < 0) {
+        // Before 7.1 what is known for certain was kept apart, and not looked at here.
+        let looked_at = self.rules.since(Era::V7_1) || reg.value.constant().is_none();
+        if looked_at && smin < 0 && (smin == i64::MIN || i32::try_from(least).is_err() || least < 0) {
             let message = format!(
                 "{name} min value is negative, either use unsigned index or do a if (index >=0) check."
             );
@@ -404,7 +405,7 @@ impl Checker<'_, '_> {
         // Before the constant part became one with the rest it was printed apart.
         let message = match base.offset() {
             Some(fixed) if !self.rules.since(Era::V7_1) => {
-                format!("misaligned {what}access off (0x0; 0x0)+{fixed}+{off} size {size}")
+                format!("misaligned {what}access off 0+{fixed}+{off} size {size}")
             }
             _ if !self.rules.since(Era::V7_1) => {
                 format!("misaligned {what}access off {var_off}+0+{off} size {size}")
@@ -480,8 +481,8 @@ impl Checker<'_, '_> {
             Kind::BtfId(ty) if !base.may_be_null() => self.check_btf_access(base, ty, access)?,
             Kind::MapPtr(map) if !base.may_be_null() => self.check_map_struct_access(base, map, access)?,
             Kind::Buf if !base.may_be_null() || !self.rules.since(Era::V7_1) => {
-                // 6.18.15 takes a buffer that may be NULL, 6.12.107 and 7.1 do not.
-                if base.may_be_null() && self.rules.era != Era::V6_18 {
+                // 6.18.15 takes a buffer that may be NULL, 6.12.107, 6.18.44 and 7.1 do not.
+                if base.may_be_null() {
                     return Err(Stop::unmodelled("a buffer that may be NULL"));
                 }
                 let read_only_memory = base.flags.has(Flags::RDONLY);

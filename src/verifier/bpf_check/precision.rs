@@ -437,7 +437,7 @@ impl Checker<'_, '_> {
     pub(super) fn mark_all_precise(&mut self, mut next: Option<u32>) {
         while let Some(number) = next {
             let node = &mut self.checkpoints.nodes[number as usize];
-            node.state.each_reg(|reg| reg.precise |= reg.is_scalar());
+            node.state.change_regs(|reg| reg.is_scalar() && !reg.precise, |reg| reg.precise = true);
             next = node.trace.parent;
         }
     }

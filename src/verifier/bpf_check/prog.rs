@@ -154,7 +154,10 @@ fn relocate(load: &Load<'_, '_>, object: &Object<'_>, starts: &HashMap<FuncIdx, 
     let Some(&Ref { target, value, is_data, .. }) = object[function].refs_at(insn).first() else { return };
     slot.link = match target {
         Referent::Map(map) if !is_data => Link::Map(map),
-        Referent::Map(map) => Link::MapValue(map, value.wrapping_add(slot.insn.imm as u32 as u64)),
+        // The sum goes into an immediate.
+        Referent::Map(map) => {
+            Link::MapValue(map, u64::from((value as u32).wrapping_add(slot.insn.imm.cast_unsigned())))
+        }
         Referent::JumpTable { offset, size } => Link::JumpTable { offset, size },
         Referent::Extern(index) => external(load, object, index, slot.op),
     };

@@ -137,20 +137,15 @@ impl Checker<'_, '_> {
 
     /// References that were never owned are gone where the lock is given back (`invalidate_non_owning_refs`).
     pub fn invalidate_non_owning(&mut self) {
-        self.state.each_reg(|reg| {
-            if reg.flags.has(Flags::NON_OWN_REF) {
-                *reg = Reg::unknown();
-            }
-        });
+        self.state.change_regs(|reg| reg.flags.has(Flags::NON_OWN_REF), |reg| *reg = Reg::unknown());
     }
 
     /// What RCU protected is not to be trusted any more.
     pub fn invalidate_rcu(&mut self) {
-        self.state.each_reg(|reg| {
-            if reg.flags.has(Flags::RCU) {
-                let kept = reg.flags.without(Flags::RCU.with(Flags::MAYBE_NULL).with(Flags::NON_OWN_REF));
-                reg.flags = kept.with(Flags::UNTRUSTED);
-            }
+        let is_protected = |reg: &Reg| reg.flags.has(Flags::RCU);
+        self.state.change_regs(is_protected, |reg| {
+            let kept = reg.flags.without(Flags::RCU.with(Flags::MAYBE_NULL).with(Flags::NON_OWN_REF));
+            reg.flags = kept.with(Flags::UNTRUSTED);
         });
         let is_unlocked = |slot: &Slot| slot.bytes[7] == Byte::Iter && slot.reg.flags.has(Flags::RCU);
         self.state.each_slot(|slot| {

@@ -5,6 +5,9 @@ use crate::btf::TypeId;
 use crate::kernel::Home;
 use crate::object::MapIdx;
 
+/// Most that may be added to a pointer (`BPF_MAX_VAR_OFF`).
+pub const MAX_VAR_OFF: i64 = 1 << 29;
+
 /// Bits of `enum bpf_type_flag`; the kernel numbers them otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Flags(pub u32);
@@ -211,12 +214,15 @@ pub struct Reg {
 
 impl Reg {
     /// Holds nothing that may be read.
-    pub fn not_init() -> Self {
-        Self::new(Kind::NotInit, Flags::NONE)
+    pub const fn not_init() -> Self {
+        Self::NOT_INIT
     }
 
+    const NOT_INIT: Self = Self::new(Kind::NotInit, Flags::NONE);
+    const UNKNOWN: Self = Self { value: Scalar::unknown(), ..Self::new(Kind::Scalar, Flags::NONE) };
+
     /// A pointer as it was handed out, or `NOT_INIT`.
-    pub fn new(kind: Kind, flags: Flags) -> Self {
+    pub const fn new(kind: Kind, flags: Flags) -> Self {
         Self {
             kind,
             flags,
@@ -236,8 +242,8 @@ impl Reg {
     }
 
     /// A number of which nothing is known.
-    pub fn unknown() -> Self {
-        Self::scalar(Scalar::unknown())
+    pub const fn unknown() -> Self {
+        Self::UNKNOWN
     }
 
     /// This number.
@@ -247,7 +253,7 @@ impl Reg {
 
     /// It is a number.
     pub fn is_scalar(&self) -> bool {
-        self.kind == Kind::Scalar
+        matches!(self.kind, Kind::Scalar)
     }
 
     /// It is a pointer.
@@ -303,6 +309,12 @@ pub enum Byte {
     Poison,
 }
 
+/// The kinds of eight bytes, to be compared at once.
+pub const fn packed(bytes: [Byte; 8]) -> u64 {
+    let [a, b, c, d, e, f, g, h] = bytes;
+    u64::from_le_bytes([a as u8, b as u8, c as u8, d as u8, e as u8, f as u8, g as u8, h as u8])
+}
+
 /// Eight bytes of stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slot {
@@ -314,13 +326,18 @@ pub struct Slot {
 
 impl Slot {
     /// Nothing was stored.
-    pub fn invalid() -> Self {
+    pub const fn invalid() -> Self {
         Self { bytes: [Byte::Invalid; 8], reg: Reg::not_init() }
+    }
+
+    /// All its bytes are of this kind, and no register is left of them.
+    pub fn is_all(&self, byte: Byte) -> bool {
+        self.reg.kind == Kind::NotInit && packed(self.bytes) == packed([byte; 8])
     }
 
     /// It holds a register (`is_spilled_reg`).
     pub fn is_spilled(&self) -> bool {
-        self.bytes[7] == Byte::Spill
+        matches!(self.bytes[7], Byte::Spill)
     }
 
     /// It holds a number that was stored as a register (`is_spilled_scalar_reg`).

@@ -3,14 +3,11 @@
 use super::checker::Checker;
 use super::mem::Access;
 use super::refusal::{Step, Stop, Why};
-use super::reg::{Byte, Kind, Reg, Slot};
+use super::reg::{Byte, Kind, MAX_VAR_OFF, Reg, Slot};
 use super::rules::Era;
 use super::scalar::Scalar;
 use super::state::MAX_STACK;
 use crate::errno::Errno;
-
-/// Most that may be added to a pointer (`BPF_MAX_VAR_OFF`).
-pub const MAX_VAR_OFF: i64 = 1 << 29;
 
 /// The slot and the byte in it that lie at an offset from the frame pointer.
 fn place(off: i64) -> (usize, usize) {
@@ -226,8 +223,12 @@ impl Checker<'_, '_> {
             self.destroy_dynptr_at(frame, place(off).0)?;
         }
         let mut zero_kept = false;
-        // 6.18.15 leaves the other bytes of a slot as parts of a register that is gone; 6.12.118 and 7.1 do not.
+        // 6.18.15 leaves the other bytes of a slot as parts of a register that is gone; 6.12.118, 6.18.44 and 7.1 do not.
         let scrubs = self.rules.since(Era::V7_1) || self.rules.era == Era::V6_12;
+        let mut places = (min..max).map(|off| place(off).0);
+        if !scrubs && places.any(|at| self.state.frames[frame].stack[at].is_spilled()) {
+            return Err(Stop::unmodelled("a write over what was spilled at no fixed place"));
+        }
         for off in min..max {
             let (at, byte) = place(off);
             let slot = &mut self.state.frames[frame].stack[at];

@@ -1,5 +1,6 @@
 //! The state of a path (`struct bpf_verifier_state`, `struct bpf_func_state`).
 
+use super::frames::Frames;
 use super::reg::{Kind, Reg, Slot};
 
 /// Most frames on the call stack (`MAX_CALL_FRAMES`).
@@ -67,6 +68,12 @@ impl Frame {
         self.stack.len() as i64 * 8
     }
 
+    /// Its registers, and registers in its stack.
+    pub fn all_regs(&self) -> impl Iterator<Item = &Reg> {
+        let spilled = self.stack.iter().filter(|slot| slot.is_spilled());
+        self.regs.iter().chain(spilled.map(|slot| &slot.reg))
+    }
+
     /// Has the stack at least so many bytes (`grow_stack_state`).
     pub fn grow(&mut self, bytes: i64) {
         let slots = usize::try_from((bytes + 7) / 8).unwrap_or(0);
@@ -126,7 +133,7 @@ pub struct Held {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
     /// The call stack.
-    pub frames: Vec<Frame>,
+    pub frames: Frames,
     /// What is held.
     pub held: Vec<Held>,
     /// How many locks are held.
@@ -155,7 +162,7 @@ impl State {
     /// A path that begins in a frame.
     pub fn new(frame: Frame, in_sleepable: bool) -> Self {
         Self {
-            frames: vec![frame],
+            frames: Frames::from(frame),
             held: Vec::new(),
             active_locks: 0,
             active_preempt_locks: 0,
@@ -197,17 +204,26 @@ impl State {
         self.held.iter().filter(|held| held.kind == HeldKind::Pointer).count()
     }
 
-    /// Calls a function for each register, and each register in the stack, of every frame (`bpf_for_each_reg_in_vstate`).
-    pub fn each_reg(&mut self, mut change: impl FnMut(&mut Reg)) {
-        for frame in &mut self.frames {
-            frame.regs.iter_mut().for_each(&mut change);
-            for slot in frame.stack.iter_mut().filter(|slot| slot.is_spilled()) {
-                change(&mut slot.reg);
+    /// Changes registers, and registers in the stack, of every frame (`bpf_for_each_reg_in_vstate`): those that the first function
+    /// picks. Frames without one stay shared with other states.
+    pub fn change_regs(&mut self, picks: impl Fn(&Reg) -> bool, mut change: impl FnMut(&mut Reg)) {
+        for number in 0..self.frames.len() {
+            if !self.frames[number].all_regs().any(&picks) {
+                continue;
             }
+            let frame = &mut self.frames[number];
+            frame.regs.iter_mut().filter(|reg| picks(reg)).for_each(&mut change);
+            let spilled = frame.stack.iter_mut().filter(|slot| slot.is_spilled()).map(|slot| &mut slot.reg);
+            spilled.filter(|reg| picks(reg)).for_each(&mut change);
         }
     }
 
-    /// The same for every slot that holds a register, dynptr or iterator too.
+    /// The registers, and registers in the stack, of every frame.
+    pub fn all_regs(&self) -> impl Iterator<Item = &Reg> {
+        self.frames.iter().flat_map(Frame::all_regs)
+    }
+
+    /// Calls a function for each slot that holds a register, dynptr or iterator too.
     pub fn each_slot(&mut self, mut change: impl FnMut(&mut Slot)) {
         for frame in &mut self.frames {
             frame.stack.iter_mut().for_each(&mut change);

@@ -115,7 +115,7 @@ impl Checker<'_, '_> {
         if access.write {
             let may_fault = self.rules.since(Era::V7_3) && base.flags == Flags::NONE;
             if base.flags.has(Flags::UNTRUSTED) || may_fault {
-                return Err(read_only());
+                return self.check_untrusted_write(ty, off, size, access.base);
             }
             if !allocated && self.has_own_writes() {
                 return self.check_object_write(ty, off, size, access.base);
@@ -144,6 +144,22 @@ impl Checker<'_, '_> {
         };
         *self.reg_mut(register) = made;
         Ok(())
+    }
+
+    /// A store through a pointer that is not trusted. Up to 7.0 the program type's own rules were asked first; the fix went to
+    /// stable series that were still kept then.
+    fn check_untrusted_write(&mut self, ty: TypeRef, off: i32, size: u32, base: u8) -> Step {
+        if self.rules.since(Era::V7_2) || !self.has_own_writes() {
+            return Err(read_only());
+        }
+        match (self.check_object_write(ty, off, size, base), self.rules.era) {
+            (written, Era::V6_16 | Era::V6_17) => written,
+            (Ok(()), _) => Err(Stop::unmodelled(
+                "stores through an untrusted pointer, which some releases of the series refuse",
+            )),
+            (Err(Stop::Refused { .. }), _) => Err(read_only()),
+            (unknown, _) => unknown,
+        }
     }
 
     /// A type by its id in a BTF: those below a module's own are the kernel's.

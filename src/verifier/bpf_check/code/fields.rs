@@ -3,6 +3,7 @@
 use super::super::checker::Checker;
 use super::super::prog::Link;
 use super::super::refusal::{Step, Stop, Why};
+use super::super::reg::Kind;
 use super::super::rules::Era;
 use crate::insn::{Class, FRAME_POINTER, Insn, Op, validate};
 
@@ -78,6 +79,12 @@ impl Checker<'_, '_> {
             return Ok(());
         }
         let slot = self.slot();
+        // The first register of a condition is read before.
+        if matches!(slot.op, Op::Branch { .. })
+            && self.reg(slot.insn.dst.min(FRAME_POINTER)).kind == Kind::NotInit
+        {
+            return Ok(());
+        }
         if let Some(kind) = validate::reserved_field(slot.insn, slot.op) {
             return Err(reserved(kind));
         }

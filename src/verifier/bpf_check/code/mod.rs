@@ -6,7 +6,7 @@ mod stack_depth;
 
 use super::checker::Checker;
 use super::liveness::{Liveness, Points};
-use super::prog::Link;
+use super::prog::{Link, Slot, Subprog};
 use super::refusal::{Step, Stop, Why};
 use super::rules::Era;
 use crate::insn::{Callee, Op};
@@ -105,6 +105,23 @@ impl Checker<'_, '_> {
     /// It is refused.
     pub fn check_afterwards(&mut self) -> Step {
         self.remove_fastcall_spills();
-        self.check_max_stack_depth()
+        self.check_max_stack_depth()?;
+        self.check_addresses()
+    }
+
+    /// Functions that are never walked are removed. The address of one, where another takes its place, is that one's; behind the last
+    /// there is none, and the kernel finds no function to compile (`jit_subprogs`), unless the program is left with one function.
+    fn check_addresses(&self) -> Step {
+        let walked = |subprog: &Subprog| self.aux[subprog.start..subprog.end].iter().any(|aux| aux.seen);
+        let left = self.prog.subprogs.iter().filter(|subprog| walked(subprog)).count();
+        let last = self.prog.subprogs.iter().rposition(walked).unwrap_or(0);
+        let taken = self.prog.slots.iter().zip(&self.aux).filter(|(_, aux)| aux.seen);
+        let lost = |slot: &Slot| {
+            slot.insn.is_ld_imm64() && matches!(slot.link, Link::Subprog(subprog) if subprog > last)
+        };
+        if left > 1 && taken.into_iter().any(|(slot, _)| lost(slot)) {
+            return Err(Stop::unmodelled("the address of a function that is removed"));
+        }
+        Ok(())
     }
 }

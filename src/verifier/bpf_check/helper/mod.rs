@@ -103,11 +103,10 @@ impl Checker<'_, '_> {
     /// A per-CPU object that goes into a map is protected by RCU afterwards (`ref_convert_alloc_rcu_protected`).
     fn convert_to_rcu(&mut self, id: u32) {
         self.forget_reference(id);
-        self.state.each_reg(|reg| {
-            if reg.ref_obj_id == id {
-                reg.ref_obj_id = 0;
-                reg.flags = reg.flags.without(Flags::ALLOC).with(Flags::RCU);
-            }
+        let is_meant = |reg: &Reg| reg.ref_obj_id == id;
+        self.state.change_regs(is_meant, |reg| {
+            reg.ref_obj_id = 0;
+            reg.flags = reg.flags.without(Flags::ALLOC).with(Flags::RCU);
         });
     }
 

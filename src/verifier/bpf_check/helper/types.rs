@@ -5,7 +5,7 @@ use super::super::btf_match::Matched;
 use super::super::checker::Checker;
 use super::super::names::type_name;
 use super::super::refusal::{Step, Stop, Why};
-use super::super::reg::{BtfOf, DynptrKind, Flags, Kind, MapRef, TypeRef};
+use super::super::reg::{BtfOf, DynptrKind, Flags, Kind, MapRef, Reg, TypeRef};
 use super::super::rules::Era;
 use super::meta::Meta;
 use crate::btf::TypeId;
@@ -285,6 +285,10 @@ impl Checker<'_, '_> {
             .contains(&flags),
             Kind::Ctx if memory && self.rules.since(Era::V7_1) && self.program_kind() == "syscall" => {
                 return Ok(());
+            }
+            // Nothing is known of it, the offset included.
+            Kind::NotInit => {
+                return self.check_ptr_off(&Reg { kind: Kind::NotInit, ..Reg::unknown() }, arg.name, false);
             }
             _ => false,
         };

@@ -135,6 +135,10 @@ impl Checker<'_, '_> {
                     return Err(Stop::unmodelled("the registers of this machine"));
                 };
                 let fits = off >= 0 && off < bytes && aligned && off + size <= bytes;
+                // 6.18.15 takes it, 6.18.44 does not.
+                if fits && access.write && self.hook.writes_registers && !self.rules.since(Era::V7_1) {
+                    return Err(Stop::unmodelled("writes to a probe's registers"));
+                }
                 if fits && (!access.write || self.hook.writes_registers) {
                     Ok(Ok(Content::Scalar))
                 } else {
@@ -163,7 +167,7 @@ impl Checker<'_, '_> {
                     NOT_ALLOWED
                 }
             }
-            Program::StructOps(Ops::Qdisc) if self.hook.name == "enqueue" && off == 16 => {
+            Program::StructOps(Ops::Qdisc) if self.hook.name == "enqueue" && (16..24).contains(&off) => {
                 Err(Stop::unmodelled("the list of packets to be freed"))
             }
             Program::Lsm | Program::LsmCgroup => {

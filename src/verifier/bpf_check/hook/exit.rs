@@ -129,7 +129,7 @@ impl Checker<'_, '_> {
         if range_has(range, reg) {
             return Ok(());
         }
-        Err(Stop::einval(Why::ReturnValue, bad_range(reg, range, place)))
+        Err(Stop::einval(Why::ReturnValue, bad_range(register, reg, range, place)))
     }
 
     /// A register's type as messages name it.

@@ -10,6 +10,9 @@ use crate::verifier::bpf_check::refusal::{Step, Stop, Why};
 use crate::verifier::bpf_check::reg::MapRef;
 use crate::verifier::bpf_check::rules::Era;
 
+/// `BPF_MAX_VAR_OFF`.
+const MAX_OFFSET: u32 = 1 << 29;
+
 impl Checker<'_, '_> {
     /// All maps that the code refers to go with the program, in code that is never reached too.
     ///
@@ -18,8 +21,9 @@ impl Checker<'_, '_> {
     pub fn check_program_maps(&mut self) -> Step {
         let mut seen = Vec::new();
         for slot in 0..self.prog.len() {
-            let map = match self.prog.slots[slot].link {
-                Link::Map(map) | Link::MapValue(map, _) => map,
+            let (map, value) = match self.prog.slots[slot].link {
+                Link::Map(map) => (map, None),
+                Link::MapValue(map, off) => (map, Some(off as u32)),
                 _ => continue,
             };
             if !seen.contains(&map) {
@@ -27,9 +31,34 @@ impl Checker<'_, '_> {
                 self.insn = slot;
                 self.check_program_map(MapRef { map, inner: false })?;
             }
+            if let Some(off) = value {
+                self.insn = slot;
+                self.check_value_address(MapRef { map, inner: false }, off)?;
+            }
         }
         self.insn = 0;
         Ok(())
+    }
+
+    /// The address of a byte in the value of a map (`map_direct_value_addr`).
+    fn check_value_address(&self, map: MapRef, off: u32) -> Step {
+        let map = self.map(map)?;
+        if off >= MAX_OFFSET && !self.rules.since(Era::V7_1) {
+            let message = format!("direct value offset of {off} is not allowed");
+            return Err(Stop::einval(Why::Map, message));
+        }
+        let is_outside = off >= map.value_size;
+        match map.map_type {
+            MapType::ARRAY if is_outside => {
+                let size = map.value_size;
+                let message = format!("invalid access to map value pointer, value_size={size} off={off}");
+                Err(Stop::einval(Why::Map, message))
+            }
+            MapType::ARENA if u64::from(off) > u64::from(map.max_entries) * 4096 => {
+                Err(Stop::unmodelled("an address outside an arena"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn check_program_map(&mut self, map: MapRef) -> Step {

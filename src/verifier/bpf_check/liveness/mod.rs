@@ -116,8 +116,8 @@ impl Liveness {
         self.stack.query(state, insn)
     }
 
-    /// Half a slot of a frame's stack may be read later (`bpf_stack_slot_alive`).
-    pub fn is_stack_alive(&self, query: &StackQuery, frame: usize, half: usize) -> bool {
-        self.stack.is_alive(&self.points, query, frame, half)
+    /// Halves of slots of a frame's stack that may be read later, by bit (`bpf_stack_slot_alive`).
+    pub fn live_stack(&self, query: &StackQuery, frame: usize) -> u128 {
+        self.stack.live(&self.points, query, frame)
     }
 }

@@ -97,36 +97,32 @@ impl StackLiveness {
         query
     }
 
-    /// Half a slot may be read later.
-    pub fn is_alive(&self, points: &Points, query: &StackQuery, frame: usize, half: usize) -> bool {
-        let is_live = |instance: &Instance, insn, frame| {
-            instance.live_before(frame, insn).is_some_and(|live| live & 1 << half != 0)
-        };
+    /// Halves of slots of a frame that may be read later.
+    pub fn live(&self, points: &Points, query: &StackQuery, frame: usize) -> Halves {
+        let live = |instance: &Instance, insn, frame| instance.live_before(frame, insn).unwrap_or(0);
         let Some(current) = query.instances[query.last].map(|number| &self.instances[number]) else {
-            return true;
+            return Halves::MAX;
         };
         let shifted =
             |instance: &Instance, from: usize| (frame + usize::from(instance.depth)).checked_sub(from);
+        let mut found = 0;
         if let Some(at) = shifted(current, query.last)
             && at <= usize::from(current.depth)
-            && is_live(current, query.insn, at)
         {
-            return true;
+            found = live(current, query.insn, at);
         }
         for number in frame..query.last {
             let Some(instance) = query.instances[number].map(|number| &self.instances[number]) else {
-                return true;
+                return Halves::MAX;
             };
             let Some(at) = shifted(instance, number).filter(|at| *at <= usize::from(instance.depth)) else {
-                return true;
+                return Halves::MAX;
             };
             let call = query.callsites[number];
             let after = if points.has(call, Points::CALLBACK) { call } else { call + 1 };
-            if is_live(instance, after, at) {
-                return true;
-            }
+            found |= live(instance, after, at);
         }
-        false
+        found
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::super::checker::Checker;
 use super::super::liveness::Liveness;
-use super::super::reg::{Byte, Reg, Slot};
+use super::super::reg::{Byte, Kind, Reg, Slot};
 use super::super::rules::Era;
 use super::super::state::{Frame, State};
 use super::equal::same_callsites;
@@ -13,7 +13,7 @@ impl Checker<'_, '_> {
     pub(super) fn clean_states(&mut self, bucket: usize) {
         let insn = self.insn;
         if self.rules.since(Era::V7_1) {
-            clean(&self.liveness, &mut self.state, insn, clean_slot);
+            clean(&self.liveness, &mut self.state, insn, Byte::Poison, clean_slot);
             return;
         }
         for at in 0..self.checkpoints.buckets[bucket].len() {
@@ -27,17 +27,19 @@ impl Checker<'_, '_> {
             if is_final {
                 let node = &mut self.checkpoints.nodes[number as usize];
                 node.cleaned = true;
-                clean(&self.liveness, &mut node.state, insn, clean_whole_slot);
+                clean(&self.liveness, &mut node.state, insn, Byte::Invalid, clean_whole_slot);
             }
         }
     }
 }
 
-/// Forgets what is never read again of a state before an instruction.
+/// Forgets what is never read again of a state before an instruction; `gone` is what becomes of bytes of the stack. A frame of
+/// which nothing is left to forget stays shared with other states.
 fn clean(
     liveness: &Liveness,
     state: &mut State,
     insn: usize,
+    gone: Byte,
     clean_slot: impl Fn(&mut Frame, usize, bool, bool),
 ) {
     let last = state.current();
@@ -45,6 +47,16 @@ fn clean(
     for number in 0..=last {
         let at = if number == last { insn } else { state.frames[number + 1].callsite };
         let live = liveness.live_regs(at);
+        let live_stack = liveness.live_stack(&query, number);
+        let halves = |slot: usize| (live_stack >> (slot * 2) & 1 != 0, live_stack >> (slot * 2 + 1) & 1 != 0);
+        let held = &state.frames[number];
+        let is_dead = |(reg, held): (usize, &Reg)| live & 1 << reg == 0 && held.kind != Kind::NotInit;
+        let is_clean = !held.regs[..10].iter().enumerate().any(is_dead)
+            && (0..held.stack.len())
+                .all(|slot| halves(slot) == (true, true) || held.stack[slot].is_all(gone));
+        if is_clean {
+            continue;
+        }
         let frame = &mut state.frames[number];
         for (reg, held) in frame.regs[..10].iter_mut().enumerate() {
             if live & 1 << reg == 0 {
@@ -52,8 +64,7 @@ fn clean(
             }
         }
         for slot in 0..frame.stack.len() {
-            let low = liveness.is_stack_alive(&query, number, slot * 2);
-            let high = liveness.is_stack_alive(&query, number, slot * 2 + 1);
+            let (low, high) = halves(slot);
             if !low || !high {
                 clean_slot(frame, slot, low, high);
             }
@@ -103,31 +114,22 @@ impl State {
 
     /// No number matters yet to what comes after this state (`mark_all_scalars_imprecise`).
     pub(super) fn forget_precision(&mut self) {
-        self.each_reg(|reg| {
-            if reg.is_scalar() {
-                reg.precise = false;
-            }
-        });
+        self.change_regs(|reg| reg.precise && reg.is_scalar(), |reg| reg.precise = false);
     }
 
     /// Numbers whose id nothing shares have none (`bpf_clear_singular_ids`).
     pub(super) fn clear_singular_ids(&mut self) {
         let mut ids: Vec<(u32, bool)> = Vec::new();
-        self.each_reg(|reg| {
-            if reg.is_scalar() && reg.id != 0 {
-                match ids.iter_mut().find(|(id, _)| *id == reg.id) {
-                    Some((_, is_shared)) => *is_shared = true,
-                    None => ids.push((reg.id, false)),
-                }
+        for reg in self.all_regs().filter(|reg| reg.id != 0 && reg.is_scalar()) {
+            match ids.iter_mut().find(|(id, _)| *id == reg.id) {
+                Some((_, is_shared)) => *is_shared = true,
+                None => ids.push((reg.id, false)),
             }
-        });
+        }
         if ids.iter().all(|(_, is_shared)| *is_shared) {
             return;
         }
-        self.each_reg(|reg| {
-            if reg.is_scalar() && reg.id != 0 && ids.contains(&(reg.id, false)) {
-                reg.clear_id();
-            }
-        });
+        let is_alone = |reg: &Reg| reg.id != 0 && reg.is_scalar() && ids.contains(&(reg.id, false));
+        self.change_regs(is_alone, Reg::clear_id);
     }
 }

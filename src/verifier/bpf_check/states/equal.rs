@@ -1,7 +1,7 @@
 //! Whether one state says all that another says (`states_equal`).
 
 use super::super::liveness::Liveness;
-use super::super::reg::{Byte, Kind, Linked, Reg, Slot};
+use super::super::reg::{Byte, Kind, Linked, Reg, Slot, packed};
 use super::super::rules::{Era, Rules};
 use super::super::scalar::Scalar;
 use super::super::state::{Frame, HeldKind, State};
@@ -166,11 +166,31 @@ fn plain(byte: Byte) -> Byte {
 
 fn stacksafe(rules: &Rules, old: &Frame, cur: &Frame, ids: &mut IdMap, exact: Level) -> bool {
     let unbound = unbound();
+    let compares_bytes = exact == Level::Exact || exact != Level::NotExact && !rules.since(Era::V6_18);
     for (number, slot) in old.stack.iter().enumerate() {
         let now = cur.stack.get(number);
+        // What most slots are: nothing, or whole registers.
+        if !compares_bytes {
+            let bytes = packed(slot.bytes);
+            if bytes == packed([Byte::Invalid; 8])
+                || bytes == packed([Byte::Poison; 8])
+                || bytes == packed([Byte::Misc; 8])
+            {
+                continue;
+            }
+            if bytes == packed([Byte::Spill; 8])
+                && let Some(now) = now
+                && packed(now.bytes) == bytes
+            {
+                if !regsafe(rules, &slot.reg, &now.reg, ids, exact) {
+                    return false;
+                }
+                continue;
+            }
+        }
         let mut at = 0;
         while at < 8 {
-            if exact == Level::Exact || exact != Level::NotExact && !rules.since(Era::V6_18) {
+            if compares_bytes {
                 let same = now.is_some_and(|now| plain(slot.bytes[at]) == plain(now.bytes[at]));
                 if !same {
                     return false;
@@ -237,8 +257,8 @@ fn slots_safe(rules: &Rules, slot: &Slot, now: &Slot, ids: &mut IdMap, exact: Le
 
 /// A number of which nothing is known.
 fn unbound() -> &'static Reg {
-    static UNBOUND: std::sync::OnceLock<Reg> = std::sync::OnceLock::new();
-    UNBOUND.get_or_init(Reg::unknown)
+    static UNBOUND: Reg = Reg::unknown();
+    &UNBOUND
 }
 
 /// The same is held.
@@ -279,6 +299,7 @@ pub fn states_equal(
     let old = &node.state;
     if old.frames.len() != cur.frames.len()
         || old.in_sleepable != cur.in_sleepable
+        || !same_callsites(old, cur)
         || !refsafe(rules, old, cur, ids)
     {
         return false;

@@ -43,7 +43,8 @@ impl Checker<'_, '_> {
             let at = if frame == last { insn } else { state.frames[frame + 1].callsite };
             let component = self.liveness.component(at);
             if component != 0 {
-                let callsites = state.frames[1..=frame].iter().map(|frame| frame.callsite).collect();
+                let callsites =
+                    state.frames.iter().take(frame + 1).skip(1).map(|frame| frame.callsite).collect();
                 return Some(CallChain { callsites, component });
             }
         }
