@@ -74,6 +74,10 @@ fuzz_target!(|data: &[u8]| {
             calls.push((InsnIdx(at), function));
         }
     }
+    // CO-RE records are of the instructions that were there.
+    if pick & 0x80 == 0 {
+        object.ext = None;
+    }
     let order = object.elf.byte_order;
     let function = &mut object.functions[program.0];
     (function.code, function.refs, function.calls) = (Code::new(code, order), refs, calls);
