@@ -1,9 +1,46 @@
-//! The call stack of a state. States share frames until one changes its own.
+//! The call stack of a state. States share frames, and frames their stacks, until one changes its own.
 
-use std::ops::{Index, IndexMut};
+use std::ops::{Deref, DerefMut, Index, IndexMut};
 use std::rc::Rc;
 
+use super::reg::Slot;
 use super::state::Frame;
+
+/// The stack of a frame; the first slot is the one below r10.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Stack(Rc<Vec<Slot>>);
+
+impl Deref for Stack {
+    type Target = Vec<Slot>;
+
+    fn deref(&self) -> &Vec<Slot> {
+        &self.0
+    }
+}
+
+impl DerefMut for Stack {
+    fn deref_mut(&mut self) -> &mut Vec<Slot> {
+        Rc::make_mut(&mut self.0)
+    }
+}
+
+impl<'s> IntoIterator for &'s Stack {
+    type Item = &'s Slot;
+    type IntoIter = std::slice::Iter<'s, Slot>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+
+impl<'s> IntoIterator for &'s mut Stack {
+    type Item = &'s mut Slot;
+    type IntoIter = std::slice::IterMut<'s, Slot>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        Rc::make_mut(&mut self.0).iter_mut()
+    }
+}
 
 /// Frames, the outermost first.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -48,12 +85,6 @@ impl Frames {
     /// None is left.
     pub fn clear(&mut self) {
         self.0 = Vec::new();
-    }
-
-    /// It is one and the same frame: nothing was changed since one was made from the other.
-    pub fn is_same(&self, other: &Self, number: usize) -> bool {
-        let frames = self.0.get(number).zip(other.0.get(number));
-        frames.is_some_and(|(one, other)| Rc::ptr_eq(one, other))
     }
 }
 

@@ -281,9 +281,13 @@ impl Backtrack {
     fn mark(&mut self, state: &mut State) -> Result<bool, Lost> {
         let mut changed = false;
         for number in (0..=self.frame).rev() {
-            let Some(frame) = state.frames.get_mut(number) else {
+            if number >= state.frames.len() {
                 return Err(Lost::Bug("backtracking a frame that is not there"));
-            };
+            }
+            if self.regs[number] == 0 && self.slots[number] == 0 {
+                continue;
+            }
+            let frame = &mut state.frames[number];
             for reg in 0..11 {
                 if self.regs[number] & 1 << reg == 0 {
                     continue;
@@ -300,13 +304,13 @@ impl Backtrack {
             while left != 0 {
                 let slot = left.trailing_zeros() as usize;
                 left &= left - 1;
-                let Some(held) = frame.stack.get_mut(slot) else {
+                let Some(held) = frame.stack.get(slot) else {
                     return Err(Lost::Bug("backtracking a slot that is not there"));
                 };
                 if !held.is_spilled_scalar() || held.reg.precise {
                     self.slots[number] &= !(1 << slot);
                 } else {
-                    held.reg.precise = true;
+                    frame.stack[slot].reg.precise = true;
                     changed = true;
                 }
             }

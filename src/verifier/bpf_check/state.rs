@@ -1,6 +1,6 @@
 //! The state of a path (`struct bpf_verifier_state`, `struct bpf_func_state`).
 
-use super::frames::Frames;
+use super::frames::{Frames, Stack};
 use super::reg::{Kind, Reg, Slot};
 
 /// Most frames on the call stack (`MAX_CALL_FRAMES`).
@@ -25,7 +25,7 @@ pub struct Frame {
     /// r0 to r10.
     pub regs: [Reg; 11],
     /// Its stack; the first slot is the one below r10.
-    pub stack: Vec<Slot>,
+    pub stack: Stack,
     /// The subprogram.
     pub subprog: usize,
     /// The instruction that called; `usize::MAX` for the program itself.
@@ -51,7 +51,7 @@ impl Frame {
         regs[10] = Reg::new(Kind::Stack(number as u8), super::reg::Flags::NONE);
         Self {
             regs,
-            stack: Vec::new(),
+            stack: Stack::default(),
             subprog,
             callsite,
             callback_range: None,
@@ -213,8 +213,12 @@ impl State {
             }
             let frame = &mut self.frames[number];
             frame.regs.iter_mut().filter(|reg| picks(reg)).for_each(&mut change);
-            let spilled = frame.stack.iter_mut().filter(|slot| slot.is_spilled()).map(|slot| &mut slot.reg);
-            spilled.filter(|reg| picks(reg)).for_each(&mut change);
+            let is_meant = |slot: &Slot| slot.is_spilled() && picks(&slot.reg);
+            if frame.stack.iter().any(is_meant) {
+                for slot in frame.stack.iter_mut().filter(|slot| is_meant(slot)) {
+                    change(&mut slot.reg);
+                }
+            }
         }
     }
 

@@ -14,6 +14,15 @@ impl Checker<'_, '_> {
     /// # Errors
     /// It is refused, or not modelled.
     pub fn kernel_variable(&mut self, home: Home, var: TypeId) -> Step<Reg> {
+        if let Some(known) = self.records.variables.get(&(home, var)) {
+            return Ok(*known);
+        }
+        let made = self.make_variable(home, var)?;
+        self.records.variables.insert((home, var), made);
+        Ok(made)
+    }
+
+    fn make_variable(&self, home: Home, var: TypeId) -> Step<Reg> {
         let btf = self.kernel.btf_of(home);
         let Some(ty) = btf.get(var) else { return Err(Stop::unmodelled("a variable that is not known")) };
         let memory = |size| Reg::new(Kind::Mem(size), Flags::RDONLY);
@@ -33,9 +42,8 @@ impl Checker<'_, '_> {
             }
             Lookup::Unknown(reason) => return Err(Stop::Unknown(reason)),
         }
-        let mut sections = btf.types().filter(|(_, ty)| ty.kind() == BtfKind::DataSec);
-        let percpu =
-            sections.find(|(_, ty)| btf.name(ty) == ".data..percpu").and_then(|(_, ty)| ty.data_sec());
+        let section = btf.names().find(".data..percpu", BtfKind::DataSec);
+        let percpu = section.and_then(|id| btf.get(id)).and_then(|ty| ty.data_sec());
         let Some(percpu) = percpu.filter(|_| home == Home::Vmlinux) else {
             return Err(Stop::unmodelled("whether a variable is there once for each CPU"));
         };

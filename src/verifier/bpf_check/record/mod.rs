@@ -10,8 +10,9 @@ use self::parse::{Parser, Refused};
 use super::btf_access::Walks;
 use super::checker::Checker;
 use super::refusal::{Step, Stop};
-use super::reg::{BtfOf, MapRef, TypeRef};
+use super::reg::{BtfOf, MapRef, Reg, TypeRef};
 use crate::btf::TypeId;
+use crate::kernel::Home;
 
 /// What kind of special field it is (`enum btf_field_type`).
 #[allow(missing_docs)]
@@ -127,6 +128,8 @@ pub struct Records {
     none: Rc<Record>,
     /// Walks into types.
     pub(super) walks: Walks,
+    /// What the addresses of the kernel's variables are.
+    pub(super) variables: HashMap<(Home, TypeId), Reg>,
 }
 
 impl Records {

@@ -18,6 +18,8 @@ pub struct Checkpoint {
     pub insn: usize,
     /// Branches from here that are not walked to their end.
     pub branches: u32,
+    /// The loop that it is in, as it was reached.
+    pub(super) visit: Option<u32>,
     /// How often it was equal to another state.
     pub(super) hits: u32,
     /// How often it was not.
@@ -42,7 +44,9 @@ pub struct Checkpoints {
     /// Instructions walked when the last one was kept (`prev_insn_processed`).
     pub(super) prev_insns: u32,
     /// Loops that are being walked (`scc_info`).
-    pub(super) visits: HashMap<CallChain, Visit>,
+    pub(super) visits: Vec<Visit>,
+    /// Which of them belongs to which calls.
+    pub(super) visit_of: HashMap<CallChain, u32>,
     /// Paths that came back, over all of them.
     pub(super) backedges: usize,
     /// Reused by comparisons.
@@ -56,6 +60,7 @@ impl Checkpoints {
         self.free.clear();
         self.buckets.iter_mut().for_each(Vec::clear);
         self.visits.clear();
+        self.visit_of.clear();
         self.backedges = 0;
     }
 

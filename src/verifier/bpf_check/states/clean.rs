@@ -65,7 +65,7 @@ fn clean(
         }
         for slot in 0..frame.stack.len() {
             let (low, high) = halves(slot);
-            if !low || !high {
+            if (!low || !high) && !frame.stack[slot].is_all(gone) {
                 clean_slot(frame, slot, low, high);
             }
         }

@@ -51,22 +51,23 @@ impl Checker<'_, '_> {
         None
     }
 
-    fn call_chain_of(&self, number: u32) -> Option<CallChain> {
-        let node = self.checkpoints.get(number);
-        self.call_chain(&node.state, node.insn)
-    }
-
     /// A checkpoint may be the first of a loop (`maybe_enter_scc`).
     pub(super) fn enter_loop(&mut self, number: u32) {
-        if let Some(chain) = self.call_chain_of(number) {
-            self.checkpoints.visits.entry(chain).or_default().entry.get_or_insert(number);
+        let node = self.checkpoints.get(number);
+        let Some(chain) = self.call_chain(&node.state, node.insn) else { return };
+        let next = self.checkpoints.visits.len() as u32;
+        let visit = *self.checkpoints.visit_of.entry(chain).or_insert(next);
+        if visit == next {
+            self.checkpoints.visits.push(Visit::default());
         }
+        self.checkpoints.nodes[number as usize].visit = Some(visit);
+        self.checkpoints.visits[visit as usize].entry.get_or_insert(number);
     }
 
     /// All branches from a checkpoint were walked: if a loop began there, its marks can be completed (`maybe_exit_scc`).
     fn leave_loop(&mut self, number: u32) -> Step {
-        let Some(chain) = self.call_chain_of(number) else { return Ok(()) };
-        let Some(visit) = self.checkpoints.visits.get_mut(&chain) else { return Ok(()) };
+        let Some(visit) = self.checkpoints.get(number).visit else { return Ok(()) };
+        let visit = &mut self.checkpoints.visits[visit as usize];
         if visit.entry != Some(number) {
             return Ok(());
         }
@@ -100,19 +101,17 @@ impl Checker<'_, '_> {
 
     /// The path came back to a checkpoint of its own loop (`add_scc_backedge`).
     pub(super) fn add_backedge(&mut self, equal: u32) {
-        let Some(chain) = self.call_chain_of(equal) else { return };
+        let Some(visit) = self.checkpoints.get(equal).visit else { return };
         let edge = Backedge { state: self.state.clone(), trace: self.trace.clone(), insn: self.insn, equal };
-        self.checkpoints.visits.entry(chain).or_default().backedges.push(edge);
+        self.checkpoints.visits[visit as usize].backedges.push(edge);
         self.checkpoints.backedges += 1;
     }
 
     /// Marks of a checkpoint are not complete: its loop is still being walked (`incomplete_read_marks`).
     pub(super) fn has_incomplete_marks(&self, number: u32) -> bool {
-        if self.checkpoints.backedges == 0 {
-            return false;
-        }
-        let Some(chain) = self.call_chain_of(number) else { return false };
-        self.checkpoints.visits.get(&chain).is_some_and(|visit| !visit.backedges.is_empty())
+        let visits = &self.checkpoints.visits;
+        let visit = self.checkpoints.get(number).visit;
+        visit.is_some_and(|visit| !visits[visit as usize].backedges.is_empty())
     }
 
     /// A checkpoint is kept no longer than it is needed.

@@ -141,6 +141,7 @@ impl Checker<'_, '_> {
             trace: self.trace.clone(),
             insn: self.insn,
             branches: 1,
+            visit: None,
             hits: 0,
             misses: 0,
             retired: false,
