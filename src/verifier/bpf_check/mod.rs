@@ -10,7 +10,6 @@ mod btf_match;
 mod checker;
 mod code;
 mod dynptr;
-mod frames;
 mod func;
 mod graph;
 mod helper;
