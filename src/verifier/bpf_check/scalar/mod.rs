@@ -365,7 +365,7 @@ impl Scalar {
         self.var_off = self.var_off.sub(other.var_off);
     }
 
-    /// The offset of a pointer, a number added: as [`Self::plus`], but lower halves are not followed, and pairs of bounds are
+    /// The offset of a pointer, a number added: as a sum, but lower halves are not followed, and pairs of bounds are
     /// given up on any overflow (`adjust_ptr_min_max_vals`). Not yet in sync: the kernel looks at it before
     /// (`check_reg_sane_offset`).
     #[must_use]
