@@ -112,6 +112,8 @@ pub struct Checker<'a, 'd> {
     pub jumps: u32,
     /// Global functions that were called, by subprogram; where they may sleep, and where not.
     pub called: Vec<[bool; 2]>,
+    /// Global functions that are called whatever user space sets, by subprogram.
+    pub called_surely: Vec<bool>,
     /// A value that user space may set was read: what. Refusals of paths that depend on one are not sure.
     pub knob: Option<Reason>,
     /// Numbers by instruction that several modules use.
@@ -142,6 +144,7 @@ impl<'a, 'd> Checker<'a, 'd> {
         let aux = vec![Aux::default(); prog.len()];
         let subprogs = vec![SubprogInfo::default(); prog.subprogs.len()];
         let called = vec![[false; 2]; prog.subprogs.len()];
+        let called_surely = vec![false; prog.subprogs.len()];
         let state = State::new(Frame::new(0, usize::MAX, 0), hook.sleepable);
         let mut checker = Self {
             load,
@@ -165,6 +168,7 @@ impl<'a, 'd> Checker<'a, 'd> {
             processed: 0,
             jumps: 0,
             called,
+            called_surely,
             knob: None,
             notes: HashMap::new(),
             kfuncs: super::kfunc::Kfuncs::default(),
@@ -212,6 +216,8 @@ impl<'a, 'd> Checker<'a, 'd> {
     pub fn check_subprog(&mut self, subprog: usize, sleepable: bool) -> Step {
         let start = self.prog.subprogs[subprog].start;
         self.state = State::new(Frame::new(subprog, usize::MAX, 0), sleepable);
+        // What is called only where user space sets a value so is walked only then.
+        self.state.on_knob = subprog > 0 && !self.called_surely[subprog];
         self.trace = Trace::start(start);
         self.checkpoints.clear();
         self.pending.clear();

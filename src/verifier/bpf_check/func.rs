@@ -97,6 +97,7 @@ impl Checker<'_, '_> {
         let sleeps = self.rules.since(Era::V7_3) && self.may_sleep_here();
         let context = if self.rules.since(Era::V7_3) { sleeps } else { self.hook.sleepable };
         self.called[subprog][usize::from(context)] = true;
+        self.called_surely[subprog] |= !self.state.on_knob;
         let is_void = self.is_void(subprog)?;
         self.clear_caller_saved();
         if !is_void {
@@ -177,7 +178,8 @@ impl Checker<'_, '_> {
                 frame.async_entry = caller.async_entry + 1;
                 frame.callback_range = Some(arguments(self, &caller, &mut frame)?);
                 frame.in_async_callback = true;
-                let state = State::new(frame, sleepable);
+                let mut state = State::new(frame, sleepable);
+                state.on_knob = self.state.on_knob;
                 self.push_later(state, start)
             }
             CallbackTime::Now => {
@@ -324,6 +326,7 @@ impl Checker<'_, '_> {
         for subprog in 1..self.prog.subprogs.len() {
             if self.prog.subprogs[subprog].is_global && self.is_exception_callback(subprog) {
                 self.called[subprog][usize::from(self.hook.sleepable)] = true;
+                self.called_surely[subprog] = true;
             }
         }
         loop {
