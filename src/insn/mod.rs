@@ -3,6 +3,7 @@
 //! [`Insn`] is a slot as it is encoded, [`Op`] what it does. What opcodes are made of is known to this folder alone.
 
 mod code;
+pub mod fields;
 pub mod flow;
 mod op;
 mod slot;

@@ -311,8 +311,7 @@ impl<'a, 'd> Checker<'a, 'd> {
                 self.check_exit()
             }
             Op::Unknown => {
-                let code = slot.insn.opcode();
-                Err(Stop::einval(Why::Instruction, format!("unknown opcode {code:02x}")))
+                Err(Stop::einval(Why::Instruction, format!("unknown opcode {:02x}", slot.insn.opcode())))
             }
         }
     }
