@@ -115,7 +115,7 @@ impl Backtrack {
         jump: Option<&Jump>,
     ) -> Result<(), Lost> {
         let slot = &prog.slots[insn];
-        if slot.insn.opcode() == 0 {
+        if slot.insn.is_second_half() {
             return Ok(());
         }
         self.sync_linked(jump);
