@@ -90,6 +90,7 @@ fn advice(why: Why) -> &'static str {
         Why::PointerArithmetic => {
             "only bounded numbers may be added to this pointer; compute in an integer and check it first"
         }
+        Why::Spill => "store and load pointers on the stack with all 8 bytes, in the function's own frame",
         Why::UntrustedPointer => {
             "the pointer is not known to be valid: take a reference (bpf_task_acquire() and the like), stay inside \
              bpf_rcu_read_lock(), or use the pointer that the kernel passed in"

@@ -209,8 +209,7 @@ impl Checker<'_, '_> {
             return Ok(());
         }
         let insn = self.insn;
-        let seen = self.notes.entry(insn).or_insert(u64::from(arena));
-        if *seen != u64::from(arena) {
+        if *self.aux[insn].with_arena.get_or_insert(arena) != arena {
             let message = "same insn cannot be used with and without arena pointer";
             return Err(Stop::einval(Why::Arena, message));
         }

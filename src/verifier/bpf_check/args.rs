@@ -33,6 +33,19 @@ impl<'r> Argument<'r> {
         Self { reg, name: register_name(number), number: Some(number) }
     }
 
+    /// It is of none of the types that are expected (`check_reg_type`).
+    pub fn unexpected(&self, expected: &str) -> Stop {
+        let reg = self.reg;
+        let message = format!("{} type={} expected={expected}", self.name, self.type_name());
+        let why = match reg.kind {
+            Kind::Scalar => Why::NumberAsPointer,
+            _ if reg.may_be_null() => Why::NullArgument,
+            _ if reg.flags.has(Flags::UNTRUSTED) => Why::UntrustedPointer,
+            _ => Why::WrongArgument,
+        };
+        Stop::eacces(why, message)
+    }
+
     fn type_name(&self) -> String {
         type_name(self.reg.kind, self.reg.flags)
     }
@@ -190,13 +203,7 @@ impl Checker<'_, '_> {
         if zero_ok && size == 0 && arg.reg.is_null() {
             return Ok(false);
         }
-        let message = format!("{} type={} expected=fp", arg.name, arg.type_name());
-        let why = match arg.reg.kind {
-            _ if arg.reg.may_be_null() => Why::NullArgument,
-            Kind::Scalar => Why::NumberAsPointer,
-            _ => Why::WrongArgument,
-        };
-        Err(Stop::eacces(why, message))
+        Err(arg.unexpected("fp"))
     }
 
     /// A pointer and how much is there (`check_mem_size_reg`); true as in [`Self::check_helper_mem_access`].

@@ -1,7 +1,5 @@
 //! The walk itself: one instruction after the other, one path after the other (`do_check_common`, `do_check`).
 
-use std::collections::HashMap;
-
 use super::code::SubprogInfo;
 use super::hook::Hook;
 use super::liveness::Liveness;
@@ -58,6 +56,8 @@ pub struct Aux {
     pub map: Option<Option<super::reg::MapRef>>,
     /// The key of a map that the helper was called with (`map_key_state`), for callers that need it.
     pub key: Option<Option<u64>>,
+    /// It computed with a pointer to an arena, or with none.
+    pub with_arena: Option<bool>,
     /// It was walked.
     pub seen: bool,
     /// It is a spill or fill around a call that may be inlined (`fastcall_pattern`).
@@ -116,8 +116,6 @@ pub struct Checker<'a, 'd> {
     pub called_surely: Vec<bool>,
     /// A value that user space may set was read: what. Refusals of paths that depend on one are not sure.
     pub knob: Option<Reason>,
-    /// Numbers by instruction that several modules use.
-    pub notes: HashMap<usize, u64>,
     /// Kfuncs that were looked at.
     pub kfuncs: super::kfunc::Kfuncs,
 }
@@ -170,7 +168,6 @@ impl<'a, 'd> Checker<'a, 'd> {
             called,
             called_surely,
             knob: None,
-            notes: HashMap::new(),
             kfuncs: super::kfunc::Kfuncs::default(),
         };
         match unattached {

@@ -62,12 +62,7 @@ impl Checker<'_, '_> {
     /// The frame of a function that is called in a state (`setup_func_entry`).
     fn new_frame(&self, state: &State, subprog: usize) -> Step<Frame> {
         let frames = state.frames.len();
-        let most = match self.kernel.max_call_frames() {
-            Lookup::Found(most) => most as usize,
-            Lookup::Unknown(reason) => return Err(Stop::Unknown(reason)),
-            Lookup::Absent => return Err(Stop::unmodelled("how many frames there may be")),
-        };
-        if frames >= most {
+        if frames >= self.rules.most_frames as usize {
             let message = format!("the call stack of {} frames is too deep", frames + 1);
             return Err(Stop::refused(Why::StackDepth, Errno::E2BIG, message));
         }

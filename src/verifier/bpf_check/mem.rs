@@ -1,5 +1,6 @@
 //! Loads, stores and atomic operations (`check_mem_access` and what it asks).
 
+use super::args::register_name;
 use super::checker::Checker;
 use super::names::type_name;
 use super::refusal::{Step, Stop, Why};
@@ -98,7 +99,7 @@ impl Checker<'_, '_> {
         self.may_write(dst)?;
         let base = *self.reg(from.base);
         let acquire = mode == LoadMode::Acquire;
-        if acquire && !self.atomic_is_ok(&base, true, from.width)? {
+        if acquire && !self.atomic_is_ok(&base, true)? {
             let name = type_name(base.kind, base.flags);
             let message = format!("BPF_ATOMIC loads from R{} {name} is not allowed", from.base);
             return Err(Stop::eacces(Why::Atomic, message));
@@ -119,7 +120,7 @@ impl Checker<'_, '_> {
         };
         self.check_mem_access(&base, access)?;
         self.save_pointer_kind(&base, false)?;
-        if release && !self.atomic_is_ok(&base, false, to.width)? {
+        if release && !self.atomic_is_ok(&base, false)? {
             let name = type_name(base.kind, base.flags);
             let message = format!("BPF_ATOMIC stores into R{} {name} is not allowed", to.base);
             return Err(Stop::eacces(Why::Atomic, message));
@@ -144,7 +145,7 @@ impl Checker<'_, '_> {
             self.read(0)?;
         }
         let base = *self.reg(at.base);
-        if !self.atomic_is_ok(&base, false, at.width)? {
+        if !self.atomic_is_ok(&base, false)? {
             let name = type_name(base.kind, base.flags);
             let message = format!("BPF_ATOMIC stores into R{} {name} is not allowed", at.base);
             return Err(Stop::eacces(Why::Atomic, message));
@@ -170,7 +171,7 @@ impl Checker<'_, '_> {
     }
 
     /// An atomic instruction may go through this kind of pointer (`atomic_ptr_type_ok`).
-    fn atomic_is_ok(&self, base: &Reg, load: bool, _width: Width) -> Step<bool> {
+    fn atomic_is_ok(&self, base: &Reg, load: bool) -> Step<bool> {
         Ok(match base.kind {
             Kind::Ctx | Kind::Packet | Kind::Socket | Kind::SockCommon | Kind::TcpSock | Kind::XdpSock => {
                 false
@@ -422,7 +423,7 @@ impl Checker<'_, '_> {
     /// It is refused, or not modelled.
     pub fn check_mem_access(&mut self, base: &Reg, access: Access) -> Step {
         self.check_alignment(base, access)?;
-        let name = format!("R{}", access.base);
+        let name = register_name(access.base);
         let (off, size) = (i64::from(access.off), access.size());
         let loads = (!access.write).then_some(access.value).flatten();
         let invalid = |base: &Reg| {
@@ -447,12 +448,12 @@ impl Checker<'_, '_> {
                     ));
                 }
                 let key_size = self.map(map)?.key_size;
-                self.check_region(base, &name, off, size, key_size.into(), false)?;
+                self.check_region(base, name, off, size, key_size.into(), false)?;
                 self.load_unknown(loads);
             }
             Kind::MapValue(map) if !base.may_be_null() => {
                 self.check_map_access_type(base, off, size, access.write)?;
-                self.check_map_access(base, &name, off, size, false, true)?;
+                self.check_map_access(base, name, off, size, false, true)?;
                 let field = match base.offset().map(|fixed| u32::try_from(fixed + off)) {
                     Some(Ok(at)) => self.map_record(map)?.find(at, |kind| kind.is_pointer()),
                     _ => None,
@@ -472,7 +473,7 @@ impl Checker<'_, '_> {
                     return read_only(base);
                 }
                 if !untrusted {
-                    self.check_region(base, &name, off, size, mem_size.into(), false)?;
+                    self.check_region(base, name, off, size, mem_size.into(), false)?;
                 }
                 self.load_unknown(loads);
             }
@@ -560,7 +561,7 @@ impl Checker<'_, '_> {
 
     /// An access to a buffer whose end is found out at run time (`__check_buffer_access`).
     fn check_buffer(&self, base: &Reg, what: &str, access: Access) -> Step {
-        let (name, off) = (format!("R{}", access.base), access.off);
+        let (name, off) = (register_name(access.base), access.off);
         let Some(fixed) = base.offset() else {
             let var_off = base.value.var_off();
             let message = format!("{name} invalid variable buffer offset: off={off}, var_off={var_off}");

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::reg::MapRef;
 use crate::btf::TypeId;
+use crate::btf::core::POISON_IMM;
 use crate::insn::{Callee, Insn, Op};
 use crate::kernel::{Home, Kfunc, Reason};
 use crate::load::{CoreFact, ExternFate, Knowledge, Load};
@@ -82,8 +83,6 @@ pub struct Prog {
 
 /// Where libbpf puts the numbers of calls to kfuncs that are not there (`POISON_CALL_KFUNC_BASE`).
 const POISON_KFUNC: i32 = 2_002_000_000;
-/// What libbpf makes of an instruction whose CO-RE record found nothing.
-const POISON_CORE: i32 = 195_896_080;
 
 impl Prog {
     /// Links a program (libbpf `bpf_object__relocate`, `bpf_program_fixup_func_info` and what they call).
@@ -117,7 +116,7 @@ impl Prog {
                     true => poison(&mut made),
                     false => patch(knowledge, &mut made),
                 }
-                is_poisoned = !is_poisoned && insn.is_ld_imm64() && made.link == Link::Poison(POISON_CORE);
+                is_poisoned = !is_poisoned && insn.is_ld_imm64() && made.link == Link::Poison(POISON_IMM);
                 slots.push(made);
                 owner.push(number);
             }
@@ -191,9 +190,9 @@ fn external(load: &Load<'_, '_>, object: &Object<'_>, index: ExternIdx, op: Op) 
 
 /// What becomes of an instruction whose CO-RE record found nothing (`bpf_core_poison_insn`).
 fn poison(slot: &mut Slot) {
-    slot.insn = Insn::call(POISON_CORE);
+    slot.insn = Insn::call(POISON_IMM);
     slot.op = slot.insn.op();
-    slot.link = Link::Poison(POISON_CORE);
+    slot.link = Link::Poison(POISON_IMM);
 }
 
 /// What CO-RE makes of an instruction (`bpf_core_patch_insn`).

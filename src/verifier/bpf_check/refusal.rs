@@ -104,6 +104,8 @@ pub enum Why {
     OutOfBounds,
     /// Arithmetic that pointers do not allow.
     PointerArithmetic,
+    /// A pointer is stored on the stack, or loaded from there, otherwise than as a whole.
+    Spill,
     /// A pointer is not trusted where that is asked for.
     UntrustedPointer,
     /// An argument is of another type.

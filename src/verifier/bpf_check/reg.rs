@@ -158,7 +158,7 @@ pub enum Kind {
     StackDynptr {
         /// What it points to.
         kind: DynptrKind,
-        /// The half with the lower address... the kernel's first slot.
+        /// The half at the higher address, which the kernel calls the first slot.
         first: bool,
     },
     /// In a stack slot: part of an iterator.

@@ -12,8 +12,10 @@ use crate::kernel::Kernel;
 pub struct Rules {
     /// How numbers are followed.
     pub scalar: ScalarRules,
-    /// Names of registers in messages: since 7.2 or so `R1`, where it was `arg#0` for kfuncs.
+    /// Arguments of kfuncs and global functions go by their registers in messages, `R1`; before 7.2 it was `arg#0`.
     pub names_registers: bool,
+    /// Frames of a call chain (`MAX_CALL_FRAMES`), read off `bpf_verifier_state.frame`.
+    pub most_frames: u32,
     /// Which step of the verifier's history it is at, where a behaviour has no mark of its own: see [`Era`].
     pub era: Era,
 }
@@ -46,12 +48,8 @@ impl Rules {
     pub fn of(kernel: &Kernel<'_>) -> Self {
         let era = era(kernel);
         let scalar = scalar_rules(era);
-        Self { scalar, names_registers: era >= Era::V7_2, era }
-    }
-
-    /// Frames of a call chain (`MAX_CALL_FRAMES`).
-    pub fn most_frames(&self) -> usize {
-        if self.since(Era::V7_2) { 16 } else { 8 }
+        let most_frames = kernel.max_call_frames().found().unwrap_or(if era >= Era::V7_2 { 16 } else { 8 });
+        Self { scalar, names_registers: era >= Era::V7_2, most_frames, era }
     }
 
     /// Registers that may be linked in one comparison (`LINKED_REGS_MAX`).

@@ -1,5 +1,6 @@
 //! Loads from and stores to the stack (`check_stack_read`, `check_stack_write`, `check_stack_range_initialized`).
 
+use super::args::register_name;
 use super::checker::Checker;
 use super::mem::Access;
 use super::refusal::{Step, Stop, Why};
@@ -124,8 +125,8 @@ impl Checker<'_, '_> {
     /// It is refused, or not modelled.
     pub fn check_stack(&mut self, base: &Reg, access: Access) -> Step {
         let off = i64::from(access.off);
-        let name = format!("R{}", access.base);
-        self.check_stack_bounds(base, &name, off, access.size(), access.write, false)?;
+        let name = register_name(access.base);
+        self.check_stack_bounds(base, name, off, access.size(), access.write, false)?;
         let frame = self.frame_of(base)?;
         let lowest = base.offset().unwrap_or_else(|| base.value.smin()).saturating_add(off);
         self.check_fastcall_contract(self.state.frames[frame].subprog, lowest);
@@ -143,7 +144,7 @@ impl Checker<'_, '_> {
                     Err(Stop::eacces(Why::OutOfBounds, message))
                 }
                 Some(register) => {
-                    self.check_range(base, &name, (off, access.size()), false, StackUse::Load)?;
+                    self.check_range(base, name, (off, access.size()), false, StackUse::Load)?;
                     let (min, max) = (base.value.smin() + off, base.value.smax() + off + access.size());
                     self.read_bytes(frame, min, max, register)
                 }
@@ -177,11 +178,11 @@ impl Checker<'_, '_> {
             }
             (Some(reg), _) if reg.is_pointer() && self.is_spillable(reg.kind) => {
                 if size != 8 {
-                    return Err(Stop::eacces(Why::PointerArithmetic, "invalid size of register spill"));
+                    return Err(Stop::eacces(Why::Spill, "invalid size of register spill"));
                 }
                 if frame != self.state.current() && matches!(reg.kind, Kind::Stack(_)) {
                     let message = "cannot spill pointers to stack into stack frame of the caller";
-                    return Err(Stop::einval(Why::PointerArithmetic, message));
+                    return Err(Stop::einval(Why::Spill, message));
                 }
                 save(&mut self.state.frames[frame].stack[at], &reg, size);
             }
@@ -324,7 +325,7 @@ impl Checker<'_, '_> {
             return Ok(());
         }
         if !slot.reg.is_scalar() {
-            return Err(Stop::eacces(Why::PointerArithmetic, "invalid size of register fill"));
+            return Err(Stop::eacces(Why::Spill, "invalid size of register fill"));
         }
         let Some(register) = access.value else { return Ok(()) };
         if size <= spilled && off % 8 == 0 {

@@ -103,7 +103,7 @@ impl Checker<'_, '_> {
 
     /// All chains of calls from a function (`check_max_stack_depth_subprog`).
     fn check_chain(&self, start: usize, links: &mut [Caller], modes: &mut [Private], private: bool) -> Step {
-        let most_frames = self.rules.most_frames();
+        let most_frames = self.rules.most_frames as usize;
         let globals_restart = self.rules.since(Era::V7_1);
         let (mut current, mut depth, mut frame) = (start, 0, 0);
         links[start].caller = None;

@@ -167,15 +167,7 @@ impl Checker<'_, '_> {
                 expected.push_str(&type_name(*kind, *flags));
             }
         }
-        let reg = arg.reg;
-        let message = format!("{} type={} expected={expected}", arg.name, type_name(reg.kind, reg.flags));
-        let why = match reg.kind {
-            Kind::Scalar => Why::NumberAsPointer,
-            _ if reg.may_be_null() => Why::NullArgument,
-            _ if reg.flags.has(Flags::UNTRUSTED) => Why::UntrustedPointer,
-            _ => Why::WrongArgument,
-        };
-        Stop::eacces(why, message)
+        arg.unexpected(&expected)
     }
 
     /// A pointer to a struct of the kernel is one to what is asked for.

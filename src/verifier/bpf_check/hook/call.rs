@@ -5,7 +5,6 @@ use crate::verifier::bpf_check::args::{Argument, Use, register_name};
 use crate::verifier::bpf_check::btf_match::Matched;
 use crate::verifier::bpf_check::checker::Checker;
 use crate::verifier::bpf_check::dynptr::DynptrUse;
-use crate::verifier::bpf_check::names::type_name;
 use crate::verifier::bpf_check::refusal::{Step, Stop, Why};
 use crate::verifier::bpf_check::reg::{Flags, Kind, Reg, TypeRef};
 use crate::verifier::bpf_check::rules::Era;
@@ -92,9 +91,9 @@ impl Checker<'_, '_> {
         let nullable = flags.has(Flags::MAYBE_NULL);
         let folded = if nullable { reg.flags.without(Flags::MAYBE_NULL) } else { reg.flags };
         let taken = [Flags::NONE, Flags::TRUSTED, Flags::RCU].contains(&folded);
-        let Kind::BtfId(ty) = reg.kind else { return Err(wrong_type(arg)) };
+        let Kind::BtfId(ty) = reg.kind else { return Err(arg.unexpected("ptr_, trusted_ptr_, rcu_ptr_")) };
         if !taken {
-            return Err(wrong_type(arg));
+            return Err(arg.unexpected("ptr_, trusted_ptr_, rcu_ptr_"));
         }
         let name = register_name(register);
         if self.rules.since(Era::V7_2) {
@@ -114,18 +113,4 @@ impl Checker<'_, '_> {
             }
         }
     }
-}
-
-/// A register that holds no object of the kernel.
-fn wrong_type(arg: Argument<'_>) -> Stop {
-    let reg = arg.reg;
-    let shown = type_name(reg.kind, reg.flags);
-    let message = format!("{} type={shown} expected=ptr_, trusted_ptr_, rcu_ptr_", arg.name);
-    let why = match reg.kind {
-        Kind::Scalar => Why::NumberAsPointer,
-        _ if reg.may_be_null() => Why::NullArgument,
-        _ if reg.flags.has(Flags::UNTRUSTED) => Why::UntrustedPointer,
-        _ => Why::WrongArgument,
-    };
-    Stop::eacces(why, message)
 }

@@ -4,12 +4,13 @@ use super::super::args::{Argument, Use, register_name};
 use super::super::checker::Checker;
 use super::super::dynptr::{DynptrUse, GivenDynptr};
 use super::super::graph::{Graph, is_non_owning, is_object};
+use super::super::names::kind_word;
 use super::super::names::type_name;
 use super::super::record::{Field, FieldKind};
 use super::super::refusal::{Step, Stop, Why};
 use super::super::reg::{DynptrKind, Flags, Kind, MapRef, Reg, TypeRef};
 use super::super::rules::Era;
-use super::meta::{Meta, Param, ParamKind, kind_str};
+use super::meta::{Meta, Param, ParamKind};
 use super::special::Special;
 use crate::btf::Kind as BtfKind;
 use crate::kernel::kfunc_flags::KfuncFlags;
@@ -112,7 +113,7 @@ impl Checker<'_, '_> {
         let newest = self.rules.since(Era::V7_3);
         let is_pointer = param.type_kind == BtfKind::Ptr;
         if !is_pointer && param.kind == ParamKind::Unrecognized {
-            let kind = kind_str(param.type_kind);
+            let kind = kind_word(param.type_kind);
             return Err(Stop::einval(Why::WrongArgument, format!("Unrecognized {name} type {kind}")));
         }
         if !is_pointer && !newest {

@@ -102,15 +102,7 @@ impl Pointee {
 
     /// Its kind as messages spell it (`btf_type_str`).
     pub fn kind_str(&self) -> String {
-        kind_str(self.kind)
-    }
-}
-
-/// A kind as messages spell it (`btf_type_str`).
-pub fn kind_str(kind: BtfKind) -> String {
-    match kind {
-        BtfKind::Void => "UNKNOWN".to_owned(),
-        kind => kind.as_str().to_ascii_uppercase(),
+        super::super::names::kind_word(self.kind)
     }
 }
 

@@ -3,11 +3,12 @@
 use super::super::args::register_name;
 use super::super::btf_match::Matched;
 use super::super::checker::Checker;
+use super::super::names::kind_word;
 use super::super::names::type_name;
 use super::super::refusal::{Step, Stop, Why};
 use super::super::reg::{BtfOf, Flags, Kind, Reg, TypeRef};
 use super::super::rules::Era;
-use super::meta::{Meta, Param, ParamKind, Pointee, kind_str};
+use super::meta::{Meta, Param, ParamKind, Pointee};
 use crate::btf::Kind as BtfKind;
 use crate::kernel::kfunc_flags::KfuncFlags;
 
@@ -140,7 +141,7 @@ impl Checker<'_, '_> {
             wanted.kind_str(),
             wanted.name,
             register_name(register),
-            kind_str(kind),
+            kind_word(kind),
         );
         // What the walk through the struct says comes first.
         let message = match matched {

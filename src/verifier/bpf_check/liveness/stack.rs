@@ -233,7 +233,7 @@ impl Look<'_, '_, '_> {
         if !args[1..6].iter().any(Track::is_pointer) {
             return Ok(());
         }
-        if usize::from(depth) + 1 >= self.checker.rules.most_frames() {
+        if usize::from(depth) + 1 >= self.checker.rules.most_frames as usize {
             return Err(Stop::unmodelled("a call chain that is too deep, which is refused without a word"));
         }
         let number = self.instance(Some(depth), at, callee);

@@ -166,7 +166,8 @@ fn plain(byte: Byte) -> Byte {
 
 fn stacksafe(rules: &Rules, old: &Frame, cur: &Frame, ids: &mut IdMap, exact: Level) -> bool {
     let unbound = unbound();
-    let compares_bytes = exact == Level::Exact || exact != Level::NotExact && !rules.since(Era::V6_18);
+    // "bpf: allow states pruning for misc/invalid slots in iterator loops" (7.0); 6.18.15 walks such a loop to its limit.
+    let compares_bytes = exact == Level::Exact || exact != Level::NotExact && !rules.since(Era::V7_0);
     for (number, slot) in old.stack.iter().enumerate() {
         let now = cur.stack.get(number);
         // What most slots are: nothing, or whole registers.
