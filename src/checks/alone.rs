@@ -85,27 +85,24 @@ pub(super) fn fates(
     loads: impl Fn(FuncIdx) -> bool,
 ) -> Vec<Fate> {
     let object = cx.object;
-    let refusals = |program: FuncIdx| {
+    let refusal_of = |program: FuncIdx| {
         let here = said.findings.iter().filter(|finding| {
             finding.level == Level::Error && finding.phase <= Phase::Load && stops(object, finding, program)
         });
         here.min_by_key(|finding| (Stage::of_finding(finding), place(object, finding)))
     };
-    let refusals: Vec<Option<&Finding>> = programs.iter().map(|&program| refusals(program)).collect();
-    // What the verifier never sees is not walked.
+    // What the verifier never sees it says nothing of.
     let reaches = |refusal: &Option<&Finding>| {
         refusal.is_none_or(|finding| Stage::of_finding(finding) == Stage::Verifier)
     };
-    let walked: Vec<FuncIdx> =
-        programs.iter().zip(&refusals).filter(|(_, refusal)| reaches(refusal)).map(|(p, _)| *p).collect();
     let verifier_says = |program: FuncIdx| {
         let known = said.verifications.iter().find(|(known, _)| *known == program);
         known.map(|(_, verification)| verification.clone())
     };
-    let mut walks = walked.iter().map(|&program| verifier_says(program));
     let mut fates = Vec::new();
-    for (&program, refusal) in programs.iter().zip(refusals) {
-        let walk = if reaches(&refusal) { walks.next().flatten() } else { None };
+    for &program in programs {
+        let refusal = refusal_of(program);
+        let walk = if reaches(&refusal) { verifier_says(program) } else { None };
         let question = said.undecided.iter().filter(|open| {
             open.rule.level >= Level::Warning
                 && open.phase <= Phase::Load

@@ -1,13 +1,12 @@
 //! `missing-attach-target`.
 
 use super::context::Context;
-use crate::btf::Kind;
 use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::kernel::exceptions::Fact;
 use crate::kernel::{Kernel, Lookup};
 use crate::load::Loader;
-use crate::object::{FuncIdx, ProgramKind};
+use crate::object::{AttachTarget, FuncIdx, ProgramKind, SectionName};
 
 rule! {
     /// A tracing program of the object names something to attach to that the kernel does not have.
@@ -27,32 +26,11 @@ rule! {
     pub MISSING_ATTACH_TARGET: "missing-attach-target", family: Program, level: Error, phase: Load, since: "0.1.0";
 }
 
-/// What a section name asks the kernel for: the module where one is named (`fentry/module:function`), what libbpf looks
-/// up, and how.
-fn target(section: &str) -> Option<(Option<&str>, String, Kind)> {
-    let (program, name) = section.split_once('/')?;
-    let (prefix, kind) = match program.strip_suffix(".s").unwrap_or(program) {
-        "fentry" | "fexit" | "fmod_ret" | "fsession" => ("", Kind::Func),
-        "lsm" | "lsm_cgroup" => ("bpf_lsm_", Kind::Func),
-        "iter" => ("bpf_iter_", Kind::Func),
-        "tp_btf" => ("btf_trace_", Kind::Typedef),
-        _ => return None,
-    };
-    let (module, name) = match name.split_once(':') {
-        Some((module, name)) => (Some(module), name),
-        None => (None, name),
-    };
-    Some((module, format!("{prefix}{name}"), kind))
-}
-
 /// Why a program has no target by its section name alone, as libbpf says it: nothing is named, or a program of which only
 /// the loader can say where it is.
 fn unnamed(section: &str, program: &str) -> Option<String> {
-    let (kind, target) = match section.split_once('/') {
-        Some((kind, target)) => (kind, Some(target)),
-        None => (section, None),
-    };
-    match (kind.strip_suffix(".s").unwrap_or(kind), target) {
+    let SectionName { class, target } = SectionName::new(section);
+    match (class, target) {
         ("freplace", Some(_)) => Some(format!("prog '{program}': attach program FD is not set")),
         (
             "fentry" | "fexit" | "fmod_ret" | "fsession" | "lsm" | "lsm_cgroup" | "iter" | "tp_btf"
@@ -89,17 +67,11 @@ fn bare(cx: &Context<'_, '_>, program: FuncIdx, words: String, out: &mut Outcome
         .at(Site::Function(program), "this program");
 }
 
-/// A program for many functions, which are looked for when it is attached: `fentry.multi/bpf_*`.
-fn is_multi(section: &str) -> bool {
-    let program = section.split('/').next().unwrap_or(section);
-    matches!(program.strip_suffix(".s").unwrap_or(program), "fentry.multi" | "fexit.multi" | "fsession.multi")
-}
-
-/// Such a program on a kernel that may not have them, or for functions of a module.
+/// A program for many functions on a kernel that may not have them, or for functions of a module.
 fn multi(cx: &Context<'_, '_>, kernel: &Kernel<'_>, program: FuncIdx, subject: Subject, out: &mut Outcome) {
     let function = &cx.object[program];
     let section = &function.section_name;
-    let module = section.split_once('/').and_then(|(_, pattern)| pattern.split_once(':'));
+    let module = function.section().target.and_then(|pattern| pattern.split_once(':'));
     match (kernel.knows(Fact::TracingMulti), module) {
         (Lookup::Found(()), None) => {}
         (Lookup::Found(()), Some((module, _))) => {
@@ -140,11 +112,11 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
             continue;
         }
         let Some(kernel) = cx.kernel else { continue };
-        if is_multi(&function.section_name) {
+        if function.section().is_multi() {
             multi(cx, kernel, program, subject, out);
             continue;
         }
-        let Some((module, name, kind)) = target(&function.section_name) else { continue };
+        let Some(AttachTarget { module, name, kind }) = function.section().attach_target() else { continue };
         let of_module = module.map_or_else(String::new, |module| format!(" of module '{module}'"));
         match kernel.attach_target(module, &name, kind) {
             Lookup::Found(_) => {}
@@ -191,21 +163,5 @@ mod tests {
         for section in ["fentry/do_exit", "fentry.multi", "kprobe", "tp", "raw_tp.s", "struct_ops", "usdt"] {
             assert_eq!(words(section), None, "{section}");
         }
-    }
-
-    #[test]
-    fn sections_name_functions_and_modules() {
-        let function = |module, name: &str| Some((module, name.to_owned(), Kind::Func));
-        assert_eq!(target("fentry/do_exit"), function(None, "do_exit"));
-        assert_eq!(target("fexit.s/xfs:xfs_open"), function(Some("xfs"), "xfs_open"));
-        // The prefix belongs to the function.
-        assert_eq!(target("lsm/some:file_open"), function(Some("some"), "bpf_lsm_file_open"));
-        assert_eq!(target("iter/task"), function(None, "bpf_iter_task"));
-        assert_eq!(
-            target("tp_btf/sched_switch"),
-            Some((None, "btf_trace_sched_switch".to_owned(), Kind::Typedef))
-        );
-        assert_eq!(target("tp/sched/sched_switch"), None);
-        assert_eq!(target("fentry"), None);
     }
 }

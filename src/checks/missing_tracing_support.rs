@@ -46,9 +46,7 @@ struct Need {
 /// What a program needs because of what it is.
 fn need(kernel: &Kernel<'_>, function: &Function<'_>, entry: &Entry) -> Option<Need> {
     let kind = entry.kind.as_str();
-    let section = &*function.section_name;
-    let (program, target) = section.split_once('/').unwrap_or((section, ""));
-    let program = program.strip_suffix(".s").unwrap_or(program);
+    let (class, target) = (function.section().class, function.section().target.unwrap_or_default());
     let traces = matches!(kind, "kprobe" | "tracepoint" | "perf_event" | "raw_tracepoint" | "tracing");
     if traces && kernel.knows(Fact::TracingHelpers) != Lookup::Found(()) {
         return Some(Need {
@@ -61,7 +59,7 @@ fn need(kernel: &Kernel<'_>, function: &Function<'_>, entry: &Entry) -> Option<N
             quote: format!("prog '{}': BPF program load failed: -EINVAL", function.name),
         });
     }
-    if kind == "tracing" && matches!(program, "fentry" | "fexit" | "fmod_ret" | "fsession") {
+    if kind == "tracing" && matches!(class, "fentry" | "fexit" | "fmod_ret" | "fsession") {
         return Some(Need {
             fact: Fact::FunctionTracer,
             option: "CONFIG_FUNCTION_TRACER",

@@ -6,6 +6,7 @@ use crate::errno::Errno;
 use crate::finding::{Outcome, Site, Subject};
 use crate::kernel::exceptions::Fact;
 use crate::kernel::{Home, Kernel, Lookup};
+use crate::object::SectionName;
 
 rule! {
     /// A program that may sleep is for a tracepoint that lets none sleep.
@@ -30,19 +31,15 @@ const FAULTABLE: [&str; 2] = ["sys_enter", "sys_exit"];
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let Some(kernel) = cx.kernel else { return };
     for (program, function, entry) in cx.loaded() {
-        let section = &function.section_name;
-        let (kind, tracepoint) = match section.split_once('/') {
-            Some((kind, tracepoint)) => (kind, Some(tracepoint)),
-            None => (section.as_str(), None),
-        };
-        let traces = matches!(kind, "tp.s" | "tracepoint.s" | "raw_tp.s" | "raw_tracepoint.s" | "tp_btf.s");
+        let SectionName { class, target: tracepoint } = function.section();
+        let traces = matches!(class, "tp" | "tracepoint" | "raw_tp" | "raw_tracepoint" | "tp_btf");
         if !traces || !entry.sleepable {
             continue;
         }
         let subject = Subject::program(cx.object, program);
         // Others are held against their tracepoint when they are attached.
         let never = tracepoint.filter(|name| {
-            kind == "tp_btf.s"
+            class == "tp_btf"
                 && !FAULTABLE.contains(name)
                 && kernel.attach_target(None, &format!("btf_trace_{name}"), Kind::Typedef)
                     == Lookup::Found(Home::Vmlinux)

@@ -8,7 +8,7 @@ use crate::finding::{Outcome, Site, Subject};
 use crate::insn::Op;
 use crate::kernel::exceptions::Fact;
 use crate::kernel::{Lookup, MAX_CALL_FRAMES, helpers};
-use crate::object::{FuncIdx, Function, InsnIdx, Object, ProgramKind};
+use crate::object::{FuncIdx, InsnIdx, Object, ProgramKind};
 use crate::verifier::{Callees, Reached, accessed, addressed, without_saved};
 
 rule! {
@@ -61,8 +61,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
         }
         let tails: Vec<FuncIdx> =
             object.code_of(program).filter(|(_, code)| tail_calls(code.ops())).map(|(f, _)| f).collect();
-        if tails.is_empty() && (has_traced_stack(cx, entry.kind, function) || has_private_stack(cx, program))
-        {
+        if tails.is_empty() && has_own_stack(cx, program) {
             continue;
         }
         if tails.iter().any(|&tail| tail != program) {
@@ -124,31 +123,10 @@ fn tail_calls(ops: &[Op]) -> bool {
     ops.iter().any(|op| op.helper() == Some(helpers::TAIL_CALL))
 }
 
-/// Is a program one of those that trace, which have a stack of their own where the kernel gives any.
-fn traces(kind: ProgramKind, function: &Function<'_>) -> bool {
-    match kind.as_str() {
-        "kprobe" | "tracepoint" | "perf_event" | "raw_tracepoint" => true,
-        "tracing" => !function.section_name.starts_with("iter"),
-        _ => false,
-    }
-}
-
-/// Does a program have a stack of its own because it traces. Without a kernel: on some kernel.
-fn has_traced_stack(cx: &Context<'_, '_>, kind: ProgramKind, function: &Function<'_>) -> bool {
-    let kernel_has =
-        || cx.kernel.is_none_or(|kernel| kernel.knows(Fact::TracingHasOwnStack) != Lookup::Absent);
-    traces(kind, function) && kernel_has()
-}
-
-/// Does a program get a stack of its own, so that frames count singly: `dispatch`, and
-/// `sub_caps_updated` where there is such a callback (7.3). Without a kernel: on some kernel.
-fn has_private_stack(cx: &Context<'_, '_>, program: FuncIdx) -> bool {
-    let has = cx.kernel.is_none_or(|kernel| kernel.is(Fact::DispatchHasOwnStack));
-    let served = || {
-        let mut members = cx.callbacks_of(program).into_iter().map(|(.., member)| member);
-        members.any(|member| matches!(member, "dispatch" | "sub_caps_updated"))
-    };
-    has && served()
+/// Does a program have a stack of its own, so that its frames count one by one. Without a kernel: on some kernel.
+fn has_own_stack(cx: &Context<'_, '_>, program: FuncIdx) -> bool {
+    let has = |fact: Fact| cx.kernel.is_none_or(|kernel| kernel.knows(fact) != Lookup::Absent);
+    cx.load.own_stack(program).is_some_and(has)
 }
 
 /// The frames of a program's functions.

@@ -7,6 +7,7 @@ use super::externs::{self, ExternFate};
 use super::loader::Loader;
 use super::ops::{self, MemberFate, OpsFate};
 use super::values::Values;
+use crate::kernel::exceptions::Fact;
 use crate::kernel::{Kernel, Lookup};
 use crate::object::{ExternIdx, FuncIdx, MemberInit, Object, OpsIdx, ProgramKind, StructOps};
 
@@ -101,6 +102,20 @@ impl<'a, 'd> Load<'a, 'd> {
             MemberInit::Program(program) => Some((member.name, program)),
             _ => None,
         })
+    }
+
+    /// What decides whether a program has a stack of its own, so that its frames count one by one where no function of it makes a tail call
+    /// (`bpf_enable_priv_stack`); `None` of programs that never have one.
+    pub fn own_stack(&self, program: FuncIdx) -> Option<Fact> {
+        let function = &self.object[program];
+        if function.traces() {
+            return Some(Fact::TracingHasOwnStack);
+        }
+        let mut callbacks = self.object.schedulers().flat_map(|(index, _)| self.callbacks(index));
+        let asks = callbacks.any(|(member, callback)| {
+            callback == program && matches!(member, "dispatch" | "sub_caps_updated")
+        });
+        asks.then_some(Fact::DispatchHasOwnStack)
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use super::indexes::{ExternIdx, FuncIdx, InsnIdx, MapIdx};
 use super::kind::ProgramKind;
+use super::section_name::SectionName;
 use crate::elf::SectionIdx;
 use crate::insn::{Code, Insn, Op};
 use crate::libbpf::Libbpf;
@@ -38,6 +39,20 @@ pub struct Function<'d> {
 }
 
 impl Function<'_> {
+    /// Its section's name taken apart.
+    pub fn section(&self) -> SectionName<'_> {
+        SectionName::new(&self.section_name)
+    }
+
+    /// It is called wherever the kernel happens to be: a program that traces, iterators aside.
+    pub fn traces(&self) -> bool {
+        match self.entry.as_ref().map_or("", |entry| entry.kind.as_str()) {
+            "kprobe" | "tracepoint" | "perf_event" | "raw_tracepoint" => true,
+            "tracing" => self.section().class != "iter",
+            _ => false,
+        }
+    }
+
     /// What each slot does, the second half of an `ld_imm64` nothing; worked out when it is first asked for.
     pub fn ops(&self) -> &[Op] {
         self.ops.get_or_init(|| self.code.ops())

@@ -19,6 +19,7 @@ mod open;
 mod ops;
 mod own_lines;
 mod refusal;
+mod section_name;
 
 pub use external::{Extern, ExternKind};
 pub use function::{Entry, Function, MapUse, Ref, Referent};
@@ -31,3 +32,4 @@ pub use map_type::MapType;
 pub use object::Object;
 pub use ops::{Form, Member, MemberInit, StructOps};
 pub use refusal::{Cause, Item, Refusal};
+pub use section_name::{AttachTarget, SectionName};

@@ -2,7 +2,7 @@
 
 use super::checker::Checker;
 use super::mem::Access;
-use super::names::type_name;
+use super::names::{register_name, type_name};
 use super::record::FieldKind;
 use super::refusal::{Step, Stop, Why};
 use super::reg::{Flags, Kind, MapRef, Reg};
@@ -49,12 +49,6 @@ impl<'r> Argument<'r> {
     fn type_name(&self) -> String {
         type_name(self.reg.kind, self.reg.flags)
     }
-}
-
-/// What messages call a register.
-pub fn register_name(number: u8) -> &'static str {
-    const NAMES: [&str; 11] = ["R0", "R1", "R2", "R3", "R4", "R5", "R6", "R7", "R8", "R9", "R10"];
-    NAMES.get(usize::from(number)).copied().unwrap_or("R?")
 }
 
 /// What is done with memory.

@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
-use super::args::register_name;
 use super::checker::Checker;
 use super::func::CallbackTime;
 use super::kfunc::{Call, Meta, Special};
+use super::names::register_name;
 use super::prog::Link;
 use super::record::{Field, FieldKind, Record};
 use super::refusal::{Step, Stop, Why};
@@ -176,7 +176,7 @@ impl Checker<'_, '_> {
             return Err(Stop::unmodelled("a node without a root"));
         };
         let Some(target) = root.target else { return Err(Stop::unmodelled("a root of nothing")) };
-        if !self.match_struct(ty, 0, target, true, false).is_yes() {
+        if !self.match_struct(ty, 0, target, true, false)?.is_yes() {
             let (root_name, wanted, found) =
                 (graph.root().1, self.name_of_type(target), self.name_of_type(ty));
             return refused(format!(

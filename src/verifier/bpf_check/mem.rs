@@ -1,8 +1,7 @@
 //! Loads, stores and atomic operations (`check_mem_access` and what it asks).
 
-use super::args::register_name;
 use super::checker::Checker;
-use super::names::type_name;
+use super::names::{register_name, type_name};
 use super::refusal::{Step, Stop, Why};
 use super::reg::{Flags, Kind, MAX_VAR_OFF, MapRef, Reg};
 use super::rules::Era;

@@ -1,4 +1,4 @@
-//! Types of registers as messages name them (`reg_type_str`).
+//! Registers and their types as messages name them (`reg_type_str`).
 
 use super::reg::{Flags, Kind};
 
@@ -54,4 +54,10 @@ pub fn kind_word(kind: crate::btf::Kind) -> String {
         crate::btf::Kind::Void => "UNKNOWN".to_owned(),
         other => other.as_str().to_ascii_uppercase(),
     }
+}
+
+/// What messages call a register.
+pub fn register_name(number: u8) -> &'static str {
+    const NAMES: [&str; 11] = ["R0", "R1", "R2", "R3", "R4", "R5", "R6", "R7", "R8", "R9", "R10"];
+    NAMES.get(usize::from(number)).copied().unwrap_or("R?")
 }

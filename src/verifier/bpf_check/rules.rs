@@ -1,7 +1,7 @@
 //! What differs between kernels' verifiers.
 //!
-//! Each field is one behaviour, with the mark that tells it; a comparison of releases stands nowhere else. A mark is what the change
-//! left in the kernel's types: a member, a function, an enumerator.
+//! A field is a behaviour that several places ask for; what one place asks for is told there by [`Rules::since`]. Releases are compared
+//! nowhere: a step is told by a mark, which is what its change left in the kernel's types.
 
 use super::scalar::{Forks, ScalarRules};
 use crate::btf::Kind;

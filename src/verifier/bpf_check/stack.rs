@@ -1,8 +1,8 @@
 //! Loads from and stores to the stack (`check_stack_read`, `check_stack_write`, `check_stack_range_initialized`).
 
-use super::args::register_name;
 use super::checker::Checker;
 use super::mem::Access;
+use super::names::register_name;
 use super::refusal::{Step, Stop, Why};
 use super::reg::{Byte, Kind, MAX_VAR_OFF, Reg, Slot};
 use super::rules::Era;

@@ -117,7 +117,7 @@ fn what_is_spilled_is_filled_again() {
     // Half of it cannot be read.
     let code =
         [(LOAD, 1, 1, 0, 0), (STORE, 10, 1, -8, 0), (LOAD_WORD, 2, 10, -8, 0), (LOAD_WORD, 0, 2, 0, 0), EXIT];
-    Program::new(&code).refused(Why::PointerArithmetic, 2, "invalid size of register fill");
+    Program::new(&code).refused(Why::Spill, 2, "invalid size of register fill");
     // A number that was stored over part of it neither.
     let code = [
         (LOAD, 1, 1, 0, 0),

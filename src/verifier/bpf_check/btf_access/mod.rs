@@ -7,7 +7,7 @@ mod write;
 
 use std::rc::Rc;
 
-pub use self::walk::Walks;
+pub use self::walk::{DEPTH, WalkResult, Walked, Walks, struct_walk};
 
 use self::walk::{Keeps, Place};
 use super::checker::Checker;
@@ -15,7 +15,7 @@ use super::mem::Access;
 use super::refusal::{Step, Stop, Why};
 use super::reg::{BtfOf, Flags, Kind, MapRef, Reg, TypeRef};
 use super::rules::Era;
-use crate::btf::{Btf, Kind as BtfKind, TypeId};
+use crate::btf::{Kind as BtfKind, TypeId};
 use crate::errno::Errno;
 use crate::insn::Width;
 use crate::kernel::{Home, Lookup};
@@ -25,23 +25,6 @@ use crate::object::MapType;
 const TRUSTED: Flags = Flags::ALLOC.with(Flags::TRUSTED).with(Flags::NON_OWN_REF);
 
 impl Checker<'_, '_> {
-    /// The name of a type; empty where it has none.
-    fn type_name_of(&self, ty: TypeRef) -> Step<String> {
-        self.in_btf(ty.btf, |btf| btf.get(ty.id).map(|ty| btf.name(&ty).to_owned()).unwrap_or_default())
-    }
-
-    /// Asks the BTF that a type is of.
-    fn in_btf<R>(&self, of: BtfOf, ask: impl FnOnce(&Btf<'_>) -> R) -> Step<R> {
-        match of {
-            BtfOf::Kernel(Home::Vmlinux) => Ok(ask(self.kernel.btf())),
-            BtfOf::Kernel(home) => Ok(ask(&self.kernel.btf_of(home))),
-            BtfOf::Object => match self.object.btf.as_ref() {
-                Some(btf) => Ok(ask(btf)),
-                None => Err(Stop::unmodelled("an object without types")),
-            },
-        }
-    }
-
     /// What is at an offset of a type.
     fn walk(&mut self, ty: TypeRef, off: i32, size: u32, flexible: bool) -> Step<Rc<Place>> {
         let key = (ty, off, size, flexible);
@@ -95,7 +78,7 @@ impl Checker<'_, '_> {
     fn check_object_access(&mut self, base: &Reg, ty: TypeRef, access: Access, size: u32) -> Step {
         let of_kernel = ty.btf != BtfOf::Object;
         if !self.hook.gpl_compatible && of_kernel {
-            let name = self.type_name_of(ty)?;
+            let name = self.name_of_type(ty);
             let message = format!("Cannot access kernel 'struct {name}' from non-GPL compatible program");
             return Err(Stop::einval(Why::License, message));
         }
@@ -106,10 +89,10 @@ impl Checker<'_, '_> {
             Err(Stop::eacces(Why::KernelField, message))
         };
         if base.flags.has(Flags::USER) {
-            return refused(self.type_name_of(ty)?, "user");
+            return refused(self.name_of_type(ty), "user");
         }
         if base.flags.has(Flags::PERCPU) {
-            return refused(self.type_name_of(ty)?, "percpu");
+            return refused(self.name_of_type(ty), "percpu");
         }
         let allocated = base.flags.has(Flags::ALLOC);
         if access.write {
@@ -176,7 +159,7 @@ impl Checker<'_, '_> {
     fn object_offset(&self, base: &Reg, ty: TypeRef, access: Access) -> Step<i32> {
         let number = access.base;
         let Some(fixed) = base.offset() else {
-            let name = self.type_name_of(ty)?;
+            let name = self.name_of_type(ty);
             let message = format!(
                 "R{number} is ptr_{name} invalid variable offset: off={}, var_off={}",
                 access.off,
@@ -186,7 +169,7 @@ impl Checker<'_, '_> {
         };
         let off = (fixed as i32).wrapping_add(access.off);
         if off < 0 {
-            let name = self.type_name_of(ty)?;
+            let name = self.name_of_type(ty);
             let message = format!("R{number} is ptr_{name} invalid negative access: off={off}");
             return Err(Stop::eacces(Why::KernelField, message));
         }

@@ -13,7 +13,7 @@ use crate::verifier::bpf_check::rules::{Era, Rules};
 pub type Walks = HashMap<(TypeRef, i32, u32, bool), Rc<Place>>;
 
 /// Structs in structs that are looked through: as many as any type has, and more.
-const DEPTH: usize = 64;
+pub const DEPTH: usize = 64;
 
 /// What is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +94,69 @@ fn element<'d>(btf: &Btf<'d>, id: TypeId) -> Option<Element<'d>> {
 pub fn walk(btf: &Btf<'_>, rules: &Rules, root: TypeId, off: i32, size: u32, flexible: bool) -> Step<Place> {
     let (mut id, mut off, size) = (root, i64::from(off), i64::from(size));
     let mut flags = Flags::NONE;
+    for _ in 0..DEPTH {
+        let found = struct_walk(btf, rules, id, off, size, flexible)?;
+        flags = flags.with(found.flags);
+        match found.place {
+            WalkResult::Struct(inner) => (id, off) = (inner, 0),
+            WalkResult::Pointer { field, target: Some(target) } => {
+                return Ok(Place::Pointer { id: target, flags, keeps: keeps(btf, root, field, target) });
+            }
+            WalkResult::Pointer { target: None, .. } if rules.since(Era::V6_17) => {
+                return Ok(Place::Untrusted);
+            }
+            WalkResult::Pointer { target: None, .. } => return Ok(Place::Scalar),
+            WalkResult::Number { beyond: Some(message) } if !flags.has(Flags::UNTRUSTED) => {
+                return refused(Errno::EACCES, message);
+            }
+            WalkResult::Number { .. } => return Ok(Place::Scalar),
+        }
+    }
+    Err(Stop::unmodelled("a type that is too deep"))
+}
+
+/// What lies in a struct.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Walked<'b> {
+    /// What it is.
+    pub place: WalkResult<'b>,
+    /// `UNTRUSTED` below a union, and what the tags of a pointer say.
+    pub flags: Flags,
+}
+
+/// What it is that lies there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WalkResult<'b> {
+    /// A struct or union that begins there.
+    Struct(TypeId),
+    /// A number.
+    Number {
+        /// What is said where the access reaches beyond its end, of a struct that is trusted.
+        beyond: Option<String>,
+    },
+    /// A pointer.
+    Pointer {
+        /// The member that it is.
+        field: &'b str,
+        /// The struct that it points to, if it points to one.
+        target: Option<TypeId>,
+    },
+}
+
+/// What is in a struct at an offset (`btf_struct_walk`): the first thing that begins there, or what holds it.
+///
+/// # Errors
+/// What the kernel says where there is nothing; a type that is not known.
+pub fn struct_walk<'b>(
+    btf: &'b Btf<'_>,
+    rules: &Rules,
+    of: TypeId,
+    off: i64,
+    size: i64,
+    flexible: bool,
+) -> Step<Walked<'b>> {
+    let (mut id, mut off) = (of, off);
+    let mut flags = Flags::NONE;
     'structs: for _ in 0..DEPTH {
         let Some((_, ty)) = btf.resolve(id) else { return Err(Stop::unmodelled("a type that is not known")) };
         let name = name_of(btf, &ty);
@@ -103,7 +166,8 @@ pub fn walk(btf: &Btf<'_>, rules: &Rules, root: TypeId, off: i32, size: u32, fle
         if ty.kind() == Kind::Union && ty.vlen() != 1 {
             flags = flags.with(Flags::UNTRUSTED);
         }
-        if off + size > i64::from(composite.size()) {
+        let number = Walked { place: WalkResult::Number { beyond: None }, flags };
+        if off < 0 || off + size > i64::from(composite.size()) {
             let beyond =
                 || refused(Errno::EACCES, format!("access beyond struct {name} at off {off} size {size}"));
             // An array without an end may be the last member.
@@ -116,7 +180,7 @@ pub fn walk(btf: &Btf<'_>, rules: &Rules, root: TypeId, off: i32, size: u32, fle
             };
             let Some((inner, of)) = btf.resolve(array.elem) else { return beyond() };
             match of.kind() {
-                Kind::Int => return Ok(Place::Scalar),
+                Kind::Int => return Ok(number),
                 Kind::Struct | Kind::Union if of.size() > 0 => {
                     off = (off - start) % i64::from(of.size());
                     id = inner;
@@ -133,22 +197,22 @@ pub fn walk(btf: &Btf<'_>, rules: &Rules, root: TypeId, off: i32, size: u32, fle
             if member.bitfield_size > 0 {
                 let end = (i64::from(member.bit_offset) + i64::from(member.bitfield_size) + 7) / 8;
                 if off <= start && end <= off + size {
-                    return Ok(Place::Scalar);
+                    return Ok(number);
                 }
                 continue;
             }
             if off < start {
                 break;
             }
-            let member_name = match btf.str(member.name) {
+            let field = match btf.str(member.name) {
                 "" => "(anon)",
                 name => name,
             };
             let Some(found) = element(btf, member.ty) else {
-                return refused(Errno::EFAULT, format!("field {member_name} doesn't have size"));
+                return refused(Errno::EFAULT, format!("field {field} doesn't have size"));
             };
-            let true_end = start + found.size as i64;
-            if off >= true_end {
+            let end = start + found.size as i64;
+            if off >= end {
                 continue;
             }
             let mut element_size = found.size as i64;
@@ -157,37 +221,33 @@ pub fn walk(btf: &Btf<'_>, rules: &Rules, root: TypeId, off: i32, size: u32, fle
                 start += (off - start) / element_size.max(1) * element_size;
             }
             match found.ty.kind() {
+                Kind::Struct | Kind::Union if off == start => {
+                    return Ok(Walked { place: WalkResult::Struct(found.id), flags });
+                }
                 Kind::Struct | Kind::Union => {
                     off -= start;
                     id = found.id;
                     continue 'structs;
                 }
+                Kind::Ptr if element_size != size || off != start => {
+                    let message = format!(
+                        "cannot access ptr member {field} with moff {start} in struct {name} with off {off} size {size}"
+                    );
+                    return refused(Errno::EACCES, message);
+                }
                 Kind::Ptr => {
-                    if element_size != size || off != start {
-                        let message = format!(
-                            "cannot access ptr member {member_name} with moff {start} in struct {name} with off {off} size {size}"
-                        );
-                        return refused(Errno::EACCES, message);
-                    }
-                    match pointer(btf, rules, &found.ty)? {
-                        Some((target, tags)) => {
-                            let flags = flags.with(tags);
-                            let keeps = keeps(btf, root, member_name, target);
-                            return Ok(Place::Pointer { id: target, flags, keeps });
-                        }
-                        None if rules.since(Era::V6_17) => return Ok(Place::Untrusted),
-                        None => {}
-                    }
+                    let (target, tags) = pointer(btf, rules, &found.ty)?.unzip();
+                    let flags = flags.with(tags.unwrap_or(Flags::NONE));
+                    return Ok(Walked { place: WalkResult::Pointer { field, target }, flags });
                 }
                 _ => {}
             }
-            if off + size > true_end && !flags.has(Flags::UNTRUSTED) {
-                let message = format!(
-                    "access beyond the end of member {member_name} (mend:{true_end}) in struct {name} with off {off} size {size}"
-                );
-                return refused(Errno::EACCES, message);
-            }
-            return Ok(Place::Scalar);
+            let beyond = (off + size > end).then(|| {
+                format!(
+                    "access beyond the end of member {field} (mend:{end}) in struct {name} with off {off} size {size}"
+                )
+            });
+            return Ok(Walked { place: WalkResult::Number { beyond }, flags });
         }
         return refused(Errno::EINVAL, format!("struct {name} doesn't have field at offset {off}"));
     }

@@ -25,7 +25,7 @@ impl Checker<'_, '_> {
             Ops::Scx | Ops::ScxCid if self.may_write_task(ops, ty, off, size)? => Ok(()),
             Ops::Scx | Ops::ScxCid => Err(self.refuse_write(ty, off, size, base, None)?),
             Ops::Dummy => {
-                if self.type_name_of(ty)? != "bpf_dummy_ops_state" {
+                if self.name_of_type(ty) != "bpf_dummy_ops_state" {
                     let words = "only access to bpf_dummy_ops_state is supported";
                     return Err(self.refuse_write(ty, off, size, base, Some(words))?);
                 }
@@ -40,7 +40,7 @@ impl Checker<'_, '_> {
         let message = match words {
             Some(words) => words.to_owned(),
             None if self.rules.since(Era::V7_2) => {
-                let name = self.type_name_of(ty)?;
+                let name = self.name_of_type(ty);
                 format!("R{base} cannot write into ptr_{name} at off={off} size={size}")
             }
             None => String::new(),

@@ -7,7 +7,6 @@ use super::super::rules::Era;
 use super::super::state::MAX_STACK;
 use crate::errno::Errno;
 use crate::insn::{Callee, Op};
-use crate::kernel::exceptions::Fact;
 use crate::kernel::{Lookup, kfuncs};
 
 /// The least stack that is worth a stack of its own (`BPF_PRIV_STACK_MIN_SIZE`).
@@ -38,50 +37,14 @@ impl Checker<'_, '_> {
     /// It is too much.
     pub(super) fn check_max_stack_depth(&mut self) -> Step {
         let has_tail_call = self.subprogs.iter().any(|info| info.has_tail_call);
-        let private = if has_tail_call { Lookup::Found(false) } else { self.has_private_stack() };
-        match private {
-            Lookup::Found(private) => self.check_chains(private),
+        let own = self.load.own_stack(self.prog.subprogs[0].function).filter(|_| !has_tail_call);
+        match own.map_or(Lookup::Absent, |fact| self.kernel.knows(fact)) {
+            Lookup::Found(()) => self.check_chains(true),
             Lookup::Absent => self.check_chains(false),
             Lookup::Unknown(reason) => match (self.check_chains(false), self.check_chains(true)) {
                 (Ok(()), Ok(())) => Ok(()),
                 _ => Err(Stop::Unknown(reason)),
             },
-        }
-    }
-
-    /// The program gets a stack of its own where that is worth it (`bpf_enable_priv_stack`).
-    fn has_private_stack(&self) -> Lookup<bool> {
-        if !self.rules.since(Era::V6_16) {
-            return Lookup::Found(false);
-        }
-        let program = self.prog.subprogs[0].function;
-        let function = &self.object[program];
-        let kind = function.entry.as_ref().map_or("", |entry| entry.kind.as_str());
-        let traces = match kind {
-            "kprobe" | "tracepoint" | "perf_event" | "raw_tracepoint" => true,
-            "tracing" => !function.section_name.starts_with("iter"),
-            _ => false,
-        };
-        if traces {
-            return match self.kernel.knows(Fact::TracingHasOwnStack) {
-                Lookup::Found(()) => Lookup::Found(true),
-                Lookup::Absent => Lookup::Found(false),
-                Lookup::Unknown(reason) => Lookup::Unknown(reason),
-            };
-        }
-        let asks = self.object.ops().any(|(index, _)| {
-            let mut callbacks = self.load.callbacks(index);
-            callbacks.any(|(member, callback)| {
-                callback == program && matches!(member, "dispatch" | "sub_caps_updated")
-            })
-        });
-        if kind != "struct_ops" || !asks {
-            return Lookup::Found(false);
-        }
-        match self.kernel.knows(Fact::DispatchHasOwnStack) {
-            Lookup::Found(()) => Lookup::Found(true),
-            Lookup::Absent => Lookup::Found(false),
-            Lookup::Unknown(reason) => Lookup::Unknown(reason),
         }
     }
 

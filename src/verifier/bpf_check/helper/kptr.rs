@@ -1,6 +1,7 @@
 //! Kptrs that are exchanged (`process_kptr_func`, `map_kptr_match_type`).
 
 use super::super::args::Argument;
+use super::super::btf_match::Matched;
 use super::super::checker::Checker;
 use super::super::names::type_name;
 use super::super::record::{Field, FieldKind};
@@ -77,11 +78,10 @@ impl Checker<'_, '_> {
         self.check_ptr_off(reg, arg.name, true)?;
         let off = reg.offset().unwrap_or_default();
         let strict = field.kind != FieldKind::KptrUnref;
-        let matched = self.match_struct(ty, off, target, strict, !reg.flags.has(Flags::ALLOC));
-        match matched {
-            super::super::btf_match::Matched::Yes => Ok(()),
-            super::super::btf_match::Matched::No(Some(line)) => Err(Stop::einval(Why::Kptr, line)),
-            super::super::btf_match::Matched::No(None) => {
+        match self.match_struct(ty, off, target, strict, !reg.flags.has(Flags::ALLOC))? {
+            Matched::Yes => Ok(()),
+            Matched::No(Some(line)) => Err(Stop::einval(Why::Kptr, line)),
+            Matched::No(None) => {
                 let name = self.name_of_type(ty);
                 Err(self.wrong_kptr(field, target, arg, &name))
             }

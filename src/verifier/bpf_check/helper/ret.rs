@@ -155,14 +155,14 @@ impl Checker<'_, '_> {
     /// This CPU's or another's copy of a variable of the kernel, or of an object of the program.
     fn by_cpu(&self, meta: &Meta, flags: Flags, of_object: bool) -> Step<Reg> {
         let Some(ty) = meta.ret else { return Err(Stop::unmodelled("per-CPU data of no type")) };
-        let found = self.with_btf(ty.btf, |btf| {
+        let found = self.in_btf(ty.btf, |btf| {
             let (_, found) = btf.resolve(ty.id)?;
             if matches!(found.kind(), BtfKind::Struct | BtfKind::Union) {
                 return Some(None);
             }
             Some(Some(btf.resolve_size(ty.id).map_err(|errno| (errno, btf.name(&found).to_owned()))))
-        });
-        match found.flatten() {
+        })?;
+        match found {
             None => Err(Stop::unmodelled("per-CPU data of a type that is not known")),
             Some(None) if of_object => Ok(pointer(ty, Flags::ALLOC.with(Flags::RCU))),
             Some(None) => Ok(pointer(ty, flags.without(Flags::RDONLY))),

@@ -196,7 +196,7 @@ impl Checker<'_, '_> {
         let Some(off) = reg.offset().filter(|off| *off >= 0) else {
             return Err(Stop::unmodelled("a pointer to a struct of the kernel at an unknown offset"));
         };
-        match self.match_struct(ty, off, need, releases, !reg.flags.has(Flags::ALLOC)) {
+        match self.match_struct(ty, off, need, releases, !reg.flags.has(Flags::ALLOC))? {
             Matched::Yes => Ok(()),
             Matched::No(line) => {
                 let words = || {

@@ -6,7 +6,7 @@ use crate::btf::{Btf, Kind, TypeId};
 use crate::kernel::exceptions::Fact;
 use crate::kernel::{Arch, Home, Kernel, Lookup, USUAL_ARCH};
 use crate::load::Load;
-use crate::object::FuncIdx;
+use crate::object::{AttachTarget, FuncIdx, SectionName};
 use crate::verifier::bpf_check::names::kind_word;
 use crate::verifier::bpf_check::refusal::{Step, Stop, Why};
 use crate::verifier::bpf_check::reg::{BtfOf, Flags, TypeRef};
@@ -32,8 +32,7 @@ pub(super) fn check(
     if hook.program == Program::Fsession && !rules.since(Era::V7_0) {
         return Err(Stop::unmodelled("programs for entry and return before 7.0"));
     }
-    let section = &load.object[program].section_name;
-    let (home, id) = target(kernel, rules, hook.program, section)?;
+    let (home, id) = target(kernel, rules, hook.program, load.object[program].section())?;
     hook.target = Some((home, id));
     let btf = kernel.btf_of(home);
     let Some(ty) = btf.get(id) else { return Err(Stop::unmodelled("the target's type is not known")) };
@@ -83,7 +82,12 @@ fn can_be_sleepable(kernel: &Kernel<'_>, rules: &Rules, program: Program) -> Ste
 }
 
 /// What a section names, as libbpf looks it up (`find_kernel_btf_id`).
-fn target(kernel: &Kernel<'_>, rules: &Rules, program: Program, section: &str) -> Step<(Home, TypeId)> {
+fn target(
+    kernel: &Kernel<'_>,
+    rules: &Rules,
+    program: Program,
+    section: SectionName<'_>,
+) -> Step<(Home, TypeId)> {
     if program.is_multi() {
         if !rules.since(Era::V7_2) {
             return Err(Stop::einval(Why::Attach, "Tracing programs must provide btf_id"));
@@ -93,20 +97,9 @@ fn target(kernel: &Kernel<'_>, rules: &Rules, program: Program, section: &str) -
             None => Err(Stop::unmodelled("the prototype of bpf_multi_func is not known")),
         };
     }
-    let Some((_, target)) = section.split_once('/') else {
+    let Some(AttachTarget { module, name, kind }) = section.attach_target() else {
         return Err(Stop::unmodelled("what the program attaches to is not said"));
     };
-    let (module, name) = match target.split_once(':') {
-        Some((module, name)) => (Some(module), name),
-        None => (None, target),
-    };
-    let (prefix, kind) = match program {
-        Program::Lsm | Program::LsmCgroup => ("bpf_lsm_", Kind::Func),
-        Program::Iter => ("bpf_iter_", Kind::Func),
-        Program::TpBtf => ("btf_trace_", Kind::Typedef),
-        _ => ("", Kind::Func),
-    };
-    let name = format!("{prefix}{name}");
     match kernel.attach_target(module, &name, kind) {
         Lookup::Found(home) => match kernel.btf_of(home).names().find(&name, kind) {
             Some(id) => Ok((home, id)),
@@ -250,17 +243,7 @@ fn may_sleep(kernel: &Kernel<'_>, rules: &Rules, program: Program, home: Home, n
     if home != Home::Vmlinux {
         return Err(Stop::unmodelled("functions of modules that may sleep"));
     }
-    let is_syscall = name.starts_with(syscall_prefix(kernel)?);
-    match kernel.function("within_error_injection_list") {
-        // Every system call is on that list.
-        Lookup::Found(()) if is_syscall => Ok(true),
-        Lookup::Found(()) => Err(Stop::unmodelled(format!("whether errors may be injected in {name}"))),
-        Lookup::Absent if is_syscall && rules.since(Era::V7_0) && !rules.since(Era::V7_1) => {
-            Err(Stop::unmodelled("whether programs on system calls may sleep"))
-        }
-        Lookup::Absent => Ok(is_syscall && rules.since(Era::V7_1)),
-        Lookup::Unknown(reason) => Err(Stop::Unknown(reason)),
-    }
+    takes_errors(kernel, rules, name)
 }
 
 /// The result of a function may be changed (`check_attach_modify_return`).
@@ -279,12 +262,19 @@ fn may_modify(kernel: &Kernel<'_>, rules: &Rules, home: Home, name: &str) -> Ste
             Lookup::Unknown(reason) => Err(Stop::Unknown(reason)),
         };
     }
+    takes_errors(kernel, rules, name)
+}
+
+/// Errors may be injected in a function (`within_error_injection_list`), and so programs on it may sleep and change its result. Since 7.1
+/// that holds of system calls without the list, too.
+fn takes_errors(kernel: &Kernel<'_>, rules: &Rules, name: &str) -> Step<bool> {
     let is_syscall = name.starts_with(syscall_prefix(kernel)?);
     match kernel.function("within_error_injection_list") {
+        // Every system call is on that list.
         Lookup::Found(()) if is_syscall => Ok(true),
         Lookup::Found(()) => Err(Stop::unmodelled(format!("whether errors may be injected in {name}"))),
         Lookup::Absent if is_syscall && rules.since(Era::V7_0) && !rules.since(Era::V7_1) => {
-            Err(Stop::unmodelled("whether the results of system calls may be modified"))
+            Err(Stop::unmodelled("what programs on system calls may do"))
         }
         Lookup::Absent => Ok(is_syscall && rules.since(Era::V7_1)),
         Lookup::Unknown(reason) => Err(Stop::Unknown(reason)),

@@ -1,10 +1,11 @@
 //! Arguments of calls to functions of the program (`btf_check_func_arg_match`).
 
 use super::GlobalArg;
-use crate::verifier::bpf_check::args::{Argument, Use, register_name};
+use crate::verifier::bpf_check::args::{Argument, Use};
 use crate::verifier::bpf_check::btf_match::Matched;
 use crate::verifier::bpf_check::checker::Checker;
 use crate::verifier::bpf_check::dynptr::DynptrUse;
+use crate::verifier::bpf_check::names::register_name;
 use crate::verifier::bpf_check::refusal::{Step, Stop, Why};
 use crate::verifier::bpf_check::reg::{Flags, Kind, Reg, TypeRef};
 use crate::verifier::bpf_check::rules::Era;
@@ -102,7 +103,7 @@ impl Checker<'_, '_> {
         let Some(off) = reg.offset() else {
             return Err(Stop::unmodelled("a pointer to a struct of the kernel at an unknown offset"));
         };
-        match self.match_struct(ty, off, need, false, !reg.flags.has(Flags::ALLOC)) {
+        match self.match_struct(ty, off, need, false, !reg.flags.has(Flags::ALLOC))? {
             Matched::Yes => self.check_reg_offset(arg, true),
             Matched::No(line) => {
                 let words = || {

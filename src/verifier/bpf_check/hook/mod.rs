@@ -114,10 +114,8 @@ impl Program {
         matches!(self, Self::FentryMulti | Self::FexitMulti | Self::FsessionMulti)
     }
 
-    /// By the program type and the section name, as libbpf does.
-    fn of(kind: ProgramKind, section: &str) -> Option<Self> {
-        let class = section.split('/').next().unwrap_or(section);
-        let class = class.strip_suffix(".s").unwrap_or(class);
+    /// By the program type and what the section's name says, as libbpf does.
+    fn of(kind: ProgramKind, class: &str) -> Option<Self> {
         Some(match (kind.as_str(), class) {
             ("tracing", "fentry") => Self::Fentry,
             ("tracing", "fexit") => Self::Fexit,
@@ -210,7 +208,7 @@ impl Hook {
         if entry.kind == ProgramKind::STRUCT_OPS {
             return struct_ops::of(load, kernel, program, entry.sleepable);
         }
-        let Some(kind) = Program::of(entry.kind, &function.section_name) else {
+        let Some(kind) = Program::of(entry.kind, function.section().class) else {
             return Err(Stop::unmodelled(format!("programs of type {}", entry.kind.as_str())));
         };
         let mut hook = Self::new(load, kind, entry.sleepable);

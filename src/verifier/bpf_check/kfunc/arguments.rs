@@ -1,11 +1,11 @@
 //! The arguments of a kfunc (`check_kfunc_args`).
 
-use super::super::args::{Argument, Use, register_name};
+use super::super::args::{Argument, Use};
 use super::super::checker::Checker;
 use super::super::dynptr::{DynptrUse, GivenDynptr};
 use super::super::graph::{Graph, is_non_owning, is_object};
-use super::super::names::kind_word;
 use super::super::names::type_name;
+use super::super::names::{kind_word, register_name};
 use super::super::record::{Field, FieldKind};
 use super::super::refusal::{Step, Stop, Why};
 use super::super::reg::{DynptrKind, Flags, Kind, MapRef, Reg, TypeRef};
@@ -576,8 +576,7 @@ impl Checker<'_, '_> {
     /// `check_css_task_iter_allowlist`.
     fn may_walk_css_tasks(&self) -> bool {
         let program = self.prog.subprogs.first().map(|entry| entry.function);
-        let section = program.map_or("", |program| &self.object[program].section_name);
-        let is_iter = section.trim_start_matches('?').starts_with("iter");
+        let is_iter = program.is_some_and(|program| self.object[program].section().class == "iter");
         self.program_kind() == "lsm" || self.program_kind() == "tracing" && is_iter || self.state.in_sleepable
     }
 

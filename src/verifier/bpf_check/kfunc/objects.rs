@@ -1,10 +1,9 @@
 //! Objects of the kernel passed to a kfunc (`process_kf_arg_ptr_to_btf_id`), and whether they are trusted.
 
-use super::super::args::register_name;
 use super::super::btf_match::Matched;
 use super::super::checker::Checker;
-use super::super::names::kind_word;
 use super::super::names::type_name;
+use super::super::names::{kind_word, register_name};
 use super::super::refusal::{Step, Stop, Why};
 use super::super::reg::{BtfOf, Flags, Kind, Reg, TypeRef};
 use super::super::rules::Era;
@@ -112,18 +111,18 @@ impl Checker<'_, '_> {
             return Err(Stop::unmodelled("a type of the kernel that is not known"));
         };
         let need = TypeRef { btf: BtfOf::Kernel(home), id: wanted.id };
-        let resolved = self.with_btf(found.btf, |btf| {
+        let resolved = self.in_btf(found.btf, |btf| {
             let (id, ty) = btf.resolve(found.id)?;
             Some((id, ty.kind(), btf.name(&ty).to_owned()))
-        });
-        let Some((id, kind, found_name)) = resolved.flatten() else {
+        })?;
+        let Some((id, kind, found_name)) = resolved else {
             return Err(Stop::unmodelled("a type that is not known"));
         };
         let strict = meta.has(KfuncFlags::RELEASE) && self.is_referenced(reg)
             || is_nocast_alias(&found_name, &wanted.name);
         let off = reg.offset().unwrap_or(0);
         let matched =
-            self.match_struct(TypeRef { id, ..found }, off, need, strict, !reg.flags.has(Flags::ALLOC));
+            self.match_struct(TypeRef { id, ..found }, off, need, strict, !reg.flags.has(Flags::ALLOC))?;
         let projects = matches!(
             (wanted.name.as_str(), found_name.as_str()),
             ("__sk_buff", "sk_buff") | ("xdp_md", "xdp_buff")
