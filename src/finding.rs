@@ -316,7 +316,7 @@ pub struct Outcome {
     /// Open questions.
     pub undecided: Vec<Undecided>,
     /// What is left open with all variables that user space may set as they stand in the file, where that answers some question
-    /// and nothing more is refused.
+    /// or proves some program, and nothing more is refused.
     pub as_in_file: Option<AsInFile>,
     /// What becomes of each program by itself, where that is asked and a kernel is named.
     pub programs: Vec<ProgramFate>,
@@ -374,8 +374,12 @@ pub enum Fate {
 pub struct AsInFile {
     /// Questions that are open all the same.
     pub undecided: Vec<Undecided>,
-    /// The values that answer questions which are open otherwise.
+    /// Programs of which it is not proven all the same that the verifier accepts them.
+    pub unproven: Vec<String>,
+    /// The values that answer questions which are open otherwise, and those that programs read which are accepted only so.
     pub knobs: Vec<Knob>,
+    /// With what words a program may be refused if they are set otherwise, where that is seen.
+    pub otherwise: Option<String>,
 }
 
 /// A value that user space may set.

@@ -161,7 +161,7 @@ fn fill_slots(
 /// came to it. What a rule cannot tell keeps a program from being called accepted.
 fn fate(refusal: Option<&Finding>, walk: Option<Verification>, question: Option<&Undecided>) -> Fate {
     match (walk, refusal, question) {
-        (Some(Verification { outcome: bpf_check::Outcome::Refused(why), insns }), ..) => Fate::Refused {
+        (Some(Verification { outcome: bpf_check::Outcome::Refused(why), insns, .. }), ..) => Fate::Refused {
             errno: Some(why.errno),
             message: Some(why.message),
             at: why.at,
@@ -172,7 +172,9 @@ fn fate(refusal: Option<&Finding>, walk: Option<Verification>, question: Option<
         (_, None, Some(open)) => {
             Fate::Unknown { reason: open.reason.clone(), at: None, location: open.locations.first().cloned() }
         }
-        (Some(Verification { outcome: bpf_check::Outcome::Accepted, insns }), ..) => Fate::Accepted { insns },
+        (Some(Verification { outcome: bpf_check::Outcome::Accepted, insns, .. }), ..) => {
+            Fate::Accepted { insns }
+        }
         (Some(Verification { outcome: bpf_check::Outcome::Unknown(why), .. }), ..) => {
             Fate::Unknown { reason: why.reason.to_string(), at: why.at, location: None }
         }

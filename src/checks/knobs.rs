@@ -1,12 +1,15 @@
 //! What an answer depends on that user space may set: the object is judged a second time, with all of it as in the file.
 
+use std::collections::HashSet;
+
 use super::options::Options;
 use super::run::{Checker, Prepared};
 use crate::finding::{AsInFile, Finding, Knob, Outcome, Site, SubjectKind, Undecided};
 use crate::kernel::{DecidedBy, Kernel};
 use crate::load::{Edit, Knobs, Knowledge, Load, Loader, Values, in_file, name_at};
-use crate::object::{FuncIdx, Object};
+use crate::object::{FuncIdx, MapIdx, Object};
 use crate::rule::Level;
+use crate::verifier::bpf_check::{self, Verification};
 use crate::verifier::reach::Analysis;
 use crate::verifier::{At, Reached, Verifier};
 
@@ -16,7 +19,7 @@ const MOST_TRIED: usize = 64;
 impl Checker<'_, '_> {
     /// Runs every check, for one kernel or none, with the values that user space is said to set.
     pub fn check(&self, kernel: Option<&Kernel<'_>>, options: &Options, values: &Values) -> Outcome {
-        let mut outcome = self.pass(kernel, options, values);
+        let mut outcome = self.pass(kernel, options, values, &[]);
         if outcome.loader == Loader::Scx && values.knobs == Knobs::Open {
             weigh(self, kernel, options, values, &mut outcome);
         }
@@ -27,8 +30,8 @@ impl Checker<'_, '_> {
     }
 }
 
-/// Judges an object whose values user space may set, where that leaves questions open: once more, with the values as they
-/// stand in the file. Each question that this answers is told which values decide it.
+/// Judges an object whose values user space may set, where that leaves something open: once more, with the values as they stand in
+/// the file. Each question that this answers is told which values decide it.
 fn weigh(
     checker: &Checker<'_, '_>,
     kernel: Option<&Kernel<'_>>,
@@ -36,25 +39,33 @@ fn weigh(
     values: &Values,
     open: &mut Outcome,
 ) {
-    if !open.undecided.iter().any(|open| open.rule.level >= Level::Warning) {
+    let Prepared { load, knowledge } = checker.prepare(kernel, options, values);
+    let object = checker.object();
+    let is_knob = |&(map, at, bytes): &Place| knowledge.rodata_value(object, map, at, bytes).is_none();
+    // What the verifier does whatever the values are need not be found out again.
+    let (unsure, known): (Vec<_>, Vec<_>) = open
+        .verifications
+        .iter()
+        .cloned()
+        .partition(|(_, walk)| is_unknown(walk) && walk.reads.iter().any(is_knob));
+    if unsure.is_empty() && !open.undecided.iter().any(|open| open.rule.level >= Level::Warning) {
         return;
     }
     let as_in_file = Values { knobs: Knobs::AsInFile, ..values.clone() };
-    let pass = checker.pass(kernel, options, &as_in_file);
+    let pass = checker.pass(kernel, options, &as_in_file, &known);
     let asked = |one: &Undecided, other: &Undecided| {
         if (one.rule, one.phase) != (other.rule, other.phase) {
             return false;
         }
         let is_about_same = one.subject == other.subject
             // One that is not about an instruction sums up calls: those that the file's values leave ask the same.
-            && (one.reason == other.reason || places(checker.object(), other).is_empty());
+            && (one.reason == other.reason || places(object, other).is_empty());
         // One about several programs is answered where it is for all of them.
-        let (left, all) = (places(checker.object(), one), places(checker.object(), other));
+        let (left, all) = (places(object, one), places(object, other));
         let is_left =
             all.len() > 1 && left.iter().any(|(program, _)| all.iter().any(|(of_all, _)| of_all == program));
         is_about_same || is_left
     };
-    let Prepared { load, knowledge } = checker.prepare(kernel, options, values);
     let verifier = checker.verifier(&load, &knowledge);
     let refused = |one: &Finding, other: &Finding| {
         one.rule == other.rule && one.subject == other.subject && one.message == other.message
@@ -64,7 +75,7 @@ fn weigh(
         .iter()
         .filter(|finding| finding.refuses)
         .all(|finding| open.findings.iter().any(|known| known.refuses && refused(known, finding)));
-    let mut knobs: Vec<Knob> = Vec::new();
+    let mut names: Vec<String> = Vec::new();
     for question in &mut open.undecided {
         if pass.undecided.iter().any(|still| asked(still, question)) {
             continue;
@@ -77,17 +88,35 @@ fn weigh(
         if question.rule.level < Level::Warning {
             continue;
         }
-        for what in &question.decided_by {
-            if let DecidedBy::Value(name) = what
-                && knobs.iter().all(|known| known.name != *name)
-            {
-                knobs.push(Knob { name: name.clone(), value: in_file(load.object, name) });
+        names.extend(question.decided_by.iter().filter_map(|what| match what {
+            DecidedBy::Value(name) => Some(name.clone()),
+            _ => None,
+        }));
+    }
+    let mut otherwise = None;
+    for (program, walk) in pass.verifications.iter().filter(|(_, walk)| !is_unknown(walk)) {
+        if let Some((_, open)) = unsure.iter().find(|(unsure, _)| unsure == program) {
+            if let (None, bpf_check::Outcome::Unknown(open)) = (&otherwise, &open.outcome) {
+                otherwise.clone_from(&open.otherwise);
             }
+            let knobs = walk.reads.iter().filter(|place| is_knob(place));
+            names.extend(knobs.filter_map(|&(map, at, _)| name_at(object, map, at)));
         }
     }
-    if is_sound && !knobs.is_empty() {
-        open.as_in_file = Some(AsInFile { undecided: pass.undecided, knobs });
+    let mut seen = HashSet::new();
+    names.retain(|name| seen.insert(name.clone()));
+    if is_sound && !names.is_empty() {
+        let knobs = names.into_iter().map(|name| Knob { value: in_file(object, &name), name }).collect();
+        open.as_in_file =
+            Some(AsInFile { undecided: pass.undecided, unproven: pass.unproven, knobs, otherwise });
     }
+}
+
+/// Bytes of a map: the first, and how many.
+type Place = (MapIdx, u64, u8);
+
+fn is_unknown(walk: &Verification) -> bool {
+    matches!(walk.outcome, bpf_check::Outcome::Unknown(_))
 }
 
 /// The variables that decide whether the verifier comes to the places of a question: for each those that do so by themselves, else

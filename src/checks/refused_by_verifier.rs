@@ -1,10 +1,24 @@
 //! `refused-by-verifier`.
 
+use super::call_under_spin_lock::CALL_UNDER_SPIN_LOCK;
 use super::context::Context;
-use crate::finding::{Outcome, Site, Subject, SubjectKind};
+use super::deep_call_chain::DEEP_CALL_CHAIN;
+use super::disallowed_helper::DISALLOWED_HELPER;
+use super::endless_loop::ENDLESS_LOOP;
+use super::invalid_context_access::INVALID_CONTEXT_ACCESS;
+use super::kfunc_outside_its_ops::KFUNC_OUTSIDE_ITS_OPS;
+use super::malformed_instruction::MALFORMED_INSTRUCTION;
+use super::nullable_argument_dereference::NULLABLE_ARGUMENT_DEREFERENCE;
+use super::nullable_result_dereference::NULLABLE_RESULT_DEREFERENCE;
+use super::sleepable_kfunc::SLEEPABLE_KFUNC;
+use super::stack_overflow::STACK_OVERFLOW;
+use super::unknown_helper::UNKNOWN_HELPER;
+use super::unprotected_rcu_kfunc::UNPROTECTED_RCU_KFUNC;
+use super::unreleased_reference::UNRELEASED_REFERENCE;
+use crate::finding::{Finding, Outcome, Site, Subject, SubjectKind};
 use crate::object::FuncIdx;
-use crate::rule::{Level, Phase};
-use crate::verifier::bpf_check::{self, Refusal, Why};
+use crate::rule::{Level, Phase, Rule};
+use crate::verifier::bpf_check::{self, Came, Refusal, Why};
 
 rule! {
     /// The kernel's verifier refuses a program.
@@ -29,14 +43,27 @@ rule! {
 pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
     let programs: Vec<FuncIdx> = cx.loaded().map(|(program, ..)| program).collect();
     for (&program, verification) in programs.iter().zip(cx.verifier.verify_all(&programs)) {
-        let outcome = verification.as_ref().map(|verification| verification.outcome.clone());
-        out.verifications.extend(verification.map(|verification| (program, verification)));
-        match outcome {
-            Some(bpf_check::Outcome::Accepted) => continue,
-            Some(bpf_check::Outcome::Refused(refusal)) => tell(cx, program, &refusal, out),
-            Some(bpf_check::Outcome::Unknown(_)) | None => {}
+        let outcome = verification.as_ref().map(|verification| &verification.outcome);
+        if outcome != Some(&bpf_check::Outcome::Accepted) {
+            out.unproven.push(cx.object[program].name.to_string());
         }
-        out.unproven.push(cx.object[program].name.to_string());
+        out.verifications.extend(verification.map(|verification| (program, verification)));
+    }
+}
+
+/// What the verifier refuses, and no rule has said of the program, or of the object as a whole, why it does not load.
+pub(super) fn tell_rest(cx: &Context<'_, '_>, out: &mut Outcome) {
+    let refuses = |finding: &&Finding| finding.level == Level::Error && finding.phase <= Phase::Load;
+    let said: Vec<Subject> =
+        out.findings.iter().filter(refuses).map(|finding| finding.subject.clone()).collect();
+    for (program, verification) in out.verifications.clone() {
+        let subject = Subject::program(cx.object, program);
+        let is_said = |said: &Subject| said == &subject || said.kind != SubjectKind::Program;
+        if let bpf_check::Outcome::Refused(refusal) = verification.outcome
+            && !said.iter().any(is_said)
+        {
+            tell(cx, program, &refusal, out);
+        }
     }
 }
 
@@ -44,26 +71,68 @@ fn tell(cx: &Context<'_, '_>, program: FuncIdx, refusal: &Refusal, out: &mut Out
     let object = cx.object;
     let name = &object[program].name;
     let message = format!("the verifier refuses program '{name}': {}", refusal.message);
-    let finding = out.found(&REFUSED_BY_VERIFIER, Subject::program(object, program), message);
+    let finding = out.found(claimant(refusal), Subject::program(object, program), message);
     finding.errno(refusal.errno).quote(refusal.message.clone()).help(advice(refusal.why));
     match refusal.at {
         Some((function, insn)) => finding.via(Site::Insn(function, insn), program, "refused here"),
         None => finding.at(Site::Function(program), "this program"),
     };
+    if let Some(origin) = refusal.origin.as_ref().filter(|origin| Some(origin.at) != refusal.at) {
+        let (function, insn) = origin.at;
+        finding.via(Site::Insn(function, insn), program, story(refusal, &origin.came));
+    }
 }
 
-/// A program of which another rule says why it does not load is left to that rule.
-pub(super) fn leave_to_others(out: &mut Outcome) {
-    let said: Vec<Subject> = out
-        .findings
-        .iter()
-        .filter(|finding| finding.rule != &REFUSED_BY_VERIFIER)
-        .filter(|finding| finding.level == Level::Error && finding.phase <= Phase::Load)
-        .map(|finding| finding.subject.clone())
-        .collect();
-    let is_said =
-        |subject: &Subject| said.iter().any(|said| said == subject || said.kind != SubjectKind::Program);
-    out.findings.retain(|finding| finding.rule != &REFUSED_BY_VERIFIER || !is_said(&finding.subject));
+/// The rule that is about a mistake; what none claims is told by `refused-by-verifier`.
+fn claimant(refusal: &Refusal) -> &'static Rule {
+    let came = refusal.origin.as_ref().map(|origin| &origin.came);
+    let says = |words: &str| refusal.message.contains(words);
+    match refusal.why {
+        Why::NullDereference => match came {
+            Some(Came::Argument(_)) => &NULLABLE_ARGUMENT_DEREFERENCE,
+            Some(Came::Returned(_)) => &NULLABLE_RESULT_DEREFERENCE,
+            _ => &REFUSED_BY_VERIFIER,
+        },
+        Why::UnreleasedReference => &UNRELEASED_REFERENCE,
+        Why::Lock if says("while holding a lock") || says("-ed region") => &CALL_UNDER_SPIN_LOCK,
+        Why::EndlessLoop => &ENDLESS_LOOP,
+        Why::StackDepth if says("frames") => &DEEP_CALL_CHAIN,
+        Why::StackDepth => &STACK_OVERFLOW,
+        Why::Context => &INVALID_CONTEXT_ACCESS,
+        Why::Instruction => &MALFORMED_INSTRUCTION,
+        Why::Helper if says("cannot use helper") => &DISALLOWED_HELPER,
+        Why::Helper if says("invalid func ") => &UNKNOWN_HELPER,
+        Why::Kfunc if says("is not allowed") => &KFUNC_OUTSIDE_ITS_OPS,
+        Why::Sleep if says("sleepable kfunc") => &SLEEPABLE_KFUNC,
+        Why::Rcu if says("requires RCU critical section protection") => &UNPROTECTED_RCU_KFUNC,
+        _ => &REFUSED_BY_VERIFIER,
+    }
+}
+
+/// What the verifier holds a value for, where it was made.
+fn story(refusal: &Refusal, came: &Came) -> String {
+    let made = match came {
+        Came::Argument(register) => format!("argument {register} comes in here"),
+        Came::Callback => "the callback is called here with it".to_owned(),
+        Came::Returned(name) if name.is_empty() => "returned here".to_owned(),
+        Came::Returned(name) => format!("returned by {name}() here"),
+        Came::Loaded => "loaded here".to_owned(),
+        Came::Constant => "a constant, set here".to_owned(),
+        Came::Computed => "computed here".to_owned(),
+        Came::Clobbered => "this call leaves nothing in the register".to_owned(),
+    };
+    let held = match (refusal.why, came) {
+        (_, Came::Clobbered | Came::Constant) => return made,
+        (Why::NullDereference | Why::NullArgument, _) => "may be NULL from here on",
+        (Why::NumberAsPointer, _) => "a number for the verifier from here on",
+        (Why::UntrustedPointer, _) => "not known to be valid from here on",
+        (Why::OutOfBounds, _) => "may be any number until it is tested",
+        (Why::PointerArithmetic, _) if refusal.message.contains("unbounded") => {
+            "may be any number until it is tested"
+        }
+        _ => return made,
+    };
+    format!("{made}: {held}")
 }
 
 /// What to write instead.
@@ -81,7 +150,7 @@ fn advice(why: Why) -> &'static str {
         Why::NullArgument => "test the pointer for NULL before the call: the function does not take NULL",
         Why::NumberAsPointer => {
             "the verifier holds this for a number: keep the pointer's type from where it was got (no casts through integers, a full \
-             struct definition for kptrs), or read through it with bpf_core_cast() or BPF_CORE_READ()"
+             struct definition for kptrs, the address space on arena pointers), or read through it with bpf_core_cast() or BPF_CORE_READ()"
         }
         Why::OutOfBounds => {
             "compare the index or size with its limit right before the use, unsigned, in the variable that is used: \

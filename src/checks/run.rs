@@ -44,21 +44,33 @@ impl<'a, 'd> Checker<'a, 'd> {
         self.object
     }
 
-    /// Runs every check once.
-    pub(super) fn pass(&self, kernel: Option<&Kernel<'_>>, options: &Options, values: &Values) -> Outcome {
-        let mut outcome = self.judge(kernel, options, values);
+    /// Runs every check once. What the verifier makes of some programs may be known.
+    pub(super) fn pass(
+        &self,
+        kernel: Option<&Kernel<'_>>,
+        options: &Options,
+        values: &Values,
+        known: &[(FuncIdx, Verification)],
+    ) -> Outcome {
+        let mut outcome = self.judge(kernel, options, values, known);
         if target_fault::is_in(&outcome)
             && let Some(healed) = kernel.and_then(Kernel::healed)
         {
-            target_fault::explain(&mut outcome, self.judge(Some(&healed), options, values));
+            target_fault::explain(&mut outcome, self.judge(Some(&healed), options, values, &[]));
         }
         finish(outcome, options)
     }
 
     /// What the rules say, at their own levels.
-    fn judge(&self, kernel: Option<&Kernel<'_>>, options: &Options, values: &Values) -> Outcome {
+    fn judge(
+        &self,
+        kernel: Option<&Kernel<'_>>,
+        options: &Options,
+        values: &Values,
+        known: &[(FuncIdx, Verification)],
+    ) -> Outcome {
         let Prepared { load, knowledge } = self.prepare(kernel, options, values);
-        let verifier = self.verifier(&load, &knowledge);
+        let verifier = self.verifier(&load, &knowledge).knowing(known);
         #[cfg(feature = "cli")]
         verifier.walk_all(
             self.object.programs().map(|(program, ..)| program).filter(|&program| load.autoload(program)),
@@ -144,7 +156,7 @@ fn run_those(cx: &Context<'_, '_>, wanted: impl Fn(&Rule) -> bool) -> Outcome {
             check(cx, &mut outcome);
         }
     }
-    refused_by_verifier::leave_to_others(&mut outcome);
+    refused_by_verifier::tell_rest(cx, &mut outcome);
     place(cx.object, &mut outcome);
     outcome
 }

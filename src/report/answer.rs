@@ -5,6 +5,7 @@ use super::dossier::Dossier;
 use super::fate::Fate;
 use super::findings::FindingDoc;
 use super::runs::LiveOutcome;
+use super::verdict::Verdict;
 use crate::kernel::Source;
 use crate::kernel::builtin::RELEASES;
 use crate::rule::{Level, Phase};
@@ -59,14 +60,14 @@ fn sentence(document: &Document, part: &Dossier<'_>) -> String {
     if part.kernels.is_empty() {
         return without_kernel(part);
     }
-    let mut works = Vec::new();
+    let mut works = Reasons::default();
     let mut clear = Reasons::default();
     let mut may_not_stay: Vec<(String, Reasons)> = Vec::new();
     let mut unknown = Reasons::default();
     let mut fails = Reasons::default();
     for kernel in 0..part.kernels.len() {
         match part.fate(Some(kernel), None) {
-            Fate::Works => works.push(kernel),
+            Fate::Works | Fate::WorksIf => works.add(kernel, with_knobs(part, kernel)),
             Fate::NothingFound => clear.add(kernel, with_knobs(part, kernel)),
             Fate::MayNotStay => {
                 let (reason, with) = (first_question(part, kernel), with_knobs(part, kernel));
@@ -84,8 +85,8 @@ fn sentence(document: &Document, part: &Dossier<'_>) -> String {
     let list = |kernels: &[usize]| kernel_list(document, kernels);
     let unproven = !clear.0.is_empty() || !may_not_stay.is_empty();
     let mut parts = Vec::new();
-    if !works.is_empty() {
-        parts.push(format!("works on {}", list(&works)));
+    for (kernels, with) in works.0 {
+        parts.push(format!("works on {}{with}", list(&kernels)));
     }
     for (kernels, with) in clear.0 {
         parts.push(format!("nothing found against {}{with}", list(&kernels)));
@@ -116,16 +117,28 @@ fn sentence(document: &Document, part: &Dossier<'_>) -> String {
     if is_refuted { format!("by the file alone: {}", parts.join("; ")) } else { parts.join("; ") }
 }
 
-/// ` with 'a', 'b' as in the file (0, 1)` where the answer on a kernel depends on values that user space may set.
+/// ` with 'a', 'b' as in the file (0, 1)` where the answer on a kernel depends on values that user space may set, and what comes
+/// of others where that is seen.
 fn with_knobs(part: &Dossier<'_>, kernel: usize) -> String {
-    let knobs = part.verdict(Some(kernel), None).map_or(&[][..], |verdict| &verdict.knobs);
-    if knobs.is_empty() {
+    let Some(Verdict { knobs, otherwise, .. }) = part.verdict(Some(kernel), None) else {
         return String::new();
-    }
+    };
+    let otherwise = otherwise.as_ref().map_or_else(String::new, |words| {
+        format!(" (if set otherwise, the verifier may refuse it: {words})")
+    });
     let names: Vec<String> = knobs.iter().map(|knob| format!("'{}'", knob.name)).collect();
-    let values: Option<Vec<String>> = knobs.iter().map(|knob| Some(knob.value?.to_string())).collect();
-    let values = values.map_or_else(String::new, |values| format!(" ({})", values.join(", ")));
-    format!(" with {} as in the file{values}", names.join(", "))
+    match names.as_slice() {
+        [] => String::new(),
+        [first, others @ ..] if names.len() > NAMED => {
+            format!(" with {first} and {} more as in the file{otherwise}", others.len())
+        }
+        names => {
+            let values: Option<Vec<String>> =
+                knobs.iter().map(|knob| Some(knob.value?.to_string())).collect();
+            let values = values.map_or_else(String::new, |values| format!(" ({})", values.join(", ")));
+            format!(" with {} as in the file{values}{otherwise}", names.join(", "))
+        }
+    }
 }
 
 /// What keeps an answer from being proven where nothing is found: programs of which nobody knows what some verifier will say.
@@ -153,7 +166,7 @@ fn unverified(part: &Dossier<'_>) -> Option<String> {
     })
 }
 
-/// Programs that are named one by one at most.
+/// Programs, and values, that are named one by one at most.
 const NAMED: usize = 3;
 
 /// Reasons, each with the kernels for which it is given, in the order of the first.

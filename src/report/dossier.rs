@@ -98,7 +98,8 @@ impl<'a> Dossier<'a> {
             return Fate::Fails(phase);
         }
         match Phase::ALL.into_iter().find(|&phase| verdict.at(phase) != Answer::Pass) {
-            None if verdict.proven => Fate::Works,
+            None if verdict.proven && verdict.knobs.is_empty() => Fate::Works,
+            None if verdict.proven => Fate::WorksIf,
             None => Fate::NothingFound,
             Some(Phase::Run) => Fate::MayNotStay,
             Some(_) => Fate::Unknown,

@@ -7,6 +7,8 @@ use crate::rule::Phase;
 pub enum Fate {
     /// Every phase passes, and that is proven.
     Works,
+    /// The same, with values that user space may set as they are in the file.
+    WorksIf,
     /// Nothing speaks against it; what the verifier will say is not known.
     NothingFound,
     /// Nothing speaks against it until it runs; whether it then stays enabled is open.
@@ -22,8 +24,9 @@ pub enum Fate {
 
 impl Fate {
     /// One of each, in the order of a legend.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Works,
+        Self::WorksIf,
         Self::NothingFound,
         Self::MayNotStay,
         Self::Unknown,
@@ -35,6 +38,7 @@ impl Fate {
     pub fn words(self) -> &'static str {
         match self {
             Self::Works => "works",
+            Self::WorksIf => "works if",
             Self::NothingFound => "nothing found",
             Self::MayNotStay => "may not stay",
             Self::Fails(Phase::Open) => "does not open",
@@ -60,6 +64,7 @@ impl Fate {
     pub fn sign(self) -> &'static str {
         match self {
             Self::Works => "✓",
+            Self::WorksIf => "◎",
             Self::NothingFound => "○",
             Self::MayNotStay => "◐",
             Self::Fails(_) => "✗",
@@ -72,6 +77,7 @@ impl Fate {
     pub fn emoji(self) -> &'static str {
         match self {
             Self::Works => "✅",
+            Self::WorksIf => "🟢",
             Self::NothingFound => "⚪",
             Self::MayNotStay => "🟡",
             Self::Fails(_) => "❌",
@@ -84,6 +90,9 @@ impl Fate {
     pub fn meaning(self) -> &'static str {
         match self {
             Self::Works => "every phase is proven, and the verifier is known to accept each program",
+            Self::WorksIf => {
+                "works with values that user space may set as they are in the file; with others it is not proven"
+            }
             Self::NothingFound => "nothing is found; what the verifier will say is not proven",
             Self::MayNotStay => {
                 "nothing is found before it runs; whether it then stays enabled cannot be told"

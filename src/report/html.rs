@@ -126,7 +126,7 @@ fn live(document: &Document, out: &mut impl Write) -> io::Result<()> {
 /// How style sheets call a fate.
 fn class(fate: Fate) -> &'static str {
     match fate {
-        Fate::Works => "works",
+        Fate::Works | Fate::WorksIf => "works",
         Fate::NothingFound => "clear",
         Fate::MayNotStay => "may-not-stay",
         Fate::Fails(_) => "fails",

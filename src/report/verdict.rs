@@ -42,7 +42,7 @@ pub struct Verdict {
     pub attach: Answer,
     pub run: Answer,
     /// Every phase passes, and nothing that a kernel decides was left out of the account: the verifier is known to accept
-    /// every program.
+    /// every program, if [values](Self::knobs) are as in the file.
     pub proven: bool,
     /// Programs of which that is not known.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -50,6 +50,9 @@ pub struct Verdict {
     /// Values that user space may set and that this depends on: it is so where they are as in the file.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub knobs: Vec<Knob>,
+    /// With what words the verifier may refuse a program if they are set otherwise, where that is seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub otherwise: Option<String>,
 }
 
 impl Verdict {
@@ -96,13 +99,18 @@ pub(super) fn verdict(
         here.map(|open| open.phase).min()
     };
     let mut open = first_open(&outcome.undecided);
-    let mut knobs = Vec::new();
+    let mut unproven = if kernel.is_some() { outcome.unproven.as_slice() } else { &[] };
+    let (mut knobs, mut otherwise) = (Vec::new(), None);
     // Never unknown where the file's own values decide.
-    if let Some(as_in_file) = outcome.as_in_file.as_ref().filter(|_| open.is_some() && failed.is_none()) {
+    if let Some(as_in_file) = outcome.as_in_file.as_ref().filter(|_| failed.is_none()) {
         let left = first_open(&as_in_file.undecided);
-        if left.is_none() || left > open {
+        let answers = open.is_some() && (left.is_none() || left > open);
+        let proves = left == open && as_in_file.unproven.len() < unproven.len();
+        if answers || proves {
             open = left;
+            unproven = if kernel.is_some() { &as_in_file.unproven } else { &[] };
             knobs.clone_from(&as_in_file.knobs);
+            otherwise.clone_from(&as_in_file.otherwise);
         }
     }
     let answer = |phase: Phase| match failed {
@@ -117,7 +125,6 @@ pub(super) fn verdict(
         Some(ops) if !ops.autocreate && phase > Phase::Load => Answer::Unknown,
         _ => answer(phase),
     };
-    let unproven = if kernel.is_some() { outcome.unproven.clone() } else { Vec::new() };
     let passes = Phase::ALL.into_iter().all(|phase| answer(phase) == Answer::Pass);
     Verdict {
         object: number,
@@ -127,8 +134,9 @@ pub(super) fn verdict(
         load: answer(Phase::Load),
         attach: answer(Phase::Attach),
         run: answer(Phase::Run),
-        proven: passes && knobs.is_empty() && unproven.is_empty(),
-        unproven,
+        proven: passes && unproven.is_empty(),
+        unproven: unproven.to_vec(),
         knobs,
+        otherwise,
     }
 }

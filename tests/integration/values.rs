@@ -200,11 +200,27 @@ fn an_answer_that_the_files_own_values_give_is_no_open_question() {
     }
     let sentence = told["objects"][0]["sentence"].as_str().unwrap();
     assert!(
-        sentence.starts_with("nothing found against 6.18, 7.3 with 'knob' as in the file (0)"),
+        sentence.starts_with(
+            "works on 6.18 with 'knob' as in the file (0); works on 7.3 with 'knob' as in the file (0) (if"
+        ),
         "{sentence}"
     );
     let open = &told["undecided"][0];
     assert_eq!(open["decided_by"], serde_json::json!(["--set knob=VALUE", "--vm IMAGE"]));
+    // What the verifier refuses only with another value.
+    let (_, told) = report(&folder, &["--kernel", "7.3", &object("refused-by-verifier__near_knob")]);
+    let words = "R0 invalid mem access 'map_value_or_null'";
+    assert_eq!(told["verdicts"][0]["proven"], true);
+    assert_eq!(told["verdicts"][0]["otherwise"], words);
+    let sentence = told["objects"][0]["sentence"].as_str().unwrap();
+    let expected =
+        "works on 7.3 with 'is_counted' as in the file (0) (if set otherwise, the verifier may refuse it: ";
+    assert_eq!(sentence, format!("{expected}{words})"));
+    let (_, told) = report(
+        &folder,
+        &["--kernel", "7.3", "--set", "is_counted=1", &object("refused-by-verifier__near_knob")],
+    );
+    assert_eq!(told["findings"][0]["kernel_message"], words, "{told}");
     // Of three variables each alone decides nothing: all are named.
     let (_, told) = report(&folder, &["--kernel", "7.3", &object(PART)]);
     let ways = serde_json::json!([
@@ -287,9 +303,11 @@ fn open_is_not_fine_in_any_format() {
         }
         // A table of kernels tells the four answers apart, and says how.
         if ["full", "markdown", "html"].contains(&format) {
-            for meaning in
-                ["is not proven", "whether it then stays enabled cannot be told", "a question is open"]
-            {
+            for meaning in [
+                "with others it is not proven",
+                "whether it then stays enabled cannot be told",
+                "a question is open",
+            ] {
                 assert!(text.contains(meaning), "{format} lacks: {meaning}\n{text}");
             }
         }

@@ -7,14 +7,19 @@ use serde_json::Value;
 
 use super::root;
 
-/// The rows of an object's programs on some kernels, by the kernel's name and the program's.
-fn rows(fixture: &str, kernels: &str) -> BTreeMap<(String, String), Value> {
+/// The report on a fixture for some kernels.
+fn document(fixture: &str, kernels: &str) -> Value {
     let output = Command::new(env!("CARGO_BIN_EXE_scx-lint"))
         .args(["--no-config", "--format", "json", "--loader", "plain", "--kernel", kernels])
         .arg(root().join(format!("fixtures/obj/clang-19/{fixture}.bpf.o")))
         .output()
         .unwrap();
-    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// The rows of an object's programs on some kernels, by the kernel's name and the program's.
+fn rows(fixture: &str, kernels: &str) -> BTreeMap<(String, String), Value> {
+    let document = document(fixture, kernels);
     let kernel = |row: &Value| document["kernels"][row["kernel"].as_u64().unwrap() as usize]["name"].clone();
     let rows = document["programs_on"].as_array().unwrap().iter();
     rows.map(|row| {
@@ -59,7 +64,7 @@ const ALL: &str = "7.3,7.1,6.12";
 
 #[rustfmt::skip]
 const REFUSED: &[Refused] = &[
-    refused("refused-by-verifier__null", "demo_running", ALL, "EACCES", "R0 invalid mem access 'map_value_or_null'", (9, 9)),
+    refused("nullable-result-dereference__unknown_key", "demo_running", ALL, "EACCES", "R0 invalid mem access 'map_value_or_null'", (9, 9)),
     refused("refused-by-verifier__null_argument", "demo_dispatch", "7.3", "EACCES", "Possibly NULL pointer passed to trusted R1", (5, 5)),
     refused("refused-by-verifier__null_argument", "demo_running", "7.3", "EACCES", "Possibly NULL pointer passed to trusted R1", (3, 4)),
     refused("refused-by-verifier__null_argument", "demo_dispatch", "7.1", "EACCES", "Possibly NULL pointer passed to trusted arg0", (5, 5)),
@@ -77,7 +82,7 @@ const REFUSED: &[Refused] = &[
     refused("refused-by-verifier__unpaired", "demo_quiescent", ALL, "EINVAL", "unmatched attempt to enable preemption (kernel function bpf_preempt_enable)", (0, 1)),
     refused("refused-by-verifier__iterator", "demo_running", "7.3", "EINVAL", "expected an initialized iter_num as R1", (4, 5)),
     refused("refused-by-verifier__iterator", "demo_running", "7.1,6.12", "EINVAL", "expected an initialized iter_num as arg #0", (4, 5)),
-    refused("refused-by-verifier__global_function", "demo_running", ALL, "EACCES", "R1 invalid mem access 'mem_or_null'", (0, 4)).in_function("count"),
+    refused("nullable-argument-dereference__global_function", "demo_running", ALL, "EACCES", "R1 invalid mem access 'mem_or_null'", (0, 4)).in_function("count"),
     refused("refused-by-verifier__sleepable_field", "demo_init_task", ALL, "EINVAL", "R1 must be a rcu pointer", (2, 3)),
     refused("refused-by-verifier__read_only", "demo_running", ALL, "EACCES", "write into map forbidden, value_size=8 off=0 size=8", (3, 3)),
     refused("refused-by-verifier__callback", "demo_running", ALL, "EINVAL", "At callback return the register R0 has smin=2 smax=2 should have been in [0, 1]", (5, 11)).in_function("visit"),
@@ -85,6 +90,19 @@ const REFUSED: &[Refused] = &[
     refused("refused-by-verifier__argument", "demo_stopping", "7.3,7.1", "EINVAL", "invalid read from stack R3 off=-4 size=8", (9, 9)),
     refused("refused-by-verifier__argument", "demo_running", "6.12", "EACCES", "R2 type=scalar expected=fp, pkt, pkt_meta, map_key, map_value, mem, ringbuf_mem, buf, trusted_ptr_", (6, 6)),
     refused("refused-by-verifier__argument", "demo_stopping", "6.12", "EINVAL", "invalid indirect access to stack R3 off=-4 size=8", (9, 9)),
+    refused("refused-by-verifier__stack_and_numbers", "demo_running", ALL, "EACCES", "invalid size of register fill", (1, 2)),
+    refused("refused-by-verifier__stack_and_numbers", "demo_stopping", "7.3,7.1", "EACCES", "misaligned stack access off 0+-12 size 8", (1, 2)),
+    refused("refused-by-verifier__stack_and_numbers", "demo_stopping", "6.12", "EACCES", "misaligned stack access off 0+0+-12 size 8", (1, 2)),
+    refused("refused-by-verifier__stack_and_numbers", "demo_quiescent", ALL, "EINVAL", "div by zero", (1, 2)),
+    refused("refused-by-verifier__stack_and_numbers", "demo_enable", ALL, "EINVAL", "BPF_ATOMIC uses invalid atomic opcode 10", (2, 3)),
+    refused("refused-by-verifier__objects", "demo_running", ALL, "EACCES", "invalid read from stack off -16+0 size 8", (9, 8)),
+    refused("refused-by-verifier__objects", "demo_stopping", "7.3", "EINVAL", "Expected an initialized dynptr as R3", (10, 10)),
+    refused("refused-by-verifier__objects", "demo_stopping", "7.1,6.12", "EINVAL", "Expected an initialized dynptr as arg #2", (10, 10)),
+    refused("refused-by-verifier__objects", "demo_quiescent", ALL, "EINVAL", "timer pointer in R1 map_uid=0 doesn't match map pointer in R2 map_uid=0", (12, 11)),
+    refused("refused-by-verifier__objects", "demo_enable", ALL, "EACCES", "store to referenced kptr disallowed", (9, 9)),
+    refused("refused-by-verifier__objects", "demo_disable", ALL, "EINVAL", "bpf_spin_lock at off=0 must be held for bpf_list_head", (11, 10)),
+    refused("refused-by-verifier__interrupts", "demo_running", "7.3", "EINVAL", "expected an initialized irq flag as R1", (4, 5)),
+    refused("refused-by-verifier__interrupts", "demo_running", "7.1", "EINVAL", "expected an initialized irq flag as arg#0", (4, 5)),
     refused("refused-by-verifier__too_long", "demo_running", "7.3,7.2", "E2BIG", "BPF program is too large. Processed 1000001 insn", (5, 1_000_001)),
     refused("unreleased-reference__exchanged", "demo_running", "7.3,7.1", "EINVAL", "Unreleased reference id=2 alloc_insn=10", (16, 15)),
     refused("unreleased-reference__exchanged", "demo_stopping", ALL, "EINVAL", "Unreleased reference id=2 alloc_insn=4", (9, 9)),
@@ -146,6 +164,16 @@ const ACCEPTED: &[(&str, &str, &str, u64)] = &[
     ("refused-by-verifier__near_functions", "demo_running", ALL, 10),
     ("refused-by-verifier__near_functions", "demo_dump", ALL, 12),
     ("refused-by-verifier__near_functions", "demo_stopping", ALL, 303),
+    ("refused-by-verifier__near_objects", "demo_running", ALL, 14),
+    ("refused-by-verifier__near_objects", "demo_quiescent", "7.3,7.1", 12),
+    ("refused-by-verifier__near_objects", "demo_quiescent", "6.12", 13),
+    ("refused-by-verifier__near_objects", "demo_enable", "7.3,7.1", 16),
+    ("refused-by-verifier__near_objects", "demo_enable", "6.12", 17),
+    ("refused-by-verifier__near_objects", "demo_disable", ALL, 17),
+    ("refused-by-verifier__near_stack_and_numbers", "demo_running", ALL, 3),
+    ("refused-by-verifier__near_stack_and_numbers", "demo_stopping", ALL, 3),
+    ("refused-by-verifier__near_stack_and_numbers", "demo_quiescent", ALL, 4),
+    ("refused-by-verifier__near_stack_and_numbers", "demo_enable", ALL, 4),
     ("unreleased-reference__near", "demo_running", "7.3,7.1", 95),
     ("unreleased-reference__near", "demo_stopping", ALL, 20),
     ("call-under-spin-lock__near_static", "demo_running", ALL, 22),
@@ -191,5 +219,33 @@ fn what_is_not_walked_to_its_end_says_why() {
             "{fixture}: {row}"
         );
         assert!(row["insns"].is_null() && row["errno"].is_null() && row["message"].is_null(), "{row}");
+    }
+}
+
+/// Where the value came from that a program is refused for: the line, and what is said there.
+const STORIES: &[(&str, &str, u64, &str)] = &[
+    (
+        "nullable-result-dereference__unknown_key",
+        "demo_running",
+        15,
+        "returned by bpf_map_lookup_elem() here: may be NULL from here on",
+    ),
+    ("refused-by-verifier__null_argument", "demo_dispatch", 8, "loaded here: may be NULL from here on"),
+    ("refused-by-verifier__index", "demo_dispatch", 7, "loaded here: may be any number until it is tested"),
+    ("refused-by-verifier__number", "demo_running", 9, "loaded here: a number for the verifier from here on"),
+];
+
+#[test]
+fn a_refusal_tells_where_its_value_came_from() {
+    for (fixture, program, line, words) in STORIES {
+        let document = document(fixture, "7.3");
+        let findings = document["findings"].as_array().unwrap();
+        let found = findings
+            .iter()
+            .find(|finding| finding["level"] == "error" && finding["subject"]["name"] == *program);
+        let places = found.unwrap()["locations"].as_array().unwrap();
+        let told: Vec<_> =
+            places.iter().map(|place| (place["line"].as_u64(), place["label"].as_str())).collect();
+        assert_eq!(told[1], (Some(*line), Some(*words)), "{fixture}");
     }
 }

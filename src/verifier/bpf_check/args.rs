@@ -360,11 +360,11 @@ impl Checker<'_, '_> {
     ///
     /// # Errors
     /// A byte is not known.
-    pub fn string_at(&self, map: MapRef, start: u64) -> Step<Option<Vec<u8>>> {
+    pub fn string_at(&mut self, map: MapRef, start: u64) -> Step<Option<Vec<u8>>> {
         let end = u64::from(self.map(map)?.value_size);
         let mut bytes = Vec::new();
         for at in start..end {
-            match self.knowledge.rodata_value(self.object, map.map, at, 1) {
+            match self.constant(map.map, at, 1) {
                 Some(0) => return Ok(Some(bytes)),
                 Some(byte) => bytes.push(byte as u8),
                 None => return Err(Stop::unmodelled("a string that is not known before the load")),

@@ -1,5 +1,7 @@
 //! The walk itself: one instruction after the other, one path after the other (`do_check_common`, `do_check`).
 
+use std::collections::BTreeSet;
+
 use super::code::SubprogInfo;
 use super::hook::Hook;
 use super::liveness::Liveness;
@@ -14,12 +16,12 @@ use crate::errno::Errno;
 use crate::insn::{Callee, Op, Operand};
 use crate::kernel::{Kernel, Reason};
 use crate::load::{Knowledge, Load};
-use crate::object::{FuncIdx, Object};
+use crate::object::{FuncIdx, MapIdx, Object};
 
 /// Most instructions that a verifier walks (`BPF_COMPLEXITY_LIMIT_INSNS`).
 pub const MAX_INSNS: u32 = 1_000_000;
-/// Most instructions that are walked once a value was read that user space may set.
-const MAX_ON_KNOBS: u32 = 200_000;
+/// Most instructions that are walked once a value was read that is not known: then it is better asked with the file's values.
+const MAX_ON_KNOBS: u32 = 20_000;
 /// Most branches that wait (`BPF_COMPLEXITY_LIMIT_JMP_SEQ`).
 pub const MAX_PENDING: usize = 8192;
 
@@ -114,8 +116,10 @@ pub struct Checker<'a, 'd> {
     pub called: Vec<[bool; 2]>,
     /// Global functions that are called whatever user space sets, by subprogram.
     pub called_surely: Vec<bool>,
-    /// A value that user space may set was read: what. Refusals of paths that depend on one are not sure.
+    /// A value was read that is not known before the load: what. Refusals of paths that depend on one are not sure.
     pub knob: Option<Reason>,
+    /// What was read of maps that user space fills before the load.
+    pub reads: BTreeSet<(MapIdx, u64, u8)>,
     /// Kfuncs that were looked at.
     pub kfuncs: super::kfunc::Kfuncs,
 }
@@ -168,6 +172,7 @@ impl<'a, 'd> Checker<'a, 'd> {
             called,
             called_surely,
             knob: None,
+            reads: BTreeSet::new(),
             kfuncs: super::kfunc::Kfuncs::default(),
         };
         match unattached {
@@ -188,15 +193,18 @@ impl<'a, 'd> Checker<'a, 'd> {
             // Where instructions are not counted as exactly as the kernel counts them, its limit is not ours.
             (Err(Stop::Refused { why: Why::TooComplex, message, .. }), _) if !self.rules.since(Era::V7_2) => {
                 let reason = format!("the walk comes near the kernel's limits: {message}").into();
-                Outcome::Unknown(Unwalked { at, reason })
+                Outcome::Unknown(Unwalked { at, reason, otherwise: None })
             }
             (Err(Stop::Refused { why, errno, message }), None) => {
-                Outcome::Refused(Refusal { at, errno, message, why })
+                let origin = self.origin(&message);
+                Outcome::Refused(Refusal { at, errno, message, why, origin })
             }
-            (Err(Stop::Refused { .. }), Some(reason)) => Outcome::Unknown(Unwalked { at, reason }),
-            (Err(Stop::Unknown(reason)), _) => Outcome::Unknown(Unwalked { at, reason }),
+            (Err(Stop::Refused { message, .. }), Some(reason)) => {
+                Outcome::Unknown(Unwalked { at, reason, otherwise: Some(message) })
+            }
+            (Err(Stop::Unknown(reason)), _) => Outcome::Unknown(Unwalked { at, reason, otherwise: None }),
         };
-        Verification { outcome, insns: self.processed }
+        Verification { outcome, insns: self.processed, reads: self.reads.into_iter().collect() }
     }
 
     fn check(&mut self) -> Step {
@@ -368,7 +376,7 @@ impl<'a, 'd> Checker<'a, 'd> {
         if number > 10 {
             return Err(Stop::einval(Why::Instruction, format!("R{number} is invalid")));
         }
-        if self.reg(number).kind == Kind::NotInit {
+        if !self.reg(number).is_init() {
             return Err(Stop::eacces(Why::UninitializedRegister, format!("R{number} !read_ok")));
         }
         Ok(())

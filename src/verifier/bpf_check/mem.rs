@@ -7,7 +7,8 @@ use super::reg::{Flags, Kind, MAX_VAR_OFF, MapRef, Reg};
 use super::rules::Era;
 use crate::errno::Errno;
 use crate::insn::{AtomicOp, LoadMode, Memory, Op, Operand, Width};
-use crate::object::{F_RDONLY_PROG, F_WRONLY_PROG, Map, MapOrigin, MapType};
+use crate::load::{ExternFact, name_at, number};
+use crate::object::{ExternIdx, F_RDONLY_PROG, F_WRONLY_PROG, Map, MapIdx, MapOrigin, MapType, Object};
 
 /// A load or store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -546,7 +547,7 @@ impl Checker<'_, '_> {
             return Ok(());
         };
         let at = (fixed + i64::from(access.off)).cast_unsigned();
-        let value = self.frozen_value(map.map, at, access.width.bytes())?;
+        let value = self.frozen_value(map.map, at, access.width.bytes());
         *self.reg_mut(register) = match value {
             None => Reg::unknown(),
             Some(value) if access.sign => {
@@ -577,41 +578,49 @@ impl Checker<'_, '_> {
         Ok(())
     }
 
-    /// The bytes of a map that is frozen before the program is loaded; `None` where user space may set them.
-    fn frozen_value(&mut self, map: crate::object::MapIdx, at: u64, bytes: u8) -> Step<Option<u64>> {
-        if self.object[map].origin == MapOrigin::Kconfig {
-            return self.kconfig_value(map, at, bytes).map(Some);
+    /// The bytes of a map that is frozen before the program is loaded; `None` where they are not known: user space may set them, or
+    /// the kernel's configuration says.
+    fn frozen_value(&mut self, map: MapIdx, at: u64, bytes: u8) -> Option<u64> {
+        let (object, is_kconfig) = (self.object, self.object[map].origin == MapOrigin::Kconfig);
+        let value =
+            if is_kconfig { self.kconfig_value(map, at, bytes) } else { self.constant(map, at, bytes) };
+        if value.is_none() {
+            self.knob.get_or_insert_with(|| {
+                let (name, who) = if is_kconfig {
+                    (kconfig_name(object, map, at), "the kernel's configuration decides")
+                } else {
+                    (name_at(object, map, at), "user space may set")
+                };
+                name.map_or_else(|| format!("{who} what is read"), |name| format!("{who} '{name}'")).into()
+            });
+            self.state.on_knob = true;
         }
-        if let Some(value) = self.knowledge.rodata_value(self.object, map, at, bytes) {
-            return Ok(Some(value));
-        }
-        let name = crate::load::name_at(self.object, map, at);
-        let what = match name {
-            Some(name) => format!("user space may set '{name}'"),
-            None => "user space may set what is read".to_owned(),
-        };
-        self.knob.get_or_insert_with(|| what.into());
-        self.state.on_knob = true;
-        Ok(None)
+        value
+    }
+
+    /// Bytes of a map that user space fills before the load; `None` where they are not known.
+    pub(super) fn constant(&mut self, map: MapIdx, at: u64, bytes: u8) -> Option<u64> {
+        self.reads.insert((map, at, bytes));
+        self.knowledge.rodata_value(self.object, map, at, bytes)
     }
 
     /// The bytes of a configuration value.
-    fn kconfig_value(&self, map: crate::object::MapIdx, at: u64, bytes: u8) -> Step<u64> {
-        use crate::load::ExternFact;
-        for index in (0..self.object.externs.len()).map(crate::object::ExternIdx) {
-            let Some((home, start)) = self.object.kconfig_place(index) else { continue };
-            if home != map || start > at {
-                continue;
-            }
-            let Some(ExternFact::Value(value)) = self.knowledge.externs.get(index.0) else { continue };
-            let end = at - start + u64::from(bytes);
-            if let (Ok(from), Ok(to)) = (usize::try_from(at - start), usize::try_from(end))
-                && let Some(raw) = value.get(from..to)
-            {
-                return Ok(crate::load::number(raw, self.object.elf.byte_order));
-            }
-        }
-        let reason = format!("the value at byte {at} of '.kconfig' is not known");
-        Err(Stop::Unknown(reason.into()))
+    fn kconfig_value(&self, map: MapIdx, at: u64, bytes: u8) -> Option<u64> {
+        (0..self.object.externs.len()).map(ExternIdx).find_map(|index| {
+            let (_, start) = self.object.kconfig_place(index).filter(|(home, _)| *home == map)?;
+            let Some(ExternFact::Value(value)) = self.knowledge.externs.get(index.0) else { return None };
+            let from = usize::try_from(at.checked_sub(start)?).ok()?;
+            let raw = value.get(from..from.checked_add(usize::from(bytes))?)?;
+            Some(number(raw, self.object.elf.byte_order))
+        })
     }
+}
+
+/// The option of the kernel's configuration at a byte of a map: the last that starts there or before.
+fn kconfig_name(object: &Object<'_>, map: MapIdx, at: u64) -> Option<String> {
+    let places = (0..object.externs.len()).map(ExternIdx).filter_map(|index| {
+        let (home, start) = object.kconfig_place(index)?;
+        (home == map && start <= at).then_some((start, index))
+    });
+    places.max().map(|(_, index)| object[index].name.to_string())
 }

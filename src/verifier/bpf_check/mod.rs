@@ -33,6 +33,7 @@ pub mod scalar;
 mod stack;
 mod state;
 mod states;
+mod story;
 #[cfg(test)]
 mod tests;
 pub mod tnum;
@@ -40,13 +41,13 @@ pub mod tnum;
 use self::checker::Checker;
 use crate::load::{Knowledge, Load};
 use crate::object::FuncIdx;
-pub use refusal::{Outcome, Refusal, Stop, Unwalked, Verification, Why};
+pub use refusal::{Came, Origin, Outcome, Refusal, Stop, Unwalked, Verification, Why};
 
 /// What the verifier of the load's kernel makes of a program; `None` without a kernel.
 pub fn bpf_check(load: &Load<'_, '_>, knowledge: &Knowledge, program: FuncIdx) -> Option<Verification> {
     let kernel = load.kernel?;
     Some(match Checker::new(load, kernel, knowledge, program) {
         Ok(checker) => checker.run(),
-        Err(stop) => Verification { outcome: stop.into_outcome(), insns: 0 },
+        Err(stop) => Verification { outcome: stop.into_outcome(), insns: 0, reads: Vec::new() },
     })
 }

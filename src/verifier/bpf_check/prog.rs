@@ -1,7 +1,5 @@
 //! A program as the kernel gets it: the code of its functions in a row, each reference resolved as libbpf resolves it.
 
-use std::collections::HashMap;
-
 use super::reg::MapRef;
 use crate::btf::TypeId;
 use crate::btf::core::POISON_IMM;
@@ -9,6 +7,7 @@ use crate::insn::{Callee, Insn, Op};
 use crate::kernel::{Home, Kfunc, Reason};
 use crate::load::{CoreFact, ExternFate, Knowledge, Load};
 use crate::object::{ExternIdx, ExternKind, FuncIdx, InsnIdx, MapIdx, Object, Ref, Referent};
+use rustc_hash::FxHashMap;
 
 /// What an instruction's immediate stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,7 +87,7 @@ impl Prog {
     /// Links a program (libbpf `bpf_object__relocate`, `bpf_program_fixup_func_info` and what they call).
     pub fn link(load: &Load<'_, '_>, knowledge: &Knowledge, program: FuncIdx) -> Self {
         let object = load.object;
-        let mut starts = HashMap::new();
+        let mut starts = FxHashMap::default();
         let mut subprogs = Vec::new();
         let mut at = 0;
         for (number, (index, function)) in object.code_of(program).enumerate() {
@@ -141,7 +140,7 @@ pub fn map_ref(map: MapIdx) -> MapRef {
 }
 
 /// What a relocation makes of an instruction.
-fn relocate(load: &Load<'_, '_>, object: &Object<'_>, starts: &HashMap<FuncIdx, usize>, slot: &mut Slot) {
+fn relocate(load: &Load<'_, '_>, object: &Object<'_>, starts: &FxHashMap<FuncIdx, usize>, slot: &mut Slot) {
     let (function, insn) = slot.at;
     if let Some(target) = object[function].call_at(insn) {
         slot.link = match target.and_then(|target| starts.get(&target)) {

@@ -106,7 +106,7 @@ impl Checker<'_, '_> {
                 is_child || reg.ref_obj_id == id || later && reg.id == id
             };
             for frame in &mut self.state.frames {
-                for reg in frame.regs.iter_mut().filter(|reg| reg.kind != Kind::NotInit) {
+                for reg in frame.regs.iter_mut().filter(|reg| reg.is_init()) {
                     if belongs(reg) {
                         *reg = Reg::unknown();
                     }

@@ -2,7 +2,7 @@
 
 use crate::errno::Errno;
 use crate::kernel::Reason;
-use crate::object::{FuncIdx, InsnIdx};
+use crate::object::{FuncIdx, InsnIdx, MapIdx};
 
 /// What a kernel's verifier makes of one program, loaded alone with its object's maps.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub struct Verification {
     pub outcome: Outcome,
     /// Instructions processed until then, as the kernel counts them (`insn_processed`).
     pub insns: u32,
+    /// What the walk read of maps that user space fills before the load: the map, the first byte, how many.
+    pub reads: Vec<(MapIdx, u64, u8)>,
 }
 
 /// Whether a kernel's verifier takes a program.
@@ -35,6 +37,36 @@ pub struct Refusal {
     pub message: String,
     /// What kind of mistake it is.
     pub why: Why,
+    /// Where the value came from that it is about, where that is known.
+    pub origin: Option<Origin>,
+}
+
+/// Where a value came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The instruction that made it; of an argument the first instruction of the function.
+    pub at: (FuncIdx, InsnIdx),
+    /// How it was made.
+    pub came: Came,
+}
+
+/// How a value was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Came {
+    /// It was passed to the program, or to a global function: in r1 to r5.
+    Argument(u8),
+    /// It was passed to a callback.
+    Callback,
+    /// A function returned it: its name.
+    Returned(String),
+    /// It was loaded from memory.
+    Loaded,
+    /// It is a constant.
+    Constant,
+    /// It was computed from others.
+    Computed,
+    /// A call was made, which leaves nothing in r1 to r5.
+    Clobbered,
 }
 
 /// Why a walk did not come to its end.
@@ -44,6 +76,8 @@ pub struct Unwalked {
     pub at: Option<(FuncIdx, InsnIdx)>,
     /// What is not modelled, or not known.
     pub reason: Reason,
+    /// With what words the kernel refuses if values that are not known lead to where the walk ended.
+    pub otherwise: Option<String>,
 }
 
 /// What ends a walk early.
@@ -180,14 +214,64 @@ pub enum Why {
     Atomic,
 }
 
+impl Why {
+    /// All of them.
+    pub const ALL: [Self; 44] = [
+        Self::UninitializedRegister,
+        Self::UninitializedStack,
+        Self::NullDereference,
+        Self::NullArgument,
+        Self::NumberAsPointer,
+        Self::OutOfBounds,
+        Self::PointerArithmetic,
+        Self::Spill,
+        Self::UntrustedPointer,
+        Self::WrongArgument,
+        Self::UnreleasedReference,
+        Self::UnownedRelease,
+        Self::Lock,
+        Self::Rcu,
+        Self::Preemption,
+        Self::Interrupts,
+        Self::Iterator,
+        Self::Dynptr,
+        Self::ReturnValue,
+        Self::Context,
+        Self::ReadOnly,
+        Self::KernelField,
+        Self::Map,
+        Self::Helper,
+        Self::Kfunc,
+        Self::Sleep,
+        Self::GlobalFunction,
+        Self::TooComplex,
+        Self::EndlessLoop,
+        Self::Flow,
+        Self::Instruction,
+        Self::StackDepth,
+        Self::Kptr,
+        Self::Graph,
+        Self::Timer,
+        Self::Exception,
+        Self::Arena,
+        Self::Misaligned,
+        Self::Poison,
+        Self::MissingKfunc,
+        Self::Division,
+        Self::Attach,
+        Self::License,
+        Self::Atomic,
+    ];
+}
+
 impl Stop {
     /// What comes of a program that is not walked at all.
     pub fn into_outcome(self) -> Outcome {
         match self {
             Self::Refused { why, errno, message } => {
-                Outcome::Refused(Refusal { at: None, errno, message, why })
+                Outcome::Refused(Refusal { at: None, errno, message, why, origin: None })
             }
-            Self::Unknown(reason) => Outcome::Unknown(Unwalked { at: None, reason }),
+            Self::Unknown(reason) => Outcome::Unknown(Unwalked { at: None, reason, otherwise: None }),
         }
     }
 }

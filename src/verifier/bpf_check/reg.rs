@@ -251,6 +251,11 @@ impl Reg {
         Self::scalar(Scalar::known(value))
     }
 
+    /// It holds a value.
+    pub fn is_init(&self) -> bool {
+        !matches!(self.kind, Kind::NotInit)
+    }
+
     /// It is a number.
     pub fn is_scalar(&self) -> bool {
         matches!(self.kind, Kind::Scalar)
@@ -332,7 +337,7 @@ impl Slot {
 
     /// All its bytes are of this kind, and no register is left of them.
     pub fn is_all(&self, byte: Byte) -> bool {
-        self.reg.kind == Kind::NotInit && packed(self.bytes) == packed([byte; 8])
+        !self.reg.is_init() && packed(self.bytes) == packed([byte; 8])
     }
 
     /// It holds a register (`is_spilled_reg`).

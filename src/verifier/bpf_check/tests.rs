@@ -2,6 +2,8 @@
 //!
 //! They stand in place of a callback of a fixture, whose maps and externs they may refer to.
 
+use std::collections::BTreeMap;
+
 use super::{Outcome, Verification, Why, bpf_check};
 use crate::insn::Code;
 use crate::kernel::{Kernel, target};
@@ -86,7 +88,8 @@ impl<'a> Program<'a> {
     #[track_caller]
     fn accepted(&self, insns: u32) {
         for kernel in ["7.3", "7.1", "6.12"] {
-            assert_eq!(self.walk(kernel), Verification { outcome: Outcome::Accepted, insns }, "{kernel}");
+            let walk = self.walk(kernel);
+            assert_eq!((walk.outcome, walk.insns), (Outcome::Accepted, insns), "{kernel}");
         }
     }
 
@@ -238,4 +241,38 @@ fn code_that_is_no_program_is_refused_as_it_is() {
     assert!(matches!(found.outcome, Outcome::Refused(_)), "{found:?}");
     let found = Program::new(&[]).walk("7.3");
     assert!(!matches!(found.outcome, Outcome::Accepted), "{found:?}");
+}
+
+/// The kinds of mistakes that some program of the fixtures is refused for, each with one of them.
+fn refused_for() -> BTreeMap<Why, String> {
+    let folder = format!("{}/fixtures/obj/clang-19", env!("CARGO_MANIFEST_DIR"));
+    let targets = ["7.3", "7.1", "6.12"].map(|name| target::load(name).unwrap().remove(0));
+    let kernels: Vec<Kernel<'_>> = targets.iter().map(|target| Kernel::new(target).unwrap()).collect();
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let data = std::fs::read(&path).unwrap();
+        let Ok(object) = Object::open(&data, &name) else { continue };
+        for kernel in &kernels {
+            let load = Load::new(&object, Some(kernel), Loader::Plain).with_all_programs();
+            let knowledge = load.knowledge();
+            for (program, ..) in object.programs() {
+                if let Some(Verification { outcome: Outcome::Refused(refusal), .. }) =
+                    bpf_check(&load, &knowledge, program)
+                {
+                    found.entry(refusal.why).or_insert_with(|| format!("{name}: {}", refusal.message));
+                }
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn each_kind_of_mistake_has_a_fixture() {
+    let found = refused_for();
+    let missing: Vec<Why> = Why::ALL.into_iter().filter(|why| !found.contains_key(why)).collect();
+    // What is refused of exceptions lies behind their callbacks, which are not walked.
+    assert_eq!(missing, [Why::Exception], "{found:?}");
 }

@@ -5,6 +5,8 @@ use std::collections::hash_map::{Entry, HashMap};
 use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
+use rustc_hash::FxHasher;
+
 use super::code::{Body, Note, Region};
 use super::held::{Callee, Held};
 use super::machine::{Control, Machine};
@@ -73,34 +75,8 @@ struct Path {
     callback: bool,
 }
 
-/// Folds words into one, as rustc's FxHasher does; a collision loses a path, nothing more.
-struct Fold(u64);
-
-impl Hasher for Fold {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            self.write_u64(crate::load::number(chunk, crate::elf::ByteOrder::Little));
-        }
-    }
-    fn write_u8(&mut self, n: u8) {
-        self.write_u64(u64::from(n));
-    }
-    fn write_u32(&mut self, n: u32) {
-        self.write_u64(u64::from(n));
-    }
-    fn write_u64(&mut self, n: u64) {
-        self.0 = (self.0.rotate_left(5) ^ n).wrapping_mul(0x517c_c1b7_2722_0a95);
-    }
-    fn write_usize(&mut self, n: usize) {
-        self.write_u64(n as u64);
-    }
-}
-
 fn hash_of(value: &impl Hash, seed: u64) -> u64 {
-    let mut hasher = Fold(seed);
+    let mut hasher = FxHasher::with_seed(seed as usize);
     value.hash(&mut hasher);
     hasher.finish()
 }

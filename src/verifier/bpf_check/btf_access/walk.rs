@@ -1,6 +1,6 @@
 //! What lies in a struct at an offset (`btf_struct_walk`).
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 use std::rc::Rc;
 
 use crate::btf::{Btf, Kind, Type, TypeId};
@@ -10,7 +10,7 @@ use crate::verifier::bpf_check::reg::{Flags, TypeRef};
 use crate::verifier::bpf_check::rules::{Era, Rules};
 
 /// Walks that were made: the type, the offset, how many bytes, and whether flexible arrays count.
-pub type Walks = HashMap<(TypeRef, i32, u32, bool), Rc<Place>>;
+pub type Walks = FxHashMap<(TypeRef, i32, u32, bool), Rc<Place>>;
 
 /// Structs in structs that are looked through: as many as any type has, and more.
 pub const DEPTH: usize = 64;

@@ -3,7 +3,6 @@
 use super::super::checker::Checker;
 use super::super::prog::Link;
 use super::super::refusal::{Step, Stop, Why};
-use super::super::reg::Kind;
 use super::super::rules::Era;
 use crate::insn::fields::{self, FieldFault};
 use crate::insn::{FRAME_POINTER, Insn, Op, validate};
@@ -78,9 +77,7 @@ impl Checker<'_, '_> {
         }
         let slot = self.slot();
         // The first register of a condition is read before.
-        if matches!(slot.op, Op::Branch { .. })
-            && self.reg(slot.insn.dst.min(FRAME_POINTER)).kind == Kind::NotInit
-        {
+        if matches!(slot.op, Op::Branch { .. }) && !self.reg(slot.insn.dst.min(FRAME_POINTER)).is_init() {
             return Ok(());
         }
         if let Some(kind) = validate::reserved_field(slot.insn, slot.op) {

@@ -72,10 +72,7 @@ impl Checker<'_, '_> {
             Content::Returned => match self.hook.program {
                 Program::Lsm if self.hook.returns(self.kernel) != Some(TypeId::VOID) => {
                     let before = *self.reg(register);
-                    if !self.rules.since(Era::V7_1)
-                        && before != Reg::unknown()
-                        && before.kind != Kind::NotInit
-                    {
+                    if !self.rules.since(Era::V7_1) && before != Reg::unknown() && before.is_init() {
                         // Older kernels keep what they knew of the register before.
                         return Err(Stop::unmodelled(
                             "what an LSM hook returned, in a register that held something",

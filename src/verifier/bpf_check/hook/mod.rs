@@ -11,7 +11,7 @@ mod struct_ops;
 
 pub use self::arguments::{GlobalArg, Prototype};
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 use std::rc::Rc;
 
 use super::refusal::{Step, Stop};
@@ -194,7 +194,7 @@ pub struct Hook {
     /// Registers in the context of a kprobe may be written.
     pub writes_registers: bool,
     /// Prototypes of the program's functions that were looked at.
-    prototypes: HashMap<usize, Rc<Prototype>>,
+    prototypes: FxHashMap<usize, Rc<Prototype>>,
 }
 
 impl Hook {
@@ -234,7 +234,7 @@ impl Hook {
             prototype: None,
             arguments: Vec::new(),
             writes_registers: false,
-            prototypes: HashMap::new(),
+            prototypes: FxHashMap::default(),
         }
     }
 

@@ -1,7 +1,5 @@
 //! Which parts of the stacks of a call chain may be read later (kernel/bpf/liveness.c; as 7.1 and later find out).
 
-use std::collections::HashMap;
-
 use super::super::checker::Checker;
 use super::super::prog::Link;
 use super::super::refusal::{Step, Stop, Why};
@@ -16,6 +14,7 @@ use super::track::{SLOTS, Track, Whose, slot_at};
 use crate::errno::Errno;
 use crate::insn::{AluOp, AtomicOp, Callee, Class, LoadMode, Op, Operand, Width};
 use crate::kernel::helpers;
+use rustc_hash::FxHashMap;
 
 /// Functions that are looked at, by call, at most.
 const MOST_LOOKS: u32 = 10_000;
@@ -28,7 +27,7 @@ type Stack = [Track; SLOTS];
 pub struct StackLiveness {
     instances: Vec<Instance>,
     /// By depth and call.
-    by_call: HashMap<(u8, usize), usize>,
+    by_call: FxHashMap<(u8, usize), usize>,
     starts: Vec<usize>,
 }
 
@@ -64,7 +63,7 @@ impl StackLiveness {
             all: Self { starts: subprogs.iter().map(|subprog| subprog.start).collect(), ..Self::default() },
             seen: vec![false; subprogs.len()],
             whole: !checker.rules.since(Era::V7_1),
-            at_calls: HashMap::new(),
+            at_calls: FxHashMap::default(),
             callsites: [0; MAX_CALL_FRAMES],
             looks: 0,
         };
@@ -139,7 +138,7 @@ struct Look<'c, 'a, 'd> {
     /// Functions that were looked at.
     seen: Vec<bool>,
     /// What the caller's stack holds at a call.
-    at_calls: HashMap<usize, Box<Stack>>,
+    at_calls: FxHashMap<usize, Box<Stack>>,
     /// The calls that lead to the function, by frame.
     callsites: [usize; MAX_CALL_FRAMES],
     looks: u32,

@@ -3,7 +3,7 @@
 mod map;
 mod parse;
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 use std::rc::Rc;
 
 use self::parse::{Parser, Refused};
@@ -121,15 +121,15 @@ impl Record {
 #[derive(Debug, Default)]
 pub struct Records {
     /// Those of maps' values.
-    maps: HashMap<MapRef, Rc<Record>>,
+    maps: FxHashMap<MapRef, Rc<Record>>,
     /// Those of all types of the object that have one (`struct btf_struct_metas`).
-    types: Option<Rc<HashMap<TypeId, Rc<Record>>>>,
+    types: Option<Rc<FxHashMap<TypeId, Rc<Record>>>>,
     /// An empty one.
     none: Rc<Record>,
     /// Walks into types.
     pub(super) walks: Walks,
     /// What the addresses of the kernel's variables are.
-    pub(super) variables: HashMap<(Home, TypeId), Reg>,
+    pub(super) variables: FxHashMap<(Home, TypeId), Reg>,
 }
 
 impl Records {
@@ -181,10 +181,10 @@ impl Checker<'_, '_> {
     }
 
     /// The records of all types of the object (`btf_parse_struct_metas`).
-    fn read_type_records(&self) -> Step<HashMap<TypeId, Rc<Record>>> {
-        let Some(btf) = self.object.btf.as_ref() else { return Ok(HashMap::new()) };
+    fn read_type_records(&self) -> Step<FxHashMap<TypeId, Rc<Record>>> {
+        let Some(btf) = self.object.btf.as_ref() else { return Ok(FxHashMap::default()) };
         let parser = Parser::new(self.object, self.kernel, &self.rules)?;
-        let mut found = HashMap::new();
+        let mut found = FxHashMap::default();
         for (id, ty) in btf.types() {
             if !parser.is_noted(&ty) {
                 continue;

@@ -1,11 +1,10 @@
 //! States that were kept, and how they hang together.
 
-use std::collections::HashMap;
-
 use super::super::state::State;
 use super::equal::IdMap;
 use super::loops::{CallChain, Visit};
 use super::trace::Trace;
+use rustc_hash::FxHashMap;
 
 /// A state that was kept before an instruction (`struct bpf_verifier_state_list`).
 #[derive(Debug)]
@@ -46,7 +45,7 @@ pub struct Checkpoints {
     /// Loops that are being walked (`scc_info`).
     pub(super) visits: Vec<Visit>,
     /// Which of them belongs to which calls.
-    pub(super) visit_of: HashMap<CallChain, u32>,
+    pub(super) visit_of: FxHashMap<CallChain, u32>,
     /// Paths that came back, over all of them.
     pub(super) backedges: usize,
     /// Reused by comparisons.

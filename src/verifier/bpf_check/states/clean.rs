@@ -2,7 +2,7 @@
 
 use super::super::checker::Checker;
 use super::super::liveness::Liveness;
-use super::super::reg::{Byte, Kind, Reg, Slot};
+use super::super::reg::{Byte, Reg, Slot};
 use super::super::rules::Era;
 use super::super::state::{Frame, State};
 use super::equal::same_callsites;
@@ -48,13 +48,14 @@ fn clean(
         let at = if number == last { insn } else { state.frames[number + 1].callsite };
         let live = liveness.live_regs(at);
         let live_stack = liveness.live_stack(&query, number);
-        let halves = |slot: usize| (live_stack >> (slot * 2) & 1 != 0, live_stack >> (slot * 2 + 1) & 1 != 0);
         let held = &state.frames[number];
-        let is_dead = |(reg, held): (usize, &Reg)| live & 1 << reg == 0 && held.kind != Kind::NotInit;
-        let is_clean = !held.regs[..10].iter().enumerate().any(is_dead)
-            && (0..held.stack.len())
-                .all(|slot| halves(slot) == (true, true) || held.stack[slot].is_all(gone));
-        if is_clean {
+        let is_dead = |(reg, held): (usize, &Reg)| live & 1 << reg == 0 && held.is_init();
+        let regs_clean = !held.regs[..10].iter().enumerate().any(is_dead);
+        let mut dead =
+            dead_slots(live_stack, held.stack.len()).filter(|(slot, ..)| !held.stack[*slot].is_all(gone));
+        let first_dead = dead.next().map(|(slot, ..)| slot);
+        drop(dead);
+        if regs_clean && first_dead.is_none() {
             continue;
         }
         let frame = &mut state.frames[number];
@@ -63,13 +64,22 @@ fn clean(
                 *held = Reg::not_init();
             }
         }
-        for slot in 0..frame.stack.len() {
-            let (low, high) = halves(slot);
-            if (!low || !high) && !frame.stack[slot].is_all(gone) {
+        let Some(first_dead) = first_dead else { continue };
+        for (slot, low, high) in dead_slots(live_stack, frame.stack.len()) {
+            if slot >= first_dead && !frame.stack[slot].is_all(gone) {
                 clean_slot(frame, slot, low, high);
             }
         }
     }
+}
+
+/// The slots of which a half, or both, are never read again, with whether its low and its high half are.
+fn dead_slots(mut live: u128, slots: usize) -> impl Iterator<Item = (usize, bool, bool)> {
+    (0..slots).filter_map(move |slot| {
+        let halves = live as u8 & 3;
+        live >>= 2;
+        (halves != 3).then_some((slot, halves & 1 != 0, halves & 2 != 0))
+    })
 }
 
 /// A slot that is never read again is forgotten.

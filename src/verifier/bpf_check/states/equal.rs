@@ -122,8 +122,8 @@ fn regsafe(rules: &Rules, old: &Reg, cur: &Reg, ids: &mut IdMap, exact: Level) -
     if exact == Level::Exact {
         return regs_exact(rules, old, cur, ids);
     }
-    let is_unused = rules.since(Era::V6_18) || exact == Level::NotExact || cur.kind == Kind::NotInit;
-    if old.kind == Kind::NotInit && is_unused {
+    let is_unused = rules.since(Era::V6_18) || exact == Level::NotExact || !cur.is_init();
+    if !old.is_init() && is_unused {
         return true;
     }
     if !same_type(old, cur) {
