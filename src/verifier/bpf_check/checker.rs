@@ -20,8 +20,10 @@ use crate::object::{FuncIdx, MapIdx, Object};
 
 /// Most instructions that a verifier walks (`BPF_COMPLEXITY_LIMIT_INSNS`).
 pub const MAX_INSNS: u32 = 1_000_000;
-/// Most instructions that are walked once a value was read that is not known: then it is better asked with the file's values.
-const MAX_ON_KNOBS: u32 = 20_000;
+/// Most instructions that are walked once a value was read that user space may set: then it is better asked with the file's values.
+pub const MAX_ON_VALUES: u32 = 20_000;
+/// Most instructions that are walked once something was asked of the machine that is not known: more than any kernel walks then.
+pub const MAX_ON_MACHINE: u32 = 200_000;
 /// Most branches that wait (`BPF_COMPLEXITY_LIMIT_JMP_SEQ`).
 pub const MAX_PENDING: usize = 8192;
 
@@ -118,6 +120,8 @@ pub struct Checker<'a, 'd> {
     pub called_surely: Vec<bool>,
     /// A value was read that is not known before the load: what. Refusals of paths that depend on one are not sure.
     pub knob: Option<Reason>,
+    /// How many instructions are walked at most, for that reason.
+    pub most: u32,
     /// What was read of maps that user space fills before the load.
     pub reads: BTreeSet<(MapIdx, u64, u8)>,
     /// Kfuncs that were looked at.
@@ -172,6 +176,7 @@ impl<'a, 'd> Checker<'a, 'd> {
             called,
             called_surely,
             knob: None,
+            most: MAX_INSNS,
             reads: BTreeSet::new(),
             kfuncs: super::kfunc::Kfuncs::default(),
         };
@@ -205,6 +210,13 @@ impl<'a, 'd> Checker<'a, 'd> {
             (Err(Stop::Unknown(reason)), _) => Outcome::Unknown(Unwalked { at, reason, otherwise: None }),
         };
         Verification { outcome, insns: self.processed, reads: self.reads.into_iter().collect() }
+    }
+
+    /// The path depends on something that is not known before the load; so many instructions are walked at most.
+    pub fn depends_on(&mut self, what: impl FnOnce() -> Reason, most: u32) {
+        self.knob.get_or_insert_with(what);
+        self.most = self.most.min(most);
+        self.state.on_knob = true;
     }
 
     fn check(&mut self) -> Step {
@@ -255,8 +267,7 @@ impl<'a, 'd> Checker<'a, 'd> {
             let message = format!("BPF program is too large. Processed {} insn", self.processed);
             return Err(Stop::refused(Why::TooComplex, Errno::E2BIG, message));
         }
-        // With values open that user space sets, more is walked than any kernel walks.
-        if let Some(reason) = self.knob.as_ref().filter(|_| self.processed > MAX_ON_KNOBS) {
+        if let Some(reason) = self.knob.as_ref().filter(|_| self.processed > self.most) {
             return Err(Stop::Unknown(reason.clone()));
         }
         self.trace.reached(self.prev);

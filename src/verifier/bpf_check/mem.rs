@@ -1,6 +1,6 @@
 //! Loads, stores and atomic operations (`check_mem_access` and what it asks).
 
-use super::checker::Checker;
+use super::checker::{Checker, MAX_ON_MACHINE, MAX_ON_VALUES};
 use super::names::{register_name, type_name};
 use super::refusal::{Step, Stop, Why};
 use super::reg::{Flags, Kind, MAX_VAR_OFF, MapRef, Reg};
@@ -585,15 +585,15 @@ impl Checker<'_, '_> {
         let value =
             if is_kconfig { self.kconfig_value(map, at, bytes) } else { self.constant(map, at, bytes) };
         if value.is_none() {
-            self.knob.get_or_insert_with(|| {
+            let name = || {
                 let (name, who) = if is_kconfig {
                     (kconfig_name(object, map, at), "the kernel's configuration decides")
                 } else {
                     (name_at(object, map, at), "user space may set")
                 };
                 name.map_or_else(|| format!("{who} what is read"), |name| format!("{who} '{name}'")).into()
-            });
-            self.state.on_knob = true;
+            };
+            self.depends_on(name, if is_kconfig { MAX_ON_MACHINE } else { MAX_ON_VALUES });
         }
         value
     }

@@ -14,7 +14,7 @@ mod types;
 use self::meta::Meta;
 use self::offer::{Attach, Caller};
 use super::args::{Argument, as_if};
-use super::checker::{Checker, Next};
+use super::checker::{Checker, MAX_ON_MACHINE, Next};
 use super::names::type_name;
 use super::refusal::{Step, Stop, Why};
 use super::reg::{DynptrKind, Flags, Kind, Reg};
@@ -124,8 +124,7 @@ impl Checker<'_, '_> {
             "set_retval" | "get_retval" => return Err(Stop::unmodelled("what programs of cgroups return")),
             "get_smp_processor_id" => {
                 // How many there are, a kernel knows when it verifies.
-                self.state.on_knob = true;
-                self.knob.get_or_insert_with(|| "the number of CPUs is not known".into());
+                self.depends_on(|| "the number of CPUs is not known".into(), MAX_ON_MACHINE);
             }
             _ => {}
         }
