@@ -376,7 +376,8 @@ impl Checker<'_, '_> {
             Program::RawTracepoint | Program::RawTracepointWritable => "bpf_raw_tracepoint_args",
             _ => return false,
         };
-        btf.name(pointee) == context
+        // Also the typedef's name, given to a struct.
+        btf.name(pointee) == context || is_kprobe && btf.name(pointee) == USER_REGISTERS
     }
 
     /// What a context that is marked as one may be declared as (`btf_validate_prog_ctx_type`).
@@ -454,6 +455,9 @@ impl Checker<'_, '_> {
     }
 }
 
+/// The typedef of what kprobes and perf events are given.
+const USER_REGISTERS: &str = "bpf_user_pt_regs_t";
+
 /// A pointer to `bpf_user_pt_regs_t`, by that name.
 fn is_user_registers(btf: &Btf<'_>, pointer: &Type<'_>) -> bool {
     let mut id = pointer.target();
@@ -462,7 +466,7 @@ fn is_user_registers(btf: &Btf<'_>, pointer: &Type<'_>) -> bool {
         let Some(ty) = btf.get(id) else { return false };
         match ty.kind() {
             BtfKind::Const | BtfKind::Volatile | BtfKind::Restrict | BtfKind::TypeTag => id = ty.target(),
-            BtfKind::Typedef => return btf.name(&ty) == "bpf_user_pt_regs_t",
+            BtfKind::Typedef => return btf.name(&ty) == USER_REGISTERS,
             _ => return false,
         }
     }
