@@ -39,14 +39,9 @@ impl Graph {
     }
 }
 
-/// An object of the program's (`type_is_ptr_alloc_obj`).
-pub fn is_object(reg: &Reg) -> bool {
-    matches!(reg.kind, Kind::BtfId(_)) && reg.flags.has(Flags::ALLOC)
-}
-
 /// An object of the program's that is not owned (`type_is_non_owning_ref`).
 pub fn is_non_owning(reg: &Reg) -> bool {
-    is_object(reg) && reg.flags.has(Flags::NON_OWN_REF)
+    matches!(reg.kind, Kind::BtfId(_)) && reg.flags.has(Flags::ALLOC.with(Flags::NON_OWN_REF))
 }
 
 fn refused<T>(message: impl Into<String>) -> Step<T> {
@@ -54,6 +49,12 @@ fn refused<T>(message: impl Into<String>) -> Step<T> {
 }
 
 impl Checker<'_, '_> {
+    /// An object of the program's (`type_is_ptr_alloc_obj`); from 7.2 on not one whose protection has ended.
+    pub fn is_object(&self, reg: &Reg) -> bool {
+        let is_live = !reg.flags.has(Flags::UNTRUSTED) || !self.rules.since(Era::V7_2);
+        matches!(reg.kind, Kind::BtfId(_)) && reg.flags.has(Flags::ALLOC) && is_live
+    }
+
     /// The special fields of what a register points to (`reg_btf_record`).
     ///
     /// # Errors
@@ -61,7 +62,7 @@ impl Checker<'_, '_> {
     pub fn reg_record(&mut self, reg: &Reg) -> Step<Rc<Record>> {
         match reg.kind {
             Kind::MapValue(map) if reg.flags == Flags::NONE => self.map_record(map),
-            Kind::BtfId(ty) if reg.flags.has(Flags::ALLOC) => self.type_record(ty),
+            Kind::BtfId(ty) if self.is_object(reg) => self.type_record(ty),
             _ => Ok(Rc::new(Record::default())),
         }
     }

@@ -3,7 +3,7 @@
 use super::super::args::{Argument, Use};
 use super::super::checker::Checker;
 use super::super::dynptr::{DynptrUse, GivenDynptr};
-use super::super::graph::{Graph, is_non_owning, is_object};
+use super::super::graph::{Graph, is_non_owning};
 use super::super::names::type_name;
 use super::super::names::{kind_word, register_name};
 use super::super::record::{Field, FieldKind};
@@ -303,7 +303,7 @@ impl Checker<'_, '_> {
                 return self.check_ptr_off(reg, name, false);
             }
         }
-        if param.kind == ParamKind::RefcountedKptr && taken == Taken::Declared && is_object(reg) {
+        if param.kind == ParamKind::RefcountedKptr && taken == Taken::Declared && self.is_object(reg) {
             // Its offset tells which object it is, where the kernel looks at it.
             return self.check_ptr_off(reg, name, !self.rules.since(Era::V7_2));
         }
@@ -427,7 +427,7 @@ impl Checker<'_, '_> {
             }
             ParamKind::AllocObject => self.check_alloc_object(meta, call, &name, reg),
             ParamKind::RefcountedKptr => {
-                if !is_object(reg) {
+                if !self.is_object(reg) {
                     return refused(Why::Graph, format!("{name} is neither owning or non-owning ref"));
                 }
                 call.owning = !is_non_owning(reg) && self.is_referenced(reg);
