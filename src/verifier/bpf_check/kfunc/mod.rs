@@ -14,7 +14,7 @@ pub use special::Special;
 use super::checker::{Checker, Next};
 use super::func::CallbackTime;
 use super::refusal::{Step, Stop, Why};
-use super::reg::{Flags, Kind, Reg};
+use super::reg::Reg;
 use super::rules::Era;
 use super::state::RetvalRange;
 use crate::btf::Kind as BtfKind;
@@ -107,17 +107,9 @@ impl Checker<'_, '_> {
         };
         let Some(subprog) = call.callback else { return Err(Stop::unmodelled("no callback")) };
         let value = *self.reg(register);
-        let Kind::MapValue(map) = value.kind else { return Err(Stop::unmodelled("a callback of no map")) };
-        let later = self.rules.since(Era::V7_2);
         let when = CallbackTime::Later { sleepable: true };
         self.push_callback(subprog as usize, when, |checker, _, callee| {
-            for (number, kind) in [(1, Kind::MapPtr(map)), (2, Kind::MapKey(map)), (3, Kind::MapValue(map))] {
-                callee.regs[number] = Reg::new(kind, Flags::NONE);
-                callee.regs[number].map_uid = value.map_uid;
-            }
-            if later {
-                callee.regs[3].id = checker.new_id();
-            }
+            checker.set_element_arguments(&value, callee)?;
             Ok(range)
         })
     }
