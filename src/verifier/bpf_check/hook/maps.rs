@@ -1,6 +1,5 @@
 //! Maps that go with a program (`check_map_prog_compatibility`).
 
-use super::Program;
 use crate::kernel::{Lookup, exceptions};
 use crate::object::MapType;
 use crate::verifier::bpf_check::checker::Checker;
@@ -64,14 +63,7 @@ impl Checker<'_, '_> {
     fn check_program_map(&mut self, map: MapRef) -> Step {
         let refused = |message: &str| Err(Stop::einval(Why::Map, message));
         let record = self.map_record(map)?;
-        let traces = matches!(
-            self.hook.program,
-            Program::Kprobe { .. }
-                | Program::Tracepoint
-                | Program::PerfEvent
-                | Program::RawTracepoint
-                | Program::RawTracepointWritable
-        );
+        let traces = self.hook.program.traces();
         if traces && record.has(|kind| matches!(kind, FieldKind::ListHead | FieldKind::RbRoot)) {
             return refused("tracing progs cannot use bpf_{list_head,rb_root} yet");
         }

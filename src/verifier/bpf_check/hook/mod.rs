@@ -99,6 +99,18 @@ impl Program {
         )
     }
 
+    /// Of a type that traces, but for `BPF_PROG_TYPE_TRACING` (`is_tracing_prog_type`).
+    pub fn traces(self) -> bool {
+        matches!(
+            self,
+            Self::Kprobe { .. }
+                | Self::Tracepoint
+                | Self::PerfEvent
+                | Self::RawTracepoint
+                | Self::RawTracepointWritable
+        )
+    }
+
     /// `BPF_PROG_TYPE_LSM`.
     pub fn is_lsm(self) -> bool {
         matches!(self, Self::Lsm | Self::LsmCgroup)

@@ -13,6 +13,7 @@ pub use special::Special;
 
 use super::checker::{Checker, Next};
 use super::func::CallbackTime;
+use super::hook::Program;
 use super::refusal::{Step, Stop, Why};
 use super::reg::Reg;
 use super::rules::Era;
@@ -84,18 +85,23 @@ impl Checker<'_, '_> {
         self.push(failed, self.insn + 1)
     }
 
-    /// An object with fields that are not safe where anything may be interrupted (7.2 or so).
+    /// An object with fields that are not safe where anything may be interrupted.
     fn check_dropped(&mut self, meta: &Meta, call: &Call) -> Step {
-        let traces = matches!(
-            self.program_kind(),
-            "kprobe" | "tracepoint" | "perf_event" | "raw_tracepoint" | "raw_tracepoint_writable"
-        ) || self.program_kind() == "tracing" && !self.hook.sleepable;
-        let Some(ty) = call.object.filter(|_| traces && self.rules.since(Era::V6_16)) else { return Ok(()) };
-        let record = self.type_record(ty)?;
-        if record.fields.is_empty() {
+        let program = self.hook.program;
+        let interrupts = program.is_tracing() && program != Program::Iter && !self.hook.sleepable;
+        let asks = (program.traces() || interrupts) && self.rules.since(Era::V6_16);
+        let Some(ty) = call.object.filter(|_| asks) else { return Ok(()) };
+        let name = &meta.name;
+        if !self.type_record(ty)?.has(|kind| !kind.is_nmi_safe()) {
             return Ok(());
         }
-        Err(Stop::unmodelled(format!("{} of an object with special fields in a tracing program", meta.name)))
+        if !self.rules.since(Era::V7_2) {
+            return Err(Stop::unmodelled(format!(
+                "{name} of an object with special fields in a tracing program"
+            )));
+        }
+        let message = format!("{name} cannot be used in tracing programs on types with NMI unsafe fields");
+        Err(Stop::einval(Why::Kfunc, message))
     }
 
     fn push_kfunc_callback(&mut self, meta: &Meta, call: &Call) -> Step {

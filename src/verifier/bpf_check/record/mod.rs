@@ -54,6 +54,20 @@ impl FieldKind {
         }
     }
 
+    /// What it holds may be freed where anything is interrupted (`btf_field_is_nmi_safe`).
+    pub fn is_nmi_safe(self) -> bool {
+        matches!(
+            self,
+            Self::SpinLock
+                | Self::ResSpinLock
+                | Self::Timer
+                | Self::Workqueue
+                | Self::TaskWork
+                | Self::KptrUnref
+                | Self::Refcount
+        )
+    }
+
     /// Values of maps may hold it.
     fn is_of_maps(self) -> bool {
         !matches!(self, Self::ListNode | Self::RbNode)
