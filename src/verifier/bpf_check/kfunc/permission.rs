@@ -1,6 +1,7 @@
 //! Who may call which kfunc, and where (`btf_kfunc_is_allowed`, `kfunc_spin_allowed`).
 
 use super::super::checker::Checker;
+use super::super::hook::Program;
 use super::super::prog::Link;
 use super::super::refusal::{Step, Stop, Why};
 use super::super::rules::Era;
@@ -172,6 +173,9 @@ impl<'a> Checker<'a, '_> {
         if is_raw || kind == "kprobe" && !meta.name.starts_with("bpf_session_") {
             return Err(not_allowed(&meta.name));
         }
+        if meta.name.starts_with("bpf_session_") {
+            return self.check_session_kfunc(meta);
+        }
         let is_lsm = kind == "lsm";
         let is_tracing = is_lsm || kind == "tracing";
         let fs = [
@@ -190,6 +194,20 @@ impl<'a> Checker<'a, '_> {
             return Ok(());
         }
         Err(Stop::unmodelled(format!("who may call kfunc '{}'", meta.name)))
+    }
+
+    /// Programs for entry and return alone may ask which it is (`bpf_session_filter`).
+    fn check_session_kfunc(&self, meta: &Meta) -> Step {
+        let is_session = matches!(
+            self.hook.program,
+            Program::Kprobe { session: true } | Program::Fsession | Program::FsessionMulti
+        );
+        match (is_session, self.rules.era) {
+            (false, _) => Err(not_allowed(&meta.name)),
+            // Those of uprobes came with 6.13.
+            (true, Era::V6_12) => Err(Stop::unmodelled("sessions before 6.13")),
+            (true, _) => Ok(()),
+        }
     }
 
     /// What is refused of kfuncs before anything is walked (`bpf_add_kfunc_call`).
