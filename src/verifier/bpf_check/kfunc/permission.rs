@@ -178,6 +178,12 @@ impl<'a> Checker<'a, '_> {
         }
         let is_lsm = kind == "lsm";
         let is_tracing = is_lsm || kind == "tracing";
+        let name = meta.name.as_str();
+        // `tracing_iter_filter`
+        if name == "bpf_sock_destroy" {
+            return if self.hook.program == Program::Iter { Ok(()) } else { Err(not_allowed(name)) };
+        }
+        // `bpf_fs_kfuncs_filter`, `bpf_get_fsverity_digest_filter`
         let fs = [
             "bpf_get_task_exe_file",
             "bpf_put_file",
@@ -186,14 +192,17 @@ impl<'a> Checker<'a, '_> {
             "bpf_get_file_xattr",
             "bpf_set_dentry_xattr",
             "bpf_remove_dentry_xattr",
+            "bpf_real_data_inode",
+            "bpf_sock_read_xattr",
+            "bpf_get_fsverity_digest",
         ];
-        if fs.contains(&meta.name.as_str()) {
-            return if is_lsm { Ok(()) } else { Err(not_allowed(&meta.name)) };
+        if fs.contains(&name) {
+            return if is_lsm { Ok(()) } else { Err(not_allowed(name)) };
         }
-        if is_tracing && (meta.name.contains("rstat_") || meta.name == "bpf_dynptr_from_skb") {
+        if is_tracing && (name.contains("rstat_") || name == "bpf_dynptr_from_skb") {
             return Ok(());
         }
-        Err(Stop::unmodelled(format!("who may call kfunc '{}'", meta.name)))
+        Err(Stop::unmodelled(format!("who may call kfunc '{name}'")))
     }
 
     /// Programs for entry and return alone may ask which it is (`bpf_session_filter`).
