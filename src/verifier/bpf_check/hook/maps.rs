@@ -70,15 +70,12 @@ impl Checker<'_, '_> {
         if traces && record.has(|kind| kind == FieldKind::SpinLock) {
             return refused("tracing progs cannot use bpf_spin_lock yet");
         }
-        if traces && !self.rules.since(Era::V7_2) {
+        // They got a kfunc when they learnt to be changed in any context (7.0).
+        if traces && self.kernel.kfunc("bpf_timer_cancel_async").found().is_none() {
             for (kind, name) in [(FieldKind::Timer, "bpf_timer"), (FieldKind::Workqueue, "bpf_wq")] {
-                if !record.has(|found| found == kind) {
-                    continue;
+                if record.has(|found| found == kind) {
+                    return refused(&format!("tracing progs cannot use {name} yet"));
                 }
-                if self.rules.era != Era::V6_12 {
-                    return Err(Stop::unmodelled("timers of programs that trace"));
-                }
-                return refused(&format!("tracing progs cannot use {name} yet"));
             }
         }
         let map_type = self.map(map)?.map_type;
