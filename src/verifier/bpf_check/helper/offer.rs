@@ -1,7 +1,7 @@
 //! Which helpers a program may call at all (`bpf_get_helper_proto` and the functions of each program type).
 
 use super::super::checker::Checker;
-use super::super::hook::Program;
+use super::super::hook::{Ops, Program};
 use super::super::refusal::{Step, Stop, Why};
 use super::super::rules::Era;
 use crate::kernel::exceptions::Fact;
@@ -75,8 +75,18 @@ const D_PATH: [&str; 9] = [
     "vfs_getattr",
     "filp_close",
 ];
-/// Iterators with helpers of their own.
-const ITERS_WITH_HELPERS: [&str; 3] = ["bpf_iter_tcp", "bpf_iter_udp", "bpf_iter_unix"];
+/// Iterators whose programs get and set options of sockets.
+const SOCKET_ITERS: [&str; 2] = ["bpf_iter_tcp", "bpf_iter_unix"];
+/// Hooks of the LSM whose programs of cgroups do (`bpf_lsm_locked_sockopt_hooks`, `bpf_lsm_unlocked_sockopt_hooks`).
+const SOCKET_HOOKS: [&str; 5] = [
+    "bpf_lsm_sock_graft",
+    "bpf_lsm_inet_csk_clone",
+    "bpf_lsm_inet_conn_established",
+    "bpf_lsm_socket_post_create",
+    "bpf_lsm_socket_socketpair",
+];
+/// Helpers of congestion control beside the base (`bpf_tcp_ca_get_func_proto`).
+const CONGESTION: [&str; 4] = ["tcp_send_ack", "sk_storage_get", "sk_storage_delete", "ktime_get_coarse_ns"];
 
 impl Checker<'_, '_> {
     /// What the program is.
@@ -150,6 +160,9 @@ impl Checker<'_, '_> {
     fn offers(&self, helper: &Helper, caller: Caller) -> Step<bool> {
         let name = helper.name;
         let has = |bits: u16| helper.callers & bits != 0;
+        if self.hook.program == Program::StructOps(Ops::Dummy) {
+            return Ok(false);
+        }
         if has(callers::BASE) && has(callers::SCX_OWN) && !SCX_ONLY.contains(&name) {
             return Ok(true);
         }
@@ -175,9 +188,10 @@ impl Checker<'_, '_> {
         Ok(match caller {
             Caller::SchedExt => helper.is_for_sched_ext(own_list),
             Caller::OtherOps if base => true,
-            Caller::OtherOps => {
-                return Err(Stop::unmodelled("helpers of other callbacks than a scheduler's"));
+            Caller::OtherOps if self.hook.program == Program::StructOps(Ops::TcpCongestion) => {
+                CONGESTION.contains(&name) || is_sockopt(name) && self.hook.name != "release"
             }
+            Caller::OtherOps => false,
             Caller::Kprobe => tracing || has(callers::KPROBE),
             Caller::Tracepoint => tracing || has(callers::TRACEPOINT),
             Caller::RawTracepoint => tracing || has(callers::RAW_TRACEPOINT),
@@ -185,16 +199,14 @@ impl Checker<'_, '_> {
             Caller::Syscall => has(callers::SYSCALL) || raw || self.is_of_tracing_programs(helper, None)?,
             Caller::Tracing(attach) => raw || self.is_of_tracing_programs(helper, Some(attach))?,
             Caller::Lsm(cgroup) => {
-                let sockopt = matches!(name, "setsockopt" | "getsockopt");
                 let mac = (!cgroup).then_some(Attach::Trampoline);
-                let found = match name {
+                match name {
                     "get_attach_cookie" => !cgroup,
-                    _ => has(callers::LSM) && !sockopt || raw || self.is_of_tracing_programs(helper, mac)?,
-                };
-                if cgroup && (sockopt || !found) {
-                    return Err(Stop::unmodelled("helpers of LSM programs of cgroups"));
+                    "setsockopt" | "getsockopt" => cgroup && SOCKET_HOOKS.contains(&self.hook.name.as_str()),
+                    // `cgroup_common_func_proto`
+                    "get_local_storage" | "get_retval" | "set_retval" if cgroup => true,
+                    _ => has(callers::LSM) || raw || self.is_of_tracing_programs(helper, mac)?,
                 }
-                found
             }
         })
     }
@@ -202,10 +214,8 @@ impl Checker<'_, '_> {
     /// A helper is one that `tracing_prog_func_proto` itself adds, for what the program attaches to.
     fn is_of_tracing_programs(&self, helper: &Helper, attach: Option<Attach>) -> Step<bool> {
         if helper.callers & callers::TRACING == 0 && helper.name != "get_attach_cookie" {
-            if attach == Some(Attach::Iter) && ITERS_WITH_HELPERS.contains(&self.hook.name.as_str()) {
-                return Err(Stop::unmodelled("helpers of iterators of sockets"));
-            }
-            return Ok(false);
+            let of_sockets = attach == Some(Attach::Iter) && SOCKET_ITERS.contains(&self.hook.name.as_str());
+            return Ok(of_sockets && is_sockopt(helper.name));
         }
         let trampoline = attach == Some(Attach::Trampoline);
         let raw = attach == Some(Attach::RawTracepoint);
@@ -292,4 +302,9 @@ impl Checker<'_, '_> {
             () => "non-sleepable prog",
         }
     }
+}
+
+/// Options of sockets.
+fn is_sockopt(name: &str) -> bool {
+    matches!(name, "setsockopt" | "getsockopt")
 }

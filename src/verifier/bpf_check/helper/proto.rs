@@ -11,7 +11,7 @@ use crate::kernel::helpers::Helper;
 use crate::kernel::helpers::kinds::{Arg, ArgKind, flags};
 
 /// The struct that an argument points to, by helper and register (`arg_btf_id`).
-const ARGUMENTS: [(&str, u8, &str); 27] = [
+const ARGUMENTS: [(&str, u8, &str); 28] = [
     ("seq_printf", 1, "seq_file"),
     ("seq_write", 1, "seq_file"),
     ("seq_printf_btf", 1, "seq_file"),
@@ -33,6 +33,7 @@ const ARGUMENTS: [(&str, u8, &str); 27] = [
     ("skb_output", 1, "sk_buff"),
     ("xdp_output", 1, "xdp_buff"),
     ("xdp_get_buff_len", 1, "xdp_buff"),
+    ("tcp_send_ack", 1, "tcp_sock"),
     ("sk_storage_get", 2, "sock_common"),
     ("sk_storage_delete", 2, "sock_common"),
     ("get_socket_cookie", 1, "sock_common"),
