@@ -120,8 +120,9 @@ impl Checker<'_, '_> {
             "dynptr_write" if meta.dynptr.is_some_and(|given| is_packet(given.kind)) => {
                 return Err(Stop::unmodelled("a write to a packet through a dynptr"));
             }
-            "get_local_storage" => return Err(Stop::unmodelled("the storage of cgroups")),
-            "set_retval" | "get_retval" => return Err(Stop::unmodelled("what programs of cgroups return")),
+            "get_local_storage" => self.check_local_storage()?,
+            "set_retval" => self.check_set_retval(1)?,
+            "get_retval" => return Err(Stop::unmodelled("what programs of cgroups return")),
             "get_smp_processor_id" => {
                 // How many there are, a kernel knows when it verifies.
                 self.depends_on(|| "the number of CPUs is not known".into(), MAX_ON_MACHINE);
@@ -129,6 +130,15 @@ impl Checker<'_, '_> {
             _ => {}
         }
         Ok(false)
+    }
+
+    /// The storage of a cgroup, which cannot fail, takes no flags.
+    fn check_local_storage(&mut self) -> Step {
+        if !self.reg(2).is_null() {
+            let message = "get_local_storage() doesn't support non-zero flags";
+            return Err(Stop::einval(Why::WrongArgument, message));
+        }
+        self.mark_precise(2)
     }
 
     /// A dynptr to memory is one to the value of a map.

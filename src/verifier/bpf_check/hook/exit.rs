@@ -7,6 +7,7 @@ use crate::verifier::bpf_check::func::{bad_range, range_has};
 use crate::verifier::bpf_check::names::type_name;
 use crate::verifier::bpf_check::refusal::{Step, Stop, Why};
 use crate::verifier::bpf_check::reg::{BtfOf, Kind, Reg, TypeRef};
+use crate::verifier::bpf_check::rules::Era;
 use crate::verifier::bpf_check::state::RetvalRange;
 
 impl Checker<'_, '_> {
@@ -53,7 +54,7 @@ impl Checker<'_, '_> {
         }
         self.read(register)?;
         let reg = self.reg(register);
-        if reg.kind == Kind::Arena && self.rules.since(crate::verifier::bpf_check::rules::Era::V7_2) {
+        if reg.kind == Kind::Arena && self.rules.since(Era::V7_2) {
             return Ok(());
         }
         if !reg.is_scalar() {
@@ -83,6 +84,27 @@ impl Checker<'_, '_> {
         }
         let (id, _) = btf.resolve(pointer.target())?;
         Some(self.type_at(BtfOf::Kernel(prototype.home), id))
+    }
+
+    /// What a program of a cgroup sets to be returned in its place.
+    ///
+    /// # Errors
+    /// Its hook may not return that, or nothing.
+    pub fn check_set_retval(&mut self, register: u8) -> Step {
+        if self.hook.returns(self.kernel) == Some(TypeId::VOID) {
+            let message = "BPF_LSM_CGROUP that attach to void LSM hooks can't modify return value!";
+            return Err(Stop::einval(Why::ReturnValue, message));
+        }
+        match self.rules.era {
+            Era::V6_12 => return Ok(()),
+            Era::V7_2 | Era::V7_3 => {}
+            _ => return Err(Stop::unmodelled("what programs of cgroups return")),
+        }
+        if !self.reg(register).is_scalar() {
+            return Err(Stop::einval(Why::WrongArgument, format!("R{register} is not a scalar")));
+        }
+        let (min, max) = lists::lsm_range(&self.hook.name);
+        self.enforce_range(register, "At bpf_set_retval", RetvalRange { min, max, wide: false })
     }
 
     /// What the program may return, by its type; `None` is anything (`return_retval_range`).
