@@ -36,7 +36,7 @@ impl Checker<'_, '_> {
                 let Some((map, _)) = meta.map else { return Err(Stop::unmodelled("elements of no map")) };
                 self.push_callback(subprog, now, |checker, caller, callee| {
                     checker.check_has_elements(map)?;
-                    let uid = caller.regs[1].map_uid;
+                    let uid = checker.element_uid(&caller.regs[1]);
                     let [key, value] = checker.element(map, uid);
                     set_arguments(callee, [caller.regs[1], key, value, caller.regs[3]]);
                     Ok(GO_ON_OR_END)
@@ -110,10 +110,15 @@ impl Checker<'_, '_> {
             return Err(Stop::unmodelled("a callback of no map"));
         };
         let mut pointer = Reg::new(Kind::MapPtr(map), Flags::NONE);
-        pointer.map_uid = field.map_uid;
-        let [key, value] = self.element(map, field.map_uid);
+        pointer.map_uid = self.element_uid(field);
+        let [key, value] = self.element(map, pointer.map_uid);
         set_arguments(callee, [pointer, key, value]);
         Ok(())
+    }
+
+    /// Which inner map a callback is told that its element is in: before 7.2 it was told none.
+    fn element_uid(&self, given: &Reg) -> u32 {
+        if self.rules.since(Era::V7_2) { given.map_uid } else { 0 }
     }
 
     /// Key and value of an element that a callback is given.
