@@ -149,8 +149,8 @@ impl Checker<'_, '_> {
                 let (Some(register), Ok(size)) = (arg.number, u32::try_from(size)) else {
                     return Err(Stop::unmodelled("a struct of the kernel passed as memory"));
                 };
-                // Before 6.16 or so all accesses were taken for reads.
-                let write = write && self.rules.since(Era::V6_16);
+                // Before 7.2 all accesses were taken for reads.
+                let write = write && self.rules.since(Era::V7_2);
                 self.check_object_memory(reg, ty, register, size, write)?;
                 Ok(false)
             }
