@@ -165,7 +165,9 @@ impl Checker<'_, '_> {
             Operand::Reg(register) => *self.reg(register),
             Operand::Imm(imm) => Reg::known(i64::from(imm).cast_unsigned()),
         };
-        if left.kind == Kind::Arena || right.kind == Kind::Arena {
+        // A number with an arena pointer on its right gives one since 7.1, which was brought back to 6.12.
+        let on_right = self.rules.since(Era::V7_1) || self.rules.era == Era::V6_12;
+        if left.kind == Kind::Arena || right.kind == Kind::Arena && on_right {
             if left.kind != Kind::Arena {
                 *self.reg_mut(dst) = right;
             }
