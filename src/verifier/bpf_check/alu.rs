@@ -308,6 +308,10 @@ impl Checker<'_, '_> {
             return refuse(format!("R{dst} pointer arithmetic on {kind} prohibited"));
         }
         let mut made = *pointer;
+        if !left && !self.rules.since(Era::V7_1) {
+            // The reference stayed with the number, which has none.
+            made.ref_obj_id = 0;
+        }
         if matches!(pointer.kind, Kind::Mem(_))
             && pointer.flags.has(Flags::UNTRUSTED)
             && self.rules.since(Era::V6_17)
