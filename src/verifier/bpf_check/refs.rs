@@ -143,9 +143,12 @@ impl Checker<'_, '_> {
     /// What RCU protected is not to be trusted any more.
     pub fn invalidate_rcu(&mut self) {
         let is_protected = |reg: &Reg| reg.flags.has(Flags::RCU);
+        let mut lost = Flags::RCU.with(Flags::MAYBE_NULL);
+        if self.rules.since(Era::V7_2) {
+            lost = lost.with(Flags::NON_OWN_REF);
+        }
         self.state.change_regs(is_protected, |reg| {
-            let kept = reg.flags.without(Flags::RCU.with(Flags::MAYBE_NULL).with(Flags::NON_OWN_REF));
-            reg.flags = kept.with(Flags::UNTRUSTED);
+            reg.flags = reg.flags.without(lost).with(Flags::UNTRUSTED);
         });
         let is_unlocked = |slot: &Slot| slot.bytes[7] == Byte::Iter && slot.reg.flags.has(Flags::RCU);
         self.state.each_slot(|slot| {

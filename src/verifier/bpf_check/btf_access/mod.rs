@@ -11,6 +11,7 @@ pub use self::walk::{DEPTH, WalkResult, Walked, Walks, struct_walk};
 
 use self::walk::{Keeps, Place};
 use super::checker::Checker;
+use super::graph::is_non_owning;
 use super::mem::Access;
 use super::refusal::{Step, Stop, Why};
 use super::reg::{BtfOf, Flags, Kind, MapRef, Reg, TypeRef};
@@ -75,6 +76,20 @@ impl Checker<'_, '_> {
         self.check_object_access(base, ty, access, size)
     }
 
+    /// An object of the program's is owned, or something else keeps it: before 7.3 the verifier took it for its own mistake if not.
+    fn check_lives(&self, base: &Reg) -> Step {
+        let kept = is_non_owning(base) || base.flags.has(Flags::RCU) || self.is_referenced(base);
+        if kept || self.rules.since(Era::V7_3) {
+            return Ok(());
+        }
+        let message = match self.rules.era {
+            Era::V6_12 => "verifier internal error: ref_obj_id for allocated object must be non-zero",
+            Era::V7_2 => "verifier bug: allocated object must have a referenced id",
+            _ => "verifier bug: ref_obj_id for allocated object must be non-zero",
+        };
+        Err(Stop::refused(Why::UntrustedPointer, Errno::EFAULT, message))
+    }
+
     fn check_object_access(&mut self, base: &Reg, ty: TypeRef, access: Access, size: u32) -> Step {
         let of_kernel = ty.btf != BtfOf::Object;
         if !self.hook.gpl_compatible && of_kernel {
@@ -108,6 +123,7 @@ impl Checker<'_, '_> {
             }
         }
         if allocated {
+            self.check_lives(base)?;
             self.check_special_fields(ty, off, size)?;
         }
         let place = self.walk(ty, off, size, !allocated)?;

@@ -430,7 +430,8 @@ impl Checker<'_, '_> {
                 if !self.is_object(reg) {
                     return refused(Why::Graph, format!("{name} is neither owning or non-owning ref"));
                 }
-                call.owning = !is_non_owning(reg) && self.is_referenced(reg);
+                let early = !self.rules.since(Era::V7_2);
+                call.owning = !is_non_owning(reg) && (early || self.is_referenced(reg));
                 if !self.reg_record(reg)?.has(|kind| kind == FieldKind::Refcount) {
                     let message = format!("{name} doesn't point to a type with bpf_refcount field");
                     return refused(Why::Graph, message);
