@@ -246,7 +246,8 @@ fn slots_safe(rules: &Rules, slot: &Slot, now: &Slot, ids: &mut IdMap, exact: Le
                 _ => false,
             };
             let id = |reg: &Reg| if new_ids { reg.id } else { reg.ref_obj_id };
-            same && old.flags == cur.flags && ids.check(id(old), id(cur))
+            // Whether RCU still protects it was not compared before 7.2.
+            same && (old.flags == cur.flags || !new_ids) && ids.check(id(old), id(cur))
         }
         Byte::Irq => {
             let id = |reg: &Reg| if new_ids { reg.id } else { reg.ref_obj_id };
