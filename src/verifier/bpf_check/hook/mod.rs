@@ -16,7 +16,7 @@ use std::rc::Rc;
 
 use super::refusal::{Step, Stop};
 use super::reg::{Flags, TypeRef};
-use super::rules::Rules;
+use super::rules::{Era, Rules};
 use crate::btf::{Kind as BtfKind, TypeId};
 use crate::kernel::license::is_gpl_compatible;
 use crate::kernel::{Home, Kernel};
@@ -220,9 +220,14 @@ impl Hook {
         if entry.kind == ProgramKind::STRUCT_OPS {
             return struct_ops::of(load, kernel, program, entry.sleepable);
         }
-        let Some(kind) = Program::of(entry.kind, function.section().class) else {
+        let class = function.section().class;
+        let Some(mut kind) = Program::of(entry.kind, class) else {
             return Err(Stop::unmodelled(format!("programs of type {}", entry.kind.as_str())));
         };
+        // Those of uprobes came with 6.13; what a program of no such type attaches to is not looked at.
+        if class == "uprobe.session" && !rules.since(Era::V6_16) {
+            kind = Program::Kprobe { session: false };
+        }
         let mut hook = Self::new(load, kind, entry.sleepable);
         attach::check(load, kernel, rules, program, &mut hook)?;
         let member = kernel.find("bpf_prog_aux", BtfKind::Struct);

@@ -211,12 +211,7 @@ impl<'a> Checker<'a, '_> {
             self.hook.program,
             Program::Kprobe { session: true } | Program::Fsession | Program::FsessionMulti
         );
-        match (is_session, self.rules.era) {
-            (false, _) => Err(not_allowed(&meta.name)),
-            // Those of uprobes came with 6.13.
-            (true, Era::V6_12) => Err(Stop::unmodelled("sessions before 6.13")),
-            (true, _) => Ok(()),
-        }
+        if is_session { Ok(()) } else { Err(not_allowed(&meta.name)) }
     }
 
     /// What is refused of kfuncs before anything is walked (`bpf_add_kfunc_call`).
