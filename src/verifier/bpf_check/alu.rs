@@ -308,8 +308,8 @@ impl Checker<'_, '_> {
             return refuse(format!("R{dst} pointer arithmetic on {kind} prohibited"));
         }
         let mut made = *pointer;
-        if !left && !self.rules.since(Era::V7_1) {
-            // The reference stayed with the number, which has none.
+        if !left && !self.rules.since(Era::V7_1) && self.rules.era != Era::V6_12 {
+            // Only since 7.1, and where that was brought back to 6.12, the number's register gets the reference too.
             made.ref_obj_id = 0;
         }
         if matches!(pointer.kind, Kind::Mem(_))
