@@ -220,6 +220,10 @@ impl<'a, 'd> Checker<'a, 'd> {
     }
 
     fn check(&mut self) -> Step {
+        // Later kernels know all tags of pointers that there are, and refuse no BTF for them.
+        if !self.rules.since(Era::V6_16) {
+            self.type_records()?;
+        }
         self.check_kfuncs()?;
         self.check_program_maps()?;
         self.check_code()?;

@@ -183,15 +183,20 @@ impl Checker<'_, '_> {
         if ty.btf != BtfOf::Object {
             return Ok(None);
         }
-        let types = match &self.records.types {
-            Some(types) => Rc::clone(types),
-            None => {
-                let types = Rc::new(self.read_type_records()?);
-                self.records.types = Some(Rc::clone(&types));
-                types
-            }
-        };
-        Ok(types.get(&ty.id).map(Rc::clone))
+        Ok(self.type_records()?.get(&ty.id).map(Rc::clone))
+    }
+
+    /// The records of all types of the object, which the kernel makes as it takes the BTF.
+    ///
+    /// # Errors
+    /// They are not known, or it does not take them.
+    pub fn type_records(&mut self) -> Step<Rc<FxHashMap<TypeId, Rc<Record>>>> {
+        if let Some(types) = &self.records.types {
+            return Ok(Rc::clone(types));
+        }
+        let types = Rc::new(self.read_type_records()?);
+        self.records.types = Some(Rc::clone(&types));
+        Ok(types)
     }
 
     /// The records of all types of the object (`btf_parse_struct_metas`).
