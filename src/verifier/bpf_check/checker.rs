@@ -16,7 +16,7 @@ use crate::errno::Errno;
 use crate::insn::{Callee, Op, Operand};
 use crate::kernel::{Kernel, Reason};
 use crate::load::{Knowledge, Load};
-use crate::object::{FuncIdx, MapIdx, Object};
+use crate::object::{FuncIdx, MapIdx, MapOrigin, Object};
 
 /// Most instructions that a verifier walks (`BPF_COMPLEXITY_LIMIT_INSNS`).
 pub const MAX_INSNS: u32 = 1_000_000;
@@ -220,17 +220,21 @@ impl<'a, 'd> Checker<'a, 'd> {
     }
 
     fn check(&mut self) -> Step {
-        // Later kernels know all tags of pointers that there are, and refuse no BTF for them.
-        if !self.rules.since(Era::V6_16) {
-            self.type_records()?;
-        }
         self.check_kfuncs()?;
         self.check_program_maps()?;
         self.check_code()?;
         self.liveness = Liveness::compute(self)?;
         self.check_subprog(0, self.hook.sleepable)?;
         self.check_global_subprogs()?;
-        self.check_afterwards()
+        self.check_afterwards()?;
+        // A BTF that the kernel does not take is done without only where nothing needs it. Later kernels know all tags of pointers
+        // that there are, and refuse none for them.
+        let needs_btf = !self.object.struct_ops.is_empty()
+            || self.object.maps.iter().any(|map| map.origin == MapOrigin::Declared);
+        if needs_btf && !self.rules.since(Era::V6_16) {
+            self.type_records()?;
+        }
+        Ok(())
     }
 
     /// Walks a function by itself (`do_check_common`).
