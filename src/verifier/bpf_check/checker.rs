@@ -12,6 +12,7 @@ use super::reg::{Flags, Kind, Reg};
 use super::rules::{Era, Rules};
 use super::state::{Frame, State};
 use super::states::{Checkpoints, Trace};
+use crate::btf::Kind as TypeKind;
 use crate::errno::Errno;
 use crate::insn::{Callee, Op, Operand};
 use crate::kernel::{Kernel, Reason};
@@ -227,14 +228,20 @@ impl<'a, 'd> Checker<'a, 'd> {
         self.check_subprog(0, self.hook.sleepable)?;
         self.check_global_subprogs()?;
         self.check_afterwards()?;
-        // A BTF that the kernel does not take is done without only where nothing needs it. Later kernels know all tags of pointers
-        // that there are, and refuse none for them.
+        // A BTF that the kernel does not take is done without only where nothing needs it.
         let needs_btf = !self.object.struct_ops.is_empty()
             || self.object.maps.iter().any(|map| map.origin == MapOrigin::Declared);
-        if needs_btf && !self.rules.since(Era::V6_16) {
+        if needs_btf && !self.rules.since(Era::V6_16) && self.has_uptr() {
             self.type_records()?;
         }
         Ok(())
+    }
+
+    /// A type of the object has a pointer to user memory, whose tag is the only one that 6.12 does not know.
+    fn has_uptr(&self) -> bool {
+        self.object.btf.as_ref().is_some_and(|btf| {
+            btf.types().any(|(_, ty)| ty.kind() == TypeKind::TypeTag && btf.name(&ty) == "uptr")
+        })
     }
 
     /// Walks a function by itself (`do_check_common`).
