@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use scx_lint::live::verifier;
 use scx_lint::object::Object;
+use scx_lint::verifier::log::{locate, parse};
 
 const DATA: &[u8] = include_bytes!("../../fixtures/obj/clang-19/live__scalar_in_subprogram.bpf.o");
 
@@ -15,14 +15,14 @@ thread_local! {
 fuzz_target!(|data: &[u8]| {
     let text = String::from_utf8_lossy(data);
     let (program, log) = text.split_once('\n').unwrap_or(("", &text));
-    let mut found = verifier::parse(program, log);
+    let mut found = parse(program, log);
     assert_ne!(found.line, Some(0));
     // What is kept comes out of the log: a line once as it is, and the states in it once.
     let lines: usize = found.detail.iter().chain(&found.instructions).map(String::len).sum();
     let states: usize = found.registers.iter().map(|register| register.name.len() + register.value.len()).sum();
     assert!(lines + states <= 2 * log.len());
     assert!(found.culprit().is_none_or(|culprit| found.registers.contains(culprit)));
-    OBJECT.with(|object| verifier::locate(&mut found, object));
+    OBJECT.with(|object| locate(&mut found, object));
     assert_ne!(found.line, Some(0));
     assert_eq!(found.function.is_some(), found.function_insn.is_some());
 });

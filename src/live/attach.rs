@@ -15,10 +15,11 @@ use super::messages::{collect, errno_of, program_log, tail, take_messages};
 use super::observation::{Failure, KernelSeen, Observation, PhaseSeen, code};
 use super::running::{self, KernelBtf};
 use super::trial::Trial;
-use super::{kconfig, sys, verifier};
+use super::{kconfig, sys};
 use crate::errno::Errno;
 use crate::object::{Form, MemberInit, Object};
 use crate::rule::Phase;
+use crate::verifier::log;
 
 /// Does a job. `tell` is given the observation so far and what comes next, before each step that may hang.
 pub fn run(job: &Job, tell: &mut dyn FnMut(&Observation, &str)) -> Observation {
@@ -149,9 +150,9 @@ fn refused(
     let mut phase = phase(Phase::Load, messages, start);
     fail(&mut phase, errno_of(error));
     if let Some((program, log)) = program_log(messages) {
-        let mut diagnostic = verifier::parse(&program, &log);
+        let mut diagnostic = log::parse(&program, &log);
         if let Some(object) = object {
-            verifier::locate(&mut diagnostic, object);
+            log::locate(&mut diagnostic, object);
         }
         phase.log = tail(&log, job.max_log);
         phase.diagnostic = Some(diagnostic);

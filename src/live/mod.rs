@@ -6,7 +6,7 @@
 //!                                              └─ Observation, as JSON, all the way back ─> agree, text
 //! ```
 //!
-//! Without the feature `live` only the options exist, and what reads a log of the verifier, which needs no kernel.
+//! Without the feature `live` only the options exist, and what a run shows.
 
 pub mod args;
 
@@ -65,7 +65,6 @@ mod sys;
 mod text;
 #[cfg(feature = "live")]
 mod trial;
-pub mod verifier;
 #[cfg(feature = "live")]
 pub mod vm;
 #[cfg(feature = "live")]

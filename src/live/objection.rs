@@ -1,10 +1,11 @@
 //! What the verifier objects to, as a finding at the C line.
 
-use super::observation::{Diagnostic, PhaseSeen};
+use super::observation::PhaseSeen;
 use crate::errno::Errno;
 use crate::finding::{Subject, SubjectKind};
 use crate::report::{FindingDoc, LocationDoc};
 use crate::rule::{Family, Level, Phase, Rule};
+use crate::verifier::log::Diagnostic;
 
 /// Longest register state that is shown, in characters.
 const MAX_STATE: usize = 160;
@@ -32,7 +33,7 @@ pub(super) fn finding(object: usize, found: &Diagnostic, phase: &PhaseSeen, verb
             help.push_str(&format!(" {}={}", register.name, short(&register.value)));
         }
     }
-    let detail = if verbose { found.detail.clone() } else { gist(&found.detail) };
+    let detail = if verbose { found.detail.clone() } else { found.gist() };
     for (title, lines) in [("last instructions:", &found.instructions), ("the kernel explains:", &detail)] {
         if !lines.is_empty() {
             if !help.is_empty() {
@@ -64,21 +65,6 @@ pub(super) fn finding(object: usize, found: &Diagnostic, phase: &PhaseSeen, verb
         }],
         ..FindingDoc::new(&VERIFIER, object, subject, message)
     }
-}
-
-/// The paragraphs "Reason" and "Suggestion" of the kernel's explanation, which may go on for pages.
-fn gist(detail: &[String]) -> Vec<String> {
-    let mut keep = false;
-    let mut lines = Vec::new();
-    for line in detail {
-        // Headings are indented less than what they head.
-        if line.ends_with(':') && !line.starts_with("   ") {
-            keep = matches!(line.trim(), "Reason:" | "Suggestion:");
-        } else if keep && !line.is_empty() {
-            lines.push(line.trim().to_owned());
-        }
-    }
-    lines
 }
 
 /// A register's state, cut where it is very long.

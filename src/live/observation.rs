@@ -9,6 +9,7 @@ use super::difference::{Difference, Unforeseen};
 use super::word;
 use crate::load::Loader;
 use crate::rule::Phase;
+use crate::verifier::log::Diagnostic;
 
 /// One object on one kernel.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -90,44 +91,6 @@ pub struct PhaseSeen {
     pub diagnostic: Option<Diagnostic>,
     /// Wall-clock time, milliseconds.
     pub ms: u64,
-}
-
-/// The gist of a verifier log.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Diagnostic {
-    /// The verifier's message.
-    pub message: String,
-    /// Further explanation that newer kernels print.
-    pub detail: Vec<String>,
-    /// The entry program.
-    pub program: String,
-    /// The function of the object that holds the instruction.
-    pub function: Option<String>,
-    /// Instruction, counted from the start of the linked program as the verifier counts.
-    pub insn: Option<usize>,
-    /// Instruction, counted from the start of `function`.
-    pub function_insn: Option<usize>,
-    /// C file as the compiler recorded it.
-    pub file: Option<String>,
-    /// Line, 1-based.
-    pub line: Option<u32>,
-    /// Column, 1-based.
-    pub column: Option<u32>,
-    /// Text of the line.
-    pub text: Option<String>,
-    /// The last lines of the log up to the message: C lines and instructions.
-    pub instructions: Vec<String>,
-    /// Last known state of the registers and stack slots, in the verifier's notation.
-    pub registers: Vec<Register>,
-}
-
-/// A register or stack slot.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Register {
-    /// `R7` or `fp-8`.
-    pub name: String,
-    /// Its state.
-    pub value: String,
 }
 
 /// A loaded program.

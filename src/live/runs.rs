@@ -129,8 +129,9 @@ fn growth(object: usize, change: &Change) -> FindingDoc {
 
 #[cfg(test)]
 mod tests {
-    use super::super::observation::{Diagnostic, ExitSeen, Failure, PhaseSeen};
+    use super::super::observation::{ExitSeen, Failure, PhaseSeen};
     use super::*;
+    use crate::verifier::log::Diagnostic;
 
     fn loaded() -> Observation {
         let phase = |phase| PhaseSeen { phase, ok: true, ..PhaseSeen::default() };

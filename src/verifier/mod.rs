@@ -10,9 +10,11 @@ pub mod bpf_check;
 mod callees;
 mod constants;
 mod kept;
+pub mod log;
 pub mod reach;
 mod stack;
 mod walk;
+pub mod words;
 
 pub use arguments::{Access, Holds, MAX_ARGUMENTS, Tested};
 pub use callees::Callees;

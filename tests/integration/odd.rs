@@ -10,8 +10,8 @@ use std::process::{Command, Output, Stdio};
 
 use scx_lint::Options;
 use scx_lint::kernel::{Kernel, snapshot, target};
-use scx_lint::live::verifier;
 use scx_lint::report;
+use scx_lint::verifier::log as verifier_log;
 use serde_json::Value;
 
 use super::tools::{run, scratch, tool};
@@ -309,7 +309,7 @@ fn what_fuzzing_found_stays_mended() {
         }
         let text = String::from_utf8_lossy(&data);
         let (program, log) = text.split_once('\n').unwrap_or(("", &text));
-        assert_ne!(verifier::parse(program, log).line, Some(0), "{}", path.display());
+        assert_ne!(verifier_log::parse(program, log).line, Some(0), "{}", path.display());
         if let Ok(target) = target::from_file("fuzz", &data)
             && let Ok(kernel) = Kernel::new(&target)
         {

@@ -2,9 +2,8 @@
 
 use std::fs;
 
-use scx_lint::live::observation::Diagnostic;
-use scx_lint::live::verifier;
 use scx_lint::object::Object;
+use scx_lint::verifier::log::{self, Diagnostic};
 
 use super::root;
 
@@ -15,8 +14,8 @@ fn read(name: &str) -> Diagnostic {
     let (program, log) = text.split_once('\n').unwrap();
     let (fixture, _) = name.split_once('@').unwrap();
     let data = fs::read(root().join(format!("fixtures/obj/clang-19/{fixture}.bpf.o"))).unwrap();
-    let mut found = verifier::parse(program, log);
-    verifier::locate(&mut found, &Object::open(&data, fixture).unwrap());
+    let mut found = log::parse(program, log);
+    log::locate(&mut found, &Object::open(&data, fixture).unwrap());
     found
 }
 
@@ -115,11 +114,11 @@ fn mangled_logs_are_read_too() {
             }
         }
         let text = String::from_utf8_lossy(&log);
-        let mut found = verifier::parse("demo_running", &text);
+        let mut found = log::parse("demo_running", &text);
         let lines: usize = found.detail.iter().chain(&found.instructions).map(String::len).sum();
         let states: usize = found.registers.iter().map(|state| state.name.len() + state.value.len()).sum();
         assert!(lines + states <= 2 * text.len());
-        verifier::locate(&mut found, &object);
+        log::locate(&mut found, &object);
         assert_ne!(found.line, Some(0));
         assert_eq!(found.function.is_some(), found.function_insn.is_some());
     }

@@ -9,11 +9,10 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::{Failed, Trial};
 use quick_xml::events::Event;
-use scx_lint::live::observation::{
-    AttachSeen, Diagnostic, ExitSeen, Failure, Observation, PhaseSeen, ProgramSeen, code,
-};
+use scx_lint::live::observation::{AttachSeen, ExitSeen, Failure, Observation, PhaseSeen, ProgramSeen, code};
 use scx_lint::live::wire::{self, Frame};
 use scx_lint::rule::Phase;
+use scx_lint::verifier::log::Diagnostic;
 use serde_json::Value;
 
 use super::outcomes::tempfile_folder;

@@ -121,97 +121,116 @@ impl Stop {
     }
 }
 
-/// The kinds of mistakes that the verifier refuses. A rule claims one or more of them; the rest is `refused-by-verifier`'s.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Why {
-    /// A register is read that holds no value.
-    UninitializedRegister,
-    /// Stack is read that holds no value.
-    UninitializedStack,
-    /// A pointer that may be NULL is dereferenced or computed with.
-    NullDereference,
-    /// A pointer that may be NULL is passed where NULL is not taken.
-    NullArgument,
-    /// A number is used as a pointer.
-    NumberAsPointer,
-    /// Memory is accessed out of its bounds, or an index has none.
-    OutOfBounds,
-    /// Arithmetic that pointers do not allow.
-    PointerArithmetic,
-    /// A pointer is stored on the stack, or loaded from there, otherwise than as a whole.
-    Spill,
-    /// A pointer is not trusted where that is asked for.
-    UntrustedPointer,
-    /// An argument is of another type.
-    WrongArgument,
-    /// A reference is not given back.
-    UnreleasedReference,
-    /// Something is given back that is not owned.
-    UnownedRelease,
-    /// A lock is held, or not held, where it must not be.
-    Lock,
-    /// An RCU section that is not ended, or missing.
-    Rcu,
-    /// A section without preemption that is not ended.
-    Preemption,
-    /// A section without interrupts that is not ended.
-    Interrupts,
-    /// An iterator that is not made, not given back, or used otherwise.
-    Iterator,
-    /// A dynptr that is not made, not given back, or used otherwise.
-    Dynptr,
-    /// A number that is returned, or that a callback returns.
-    ReturnValue,
-    /// An access to the context.
-    Context,
-    /// A write to what may only be read.
-    ReadOnly,
-    /// A field of a kernel struct.
-    KernelField,
-    /// A map that does not go with the program or the helper.
-    Map,
-    /// A helper that the program may not call.
-    Helper,
-    /// A kfunc that the program may not call.
-    Kfunc,
-    /// A call that may sleep where nothing may.
-    Sleep,
-    /// A call of a global function, or its prototype.
-    GlobalFunction,
-    /// A limit of the verifier: instructions, branches, states.
-    TooComplex,
-    /// A loop without an end.
-    EndlessLoop,
-    /// The flow of control.
-    Flow,
-    /// An instruction that the kernel does not know.
-    Instruction,
-    /// Too much stack, or too many frames.
-    StackDepth,
-    /// A kptr.
-    Kptr,
-    /// A node or root of a list or tree.
-    Graph,
-    /// A timer, work queue or task work.
-    Timer,
-    /// An exception.
-    Exception,
-    /// An arena.
-    Arena,
-    /// An address that is not aligned.
-    Misaligned,
-    /// A CO-RE relocation that found nothing.
-    Poison,
-    /// A kfunc that the kernel lacks.
-    MissingKfunc,
-    /// A division by the number 0.
-    Division,
-    /// What a program attaches to.
-    Attach,
-    /// The license.
-    License,
-    /// An atomic operation.
-    Atomic,
+macro_rules! whys {
+    ($(#[$attribute:meta])* pub enum $name:ident { $(#[doc = $doc:literal] $why:ident,)+ }) => {
+        $(#[$attribute])*
+        pub enum $name { $(#[doc = $doc] $why,)+ }
+
+        impl $name {
+            /// Every kind.
+            pub const ALL: &[Self] = &[$(Self::$why),+];
+
+            /// What it is, in a sentence.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$why => $doc.trim_ascii(),)+ }
+            }
+        }
+    };
+}
+
+whys! {
+    /// The kinds of mistakes that the verifier refuses. A rule claims one or more of them; the rest is `refused-by-verifier`'s.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub enum Why {
+        /// A register is read that holds no value.
+        UninitializedRegister,
+        /// Stack is read that holds no value.
+        UninitializedStack,
+        /// A pointer that may be NULL is dereferenced or computed with.
+        NullDereference,
+        /// A pointer that may be NULL is passed where NULL is not taken.
+        NullArgument,
+        /// A number is used as a pointer.
+        NumberAsPointer,
+        /// Memory is accessed out of its bounds, or an index has none.
+        OutOfBounds,
+        /// A pointer is computed with as pointers must not be.
+        PointerArithmetic,
+        /// A pointer is stored on the stack, or loaded from there, otherwise than as a whole.
+        Spill,
+        /// A pointer is not trusted where that is asked for.
+        UntrustedPointer,
+        /// An argument is of another type.
+        WrongArgument,
+        /// A reference is not given back.
+        UnreleasedReference,
+        /// Something is given back that is not owned.
+        UnownedRelease,
+        /// A lock is held where it must not be, or not held where it must.
+        Lock,
+        /// An RCU section is not ended, or missing.
+        Rcu,
+        /// A section without preemption is not ended, or was not begun.
+        Preemption,
+        /// A section without interrupts is not ended, or was not begun.
+        Interrupts,
+        /// An iterator is not made, or used otherwise than it may be.
+        Iterator,
+        /// A dynptr is not made, or used otherwise than it may be.
+        Dynptr,
+        /// A number is returned that the kernel, or who calls the callback, does not take.
+        ReturnValue,
+        /// The context is accessed where the program type has nothing, or otherwise than it allows.
+        Context,
+        /// Memory is written to that may only be read, or accessed against the flags of its map.
+        ReadOnly,
+        /// An access does not fit a kernel struct, or is not allowed there.
+        KernelField,
+        /// A map does not go with the program or the helper.
+        Map,
+        /// A helper is called that the program may not call.
+        Helper,
+        /// A kfunc is called that the program may not call, or not so.
+        Kfunc,
+        /// A call may sleep where nothing may.
+        Sleep,
+        /// A global function has a prototype that the verifier does not take, or is called with what does not fit it.
+        GlobalFunction,
+        /// A limit of the verifier is reached: instructions, branches or states.
+        TooComplex,
+        /// A loop has no end that the verifier sees.
+        EndlessLoop,
+        /// Control flows where it must not: past the end, into code that no path leads to, or out of a callback.
+        Flow,
+        /// An instruction is one that the kernel does not know.
+        Instruction,
+        /// The stack is too small, or calls are nested too deep.
+        StackDepth,
+        /// A kptr, or another special field, is accessed otherwise than it may be.
+        Kptr,
+        /// A node or root of a list or tree is used without its lock, without owning it, or in another place.
+        Graph,
+        /// A timer, work queue or task work is not where it must be, or belongs to another map.
+        Timer,
+        /// An exception is thrown where it cannot be, or its callback is another than allowed.
+        Exception,
+        /// An arena is used by a program that has none, or otherwise than it may be.
+        Arena,
+        /// An address is not aligned.
+        Misaligned,
+        /// A CO-RE relocation found nothing, and its instruction is reached.
+        Poison,
+        /// A kfunc is called that the kernel lacks.
+        MissingKfunc,
+        /// Something is divided by the number 0.
+        Division,
+        /// The program cannot attach to what it names, or not so.
+        Attach,
+        /// The license is not compatible with the GPL, and what is used asks for that.
+        License,
+        /// An atomic instruction is one that the memory or the kernel does not take.
+        Atomic,
+}
 }
 
 impl Why {

@@ -34,7 +34,8 @@ impl Checker<'_, '_> {
         let refused = |message: String| Err(Stop::einval(Why::GlobalFunction, message));
         match arg {
             GlobalArg::Scalar if reg.is_scalar() => Ok(()),
-            GlobalArg::Scalar => refused(format!("{name} is not a scalar")),
+            // Kfuncs that are given a pointer for a number are refused with the same words.
+            GlobalArg::Scalar => Err(Stop::einval(Why::WrongArgument, format!("{name} is not a scalar"))),
             GlobalArg::Mem { flags, .. } | GlobalArg::BtfId { flags, .. } if flags.has(Flags::UNTRUSTED) => {
                 Ok(())
             }

@@ -3,10 +3,51 @@
 //!
 //! The format is no interface; this reads what the kernels since 6.12 print at log level 1 and makes do with less.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::observation::{Diagnostic, Register};
+use serde::{Deserialize, Serialize};
+
+use super::bpf_check::Why;
 use crate::object::{FuncIdx, InsnIdx, Object};
+
+/// The gist of a verifier log.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Diagnostic {
+    /// The verifier's message.
+    pub message: String,
+    /// Further explanation that newer kernels print.
+    pub detail: Vec<String>,
+    /// The entry program.
+    pub program: String,
+    /// The function of the object that holds the instruction.
+    pub function: Option<String>,
+    /// Instruction, counted from the start of the linked program as the verifier counts.
+    pub insn: Option<usize>,
+    /// Instruction, counted from the start of `function`.
+    pub function_insn: Option<usize>,
+    /// C file as the compiler recorded it.
+    pub file: Option<String>,
+    /// Line, 1-based.
+    pub line: Option<u32>,
+    /// Column, 1-based.
+    pub column: Option<u32>,
+    /// Text of the line.
+    pub text: Option<String>,
+    /// The last lines of the log up to the message: C lines and instructions.
+    pub instructions: Vec<String>,
+    /// Last known state of the registers and stack slots, in the verifier's notation.
+    pub registers: Vec<Register>,
+}
+
+/// A register or stack slot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Register {
+    /// `R7` or `fp-8`.
+    pub name: String,
+    /// Its state.
+    pub value: String,
+}
 
 /// Lines of the log that a diagnostic keeps before the message.
 const CONTEXT: usize = 12;
@@ -43,7 +84,6 @@ fn classify(line: &str) -> Line<'_> {
         "mark_precise: ",
         "func#",
         "Live regs ",
-        "insn ",
         "last_idx ",
         "regs=",
         "parent ",
@@ -51,9 +91,17 @@ fn classify(line: &str) -> Line<'_> {
         "callee:",
         "returning from callee",
         "to caller at",
+        "old state: ",
+        "cur state: ",
+        "insns processed ",
+        "Validating ",
+        "Note, ",
+        "REG INVARIANTS VIOLATION",
     ];
     if chatter.iter().any(|start| text.starts_with(start))
-        || (text.starts_with("Func") && text.contains(" is safe for any args"))
+        || (text.starts_with("insn ") && !text.contains("cannot call exception cb"))
+        || (text.starts_with("Func")
+            && (text.contains(" is safe for any args") || text.contains(" is global and assumed valid")))
     {
         return Line::Chatter;
     }
@@ -100,6 +148,17 @@ fn states(text: &str) -> impl Iterator<Item = (String, String)> {
 fn order(name: &str) -> (bool, u32) {
     let stack = name.starts_with("fp");
     (stack, name.trim_start_matches(|c: char| !c.is_ascii_digit()).parse().unwrap_or(0))
+}
+
+/// Whether a line can only be one of a verifier's log, and no message: an instruction, a state, or what the verifier counts.
+pub fn is_of_log(line: &str) -> bool {
+    match classify(line) {
+        Line::Insn(..) | Line::Poisoned(..) => true,
+        Line::State(state) => states(state).next().is_some(),
+        Line::Source(text) => text.contains(" @ "),
+        Line::Chatter => line.starts_with("processed "),
+        Line::Text(_) => false,
+    }
 }
 
 /// Reads a log. The message is empty where the log has none.
@@ -209,12 +268,60 @@ fn function_of(object: &Object<'_>, program: FuncIdx, insn: usize) -> Option<(Fu
 }
 
 impl Diagnostic {
+    /// What kind of mistake the message means.
+    pub fn why(&self) -> Option<Why> {
+        let why = Why::of_message(&self.words())?;
+        // The message names what is asked for, not what it was given.
+        let is_number = || self.culprit().is_some_and(|found| found.value.starts_with("scalar"));
+        let asks = self.message.contains(" pointer type ");
+        Some(if why == Why::WrongArgument && asks && is_number() { Why::NumberAsPointer } else { why })
+    }
+
+    /// The message. Where there is none, what kernels from 7.2 on say and older ones do not: a store into a kernel's struct is refused
+    /// without a word.
+    pub fn words(&self) -> Cow<'_, str> {
+        match self.refused_store().filter(|_| self.message.is_empty()) {
+            Some((register, name)) => Cow::Owned(format!("{register} cannot write into ptr_{name} at off=")),
+            None => Cow::Borrowed(&self.message),
+        }
+    }
+
+    /// The register and the type of the struct that the last instruction stores into.
+    fn refused_store(&self) -> Option<(&str, &str)> {
+        let (_, op) = self.instructions.last()?.split_once(") ")?;
+        let (address, _) = op.strip_prefix("*(u")?.split_once(") = ")?;
+        let (_, number) = address.split_once("*)(r")?;
+        let number = number.split(' ').next()?;
+        let state = self.registers.iter().find(|state| state.name.strip_prefix('R') == Some(number))?;
+        let (_, name) = state.value.split_once("ptr_")?;
+        Some((&state.name, name.split('(').next()?))
+    }
+
+    /// The paragraphs "Reason" and "Suggestion" of the kernel's explanation, which may go on for pages.
+    pub fn gist(&self) -> Vec<String> {
+        let mut keep = false;
+        let mut lines = Vec::new();
+        for line in &self.detail {
+            // Headings are indented less than what they head.
+            if line.ends_with(':') && !line.starts_with("   ") {
+                keep = matches!(line.trim(), "Reason:" | "Suggestion:");
+            } else if keep && !line.is_empty() {
+                lines.push(line.trim().to_owned());
+            }
+        }
+        lines
+    }
+
     /// The register that the message names, with its last state.
     pub fn culprit(&self) -> Option<&Register> {
-        let name = self.message.split(|c: char| !c.is_ascii_alphanumeric()).find(|word| {
-            word.strip_prefix('R')
-                .is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
+        let mut words = self.message.split(|c: char| !c.is_ascii_alphanumeric() && c != '#');
+        let number = words.find_map(|word| {
+            let number = |name: &str| word.strip_prefix(name)?.parse::<u32>().ok();
+            // Up to 7.1 arguments are counted from 0 in some messages.
+            number("R")
+                .or_else(|| Some(number("arg#").or_else(|| number("args#")).or_else(|| number("arg"))? + 1))
         })?;
+        let name = format!("R{number}");
         self.registers.iter().find(|register| register.name == name)
     }
 }
