@@ -136,7 +136,7 @@ fn story(refusal: &Refusal, came: &Came) -> String {
 }
 
 /// What to write instead.
-fn advice(why: Why) -> &'static str {
+pub fn advice(why: Why) -> &'static str {
     match why {
         Why::UninitializedRegister => {
             "a variable has no value on some path: give it one where it is declared, and see that the function returns on every path"
@@ -186,7 +186,10 @@ fn advice(why: Why) -> &'static str {
             "read an argument as the callback's prototype declares it: BPF_PROG() and BPF_STRUCT_OPS() do"
         }
         Why::ReadOnly => "this memory may only be read",
-        Why::KernelField => "the access does not fit the kernel's struct: read whole fields, with CO-RE",
+        Why::KernelField => {
+            "read whole fields of the kernel's struct, with CO-RE, and write to none but those that the kernel lets programs of this \
+             type write to"
+        }
         Why::Map => "the map's type or flags do not allow this use",
         Why::Helper => "programs of this type may not call this helper on that kernel",
         Why::Kfunc => "this program may not call this kfunc on that kernel",
