@@ -35,6 +35,13 @@ impl Rule {
         line.strip_suffix('.').unwrap_or(line)
     }
 
+    /// What the page says under a heading.
+    pub fn section(&self, heading: &str) -> Option<String> {
+        let page = self.page();
+        let (_, rest) = page.split_once(&format!("## {heading}\n"))?;
+        Some(rest.split("\n## ").next().unwrap_or(rest).trim().to_owned())
+    }
+
     /// The page as Markdown.
     pub fn page(&self) -> String {
         let lines = self.doc.lines().map(|line| line.strip_prefix(' ').unwrap_or(line));

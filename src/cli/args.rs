@@ -30,11 +30,12 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Show what libbpf would make of an object: maps, programs, member -> program -> maps
     Inspect(Inspect),
-    /// Print the page of a rule, or what an error number means at each phase
+    /// Print the page of a rule, what an error number means at each phase, or what a log says that you paste
     Explain {
-        /// Name of the rule, or an errno by name or number (EINVAL, -22, 524)
-        #[arg(allow_negative_numbers = true, value_name = "RULE|ERRNO")]
-        what: String,
+        /// Name of the rule, an errno by name or number (EINVAL, -22, 524), or a file with what libbpf, the verifier or the kernel
+        /// log said; '-' reads that from standard input
+        #[arg(allow_negative_numbers = true, value_name = "RULE|ERRNO|FILE")]
+        what: OsString,
     },
     /// Show what a target kernel offers, or write a snapshot of it
     #[command(subcommand)]

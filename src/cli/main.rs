@@ -8,7 +8,7 @@ use clap::{CommandFactory, Parser};
 use super::args::{Cli, Command};
 use super::failure::Failure;
 use super::stdout::written;
-use super::{inspect, kernel, lint, rules, shell};
+use super::{explain, inspect, kernel, lint, rules, shell};
 #[cfg(feature = "live")]
 use crate::live;
 use crate::report;
@@ -24,7 +24,7 @@ pub fn main() -> ExitCode {
         None => lint::run(&cli.lint),
         Some(Command::Inspect(inspect)) => inspect::run(&inspect),
         Some(Command::Kernel(command)) => kernel::run(&command),
-        Some(Command::Explain { what }) => rules::explain(&what),
+        Some(Command::Explain { what }) => explain::run(&what),
         Some(Command::Rules { names, markdown }) => rules::list(names, markdown),
         Some(Command::Completions { shell }) => written(|out| shell::completions(shell, Cli::command(), out)),
         Some(Command::Man) => written(|out| shell::man(Cli::command(), out)),

@@ -4,6 +4,7 @@ mod args;
 mod ask;
 mod errnos;
 mod examine;
+mod explain;
 mod failure;
 mod inspect;
 mod kernel;

@@ -5,21 +5,16 @@ use libbpf_rs::{MapCore, MapFlags, MapHandle};
 use super::kmsg;
 use super::names::map_name;
 use super::observation::ExitSeen;
+use super::pasted;
 use crate::btf::Kind;
 use crate::elf::SymbolKind;
 use crate::object::Object;
 
 /// `sched_ext: BPF scheduler "NAME" disabled (REASON)` and, after it, `sched_ext: NAME: MESSAGE`.
 pub(super) fn exit_from_log(records: &[kmsg::Record]) -> Option<ExitSeen> {
-    let mut lines = records.iter().map(|record| record.text.as_str());
-    let (name, reason) = lines.by_ref().find_map(|line| {
-        let rest = line.strip_prefix("sched_ext: BPF scheduler \"")?;
-        let (name, rest) = rest.split_once('"')?;
-        let reason = rest.strip_prefix(" disabled (")?.strip_suffix(')')?;
-        Some((name, reason))
-    })?;
-    let message =
-        lines.find_map(|line| line.strip_prefix("sched_ext: ")?.strip_prefix(name)?.strip_prefix(": "));
+    let mut lines = records.iter().filter_map(|record| record.text.strip_prefix("sched_ext: "));
+    let (name, reason) = lines.by_ref().find_map(pasted::disabled)?;
+    let message = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
     Some(ExitSeen {
         kind: None,
         code: None,

@@ -6,7 +6,7 @@
 //!                                              └─ Observation, as JSON, all the way back ─> agree, text
 //! ```
 //!
-//! Without the feature `live` only the options exist, and what a run shows.
+//! Without the feature `live` only the options exist, and what reads what a kernel and libbpf said ([`pasted`]), which needs no kernel.
 
 pub mod args;
 
@@ -45,6 +45,7 @@ mod names;
 #[cfg(feature = "live")]
 mod objection;
 pub mod observation;
+pub mod pasted;
 #[cfg(feature = "live")]
 mod qemu;
 #[cfg(feature = "live")]

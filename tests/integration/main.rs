@@ -22,6 +22,7 @@ mod odd;
 mod opcodes;
 mod opening;
 mod outputs;
+mod pasted;
 mod programs_on;
 mod reach;
 mod readme;
