@@ -1,6 +1,7 @@
 //! What the verifier objects to, as a finding at the C line.
 
 use super::observation::PhaseSeen;
+use crate::checks;
 use crate::errno::Errno;
 use crate::finding::{Subject, SubjectKind};
 use crate::report::{FindingDoc, LocationDoc};
@@ -26,8 +27,11 @@ pub(super) fn finding(object: usize, found: &Diagnostic, phase: &PhaseSeen, verb
         Some(register) => format!("{} is {}", register.name, short(&register.value)),
         None => "refused here".to_owned(),
     };
-    let mut help = String::new();
+    let mut help = found.why().map_or_else(String::new, |why| checks::advice(why).to_owned());
     if !found.registers.is_empty() {
+        if !help.is_empty() {
+            help.push('\n');
+        }
         help.push_str("registers:");
         for register in &found.registers {
             help.push_str(&format!(" {}={}", register.name, short(&register.value)));
