@@ -233,56 +233,6 @@ whys! {
 }
 }
 
-impl Why {
-    /// All of them.
-    pub const ALL: [Self; 44] = [
-        Self::UninitializedRegister,
-        Self::UninitializedStack,
-        Self::NullDereference,
-        Self::NullArgument,
-        Self::NumberAsPointer,
-        Self::OutOfBounds,
-        Self::PointerArithmetic,
-        Self::Spill,
-        Self::UntrustedPointer,
-        Self::WrongArgument,
-        Self::UnreleasedReference,
-        Self::UnownedRelease,
-        Self::Lock,
-        Self::Rcu,
-        Self::Preemption,
-        Self::Interrupts,
-        Self::Iterator,
-        Self::Dynptr,
-        Self::ReturnValue,
-        Self::Context,
-        Self::ReadOnly,
-        Self::KernelField,
-        Self::Map,
-        Self::Helper,
-        Self::Kfunc,
-        Self::Sleep,
-        Self::GlobalFunction,
-        Self::TooComplex,
-        Self::EndlessLoop,
-        Self::Flow,
-        Self::Instruction,
-        Self::StackDepth,
-        Self::Kptr,
-        Self::Graph,
-        Self::Timer,
-        Self::Exception,
-        Self::Arena,
-        Self::Misaligned,
-        Self::Poison,
-        Self::MissingKfunc,
-        Self::Division,
-        Self::Attach,
-        Self::License,
-        Self::Atomic,
-    ];
-}
-
 impl Stop {
     /// What comes of a program that is not walked at all.
     pub fn into_outcome(self) -> Outcome {

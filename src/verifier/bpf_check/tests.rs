@@ -272,7 +272,7 @@ fn refused_for() -> BTreeMap<Why, String> {
 #[test]
 fn each_kind_of_mistake_has_a_fixture() {
     let found = refused_for();
-    let missing: Vec<Why> = Why::ALL.into_iter().filter(|why| !found.contains_key(why)).collect();
+    let missing: Vec<Why> = Why::ALL.iter().copied().filter(|why| !found.contains_key(why)).collect();
     // What is refused of exceptions lies behind their callbacks, which are not walked.
     assert_eq!(missing, [Why::Exception], "{found:?}");
 }
