@@ -209,6 +209,7 @@ mod tests {
             proven: false,
             unproven: Vec::new(),
             knobs: Vec::new(),
+            otherwise: None,
         };
         document.verdicts.push(verdict);
         document
