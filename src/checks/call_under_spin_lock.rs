@@ -59,7 +59,7 @@ fn fault(cx: &Context<'_, '_>, function: FuncIdx, at: InsnIdx) -> Result<Option<
         object[function].refs_at(at).first().map(|reference| reference.target)
     else {
         let callee = object[function].call_at(at).flatten().map(|callee| &object[callee]);
-        let global = callee.filter(|callee| callee.global && !callee.hidden);
+        let global = callee.filter(|callee| callee.is_global);
         let quote = Some("global function calls are not allowed while holding a lock");
         return Ok(
             global.map(|callee| Fault { quote, ..call(&format!("the global function '{}'", callee.name)) })

@@ -84,7 +84,7 @@ pub(super) fn check(cx: &Context<'_, '_>, out: &mut Outcome) {
 const CYCLE: usize = 1 << 20;
 
 fn is_global(object: &Object<'_>, function: FuncIdx) -> bool {
-    object[function].global && !object[function].hidden
+    object[function].is_global
 }
 
 /// Frames of the deepest chain of functions from here, this one included; global ones below count or not.

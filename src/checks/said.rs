@@ -100,7 +100,7 @@ static SAID: &[(&str, &[&Rule])] = &[
     ("infinite loop detected at insn", &[&super::endless_loop::ENDLESS_LOOP]),
     ("cannot write into ptr_task_struct", &[&super::direct_task_write::DIRECT_TASK_WRITE]),
     ("cannot write into ptr_", &[&super::kernel_object_write::KERNEL_OBJECT_WRITE]),
-    ("R{n} invalid mem access '{}ptr_or_null", &[&super::nullable_argument_dereference::NULLABLE_ARGUMENT_DEREFERENCE, &super::nullable_result_dereference::NULLABLE_RESULT_DEREFERENCE]),
+    ("R{n} invalid mem access '{}or_null", &[&super::nullable_argument_dereference::NULLABLE_ARGUMENT_DEREFERENCE, &super::nullable_result_dereference::NULLABLE_RESULT_DEREFERENCE]),
     ("R{n} invalid mem access '", &[]),
     ("R{n} invalid mem access", &[&super::nullable_result_dereference::NULLABLE_RESULT_DEREFERENCE]),
     ("uses reserved fields", &[&super::malformed_instruction::MALFORMED_INSTRUCTION]),

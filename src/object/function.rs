@@ -23,10 +23,8 @@ pub struct Function<'d> {
     pub start: usize,
     /// Its instructions.
     pub code: Code<'d>,
-    /// The symbol is global or weak.
-    pub global: bool,
-    /// The symbol is hidden: the verifier is told that the function is static.
-    pub hidden: bool,
+    /// The verifier takes it for global (`subprog_is_global`): as its FUNC says, unless its symbol is hidden.
+    pub is_global: bool,
     /// What an entry program is; `None` for a subprogram.
     pub entry: Option<Entry>,
     /// Relocated instructions, in order.

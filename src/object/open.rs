@@ -111,6 +111,7 @@ impl<'d> Object<'d> {
         let (btf, ext) = opening.btf_sections();
         opening.programs();
         if opening.types(btf, ext) {
+            opening.settle_globals();
             opening.externs();
             opening.fix_data_secs();
             opening.init_maps();

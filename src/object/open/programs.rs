@@ -4,7 +4,10 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 
+use rustc_hash::FxHashMap;
+
 use super::{Opening, Role, sec};
+use crate::btf::Linkage;
 use crate::elf::{self, Binding, SectionIdx, SymbolKind};
 use crate::errno::Errno;
 use crate::insn::{Code, INSN_SIZE};
@@ -72,8 +75,7 @@ impl<'d> Opening<'d> {
             section_name,
             start: offset as usize / INSN_SIZE,
             code: Code::new(&bytes[offset as usize..end as usize], self.object.elf.byte_order),
-            global: symbol.binding != Binding::Local,
-            hidden: symbol.hidden,
+            is_global: symbol.binding != Binding::Local && !symbol.hidden,
             ops: OnceLock::new(),
             entry: (!is_text).then(|| Entry {
                 kind: class.kind,
@@ -86,6 +88,31 @@ impl<'d> Opening<'d> {
             refs: Vec::new(),
             calls: Vec::new(),
         })
+    }
+
+    /// Which functions the verifier takes for global: their FUNCs say it, but that libbpf makes those of hidden symbols static
+    /// (`mark_btf_static`). A copy that the compiler made of a global function has a local symbol and the same FUNC.
+    pub(super) fn settle_globals(&mut self) {
+        let (Some(btf), Some(ext)) = (&self.object.btf, &self.object.ext) else { return };
+        let mut linkages: FxHashMap<(u32, usize), Option<Linkage>> = FxHashMap::default();
+        let mut sections: Vec<u32> =
+            self.object.functions.iter().map(|function| function.section.0).collect();
+        sections.dedup();
+        for section in sections.iter().filter_map(|&section| self.object.elf.section_at(section)) {
+            for info in ext.funcs(btf, &section.name) {
+                let linkage = btf.get(info.type_id).and_then(|func| func.linkage());
+                linkages.insert((section.index.0, info.insn_off as usize / INSN_SIZE), linkage);
+            }
+        }
+        let symbols =
+            self.object.elf.symbols.iter().filter(|symbol| symbol.hidden && symbol.binding != Binding::Local);
+        let hidden: HashSet<_> = symbols.map(|symbol| (symbol.section, symbol.value)).collect();
+        for function in &mut self.object.functions {
+            let start = (function.section.0, (function.start * INSN_SIZE) as u64);
+            if let Some(linkage) = linkages.get(&(function.section.0, function.start)) {
+                function.is_global = *linkage == Some(Linkage::Global) && !hidden.contains(&start);
+            }
+        }
     }
 
     /// Appends subprograms to every entry program and settles which struct_ops programs load.

@@ -93,7 +93,7 @@ impl Prog {
         for (number, (index, function)) in object.code_of(program).enumerate() {
             starts.insert(index, number);
             let end = at + function.code.len();
-            let is_global = number > 0 && function.global && !function.hidden;
+            let is_global = number > 0 && function.is_global;
             subprogs.push(Subprog { function: index, start: at, end, is_global });
             at = end;
         }

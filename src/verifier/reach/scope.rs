@@ -21,8 +21,7 @@ pub(super) struct Scope<'c> {
 impl<'c> Scope<'c> {
     pub(super) fn new(object: &Object<'_>, codes: Vec<&'c Body>) -> Self {
         let places = codes.iter().enumerate().map(|(place, code)| (code.function, place)).collect();
-        let global =
-            codes.iter().map(|code| object[code.function].global && !object[code.function].hidden).collect();
+        let global = codes.iter().map(|code| object[code.function].is_global).collect();
         let mut by_base: Vec<(u32, usize)> =
             codes.iter().enumerate().map(|(place, code)| (code.base, place)).collect();
         by_base.sort_unstable();
