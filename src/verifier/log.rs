@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::bpf_check::Why;
+use super::bpf_check::{Why, register_named};
 use crate::object::{FuncIdx, InsnIdx, Object};
 
 /// The gist of a verifier log.
@@ -314,13 +314,7 @@ impl Diagnostic {
 
     /// The register that the message names, with its last state.
     pub fn culprit(&self) -> Option<&Register> {
-        let mut words = self.message.split(|c: char| !c.is_ascii_alphanumeric() && c != '#');
-        let number = words.find_map(|word| {
-            let number = |name: &str| word.strip_prefix(name)?.parse::<u32>().ok();
-            // Up to 7.1 arguments are counted from 0 in some messages.
-            number("R")
-                .or_else(|| Some(number("arg#").or_else(|| number("args#")).or_else(|| number("arg"))? + 1))
-        })?;
+        let number = register_named(&self.message)?;
         let name = format!("R{number}");
         self.registers.iter().find(|register| register.name == name)
     }

@@ -41,6 +41,7 @@ pub mod tnum;
 use self::checker::Checker;
 use crate::load::{Knowledge, Load};
 use crate::object::FuncIdx;
+pub use names::register_named;
 pub use refusal::{Came, Origin, Outcome, Refusal, Stop, Unwalked, Verification, Why};
 
 /// What the verifier of the load's kernel makes of a program; `None` without a kernel.

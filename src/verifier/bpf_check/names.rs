@@ -61,3 +61,13 @@ pub fn register_name(number: u8) -> &'static str {
     const NAMES: [&str; 11] = ["R0", "R1", "R2", "R3", "R4", "R5", "R6", "R7", "R8", "R9", "R10"];
     NAMES.get(usize::from(number)).copied().unwrap_or("R?")
 }
+
+/// The register that a message is about: the first that it names, or the argument, which some messages up to 7.1 count from 0.
+pub fn register_named(message: &str) -> Option<u32> {
+    message.split(|c: char| !c.is_ascii_alphanumeric() && c != '#').find_map(|word| {
+        let number = |name: &str| word.strip_prefix(name)?.parse::<u32>().ok();
+        let argument =
+            || number("arg#").or_else(|| number("args#")).or_else(|| number("arg"))?.checked_add(1);
+        number("R").or_else(argument)
+    })
+}

@@ -1,6 +1,7 @@
 //! Where a value came from: back along the path that was walked, for people.
 
 use super::checker::Checker;
+use super::names::register_named;
 use super::prog::Link;
 use super::refusal::{Came, Origin};
 use crate::insn::{Callee, Op, Operand};
@@ -79,19 +80,7 @@ impl Checker<'_, '_> {
     /// The register that the words of a refusal are about: the one that they name, an argument of the call, or the address or operand
     /// of the instruction.
     fn register_in_question(&self, message: &str) -> Option<u8> {
-        let number_after = |mark: &str| -> Option<u8> {
-            let (_, rest) = message.match_indices(mark).find_map(|(at, _)| {
-                let is_word = !message[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
-                let rest = &message[at + mark.len()..];
-                (is_word && rest.starts_with(|c: char| c.is_ascii_digit())).then_some((at, rest))
-            })?;
-            let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-            rest[..digits].parse().ok()
-        };
-        let named = number_after("R").or_else(|| {
-            let argument = number_after("arg#").or_else(|| number_after("arg"))?;
-            argument.checked_add(1)
-        });
+        let named = register_named(message).and_then(|number| u8::try_from(number).ok());
         let op = self.prog.slots.get(self.insn)?.op;
         named.filter(|reg| *reg < 10).or_else(|| match op {
             Op::Alu { src: Operand::Reg(src), .. } => Some(src),
